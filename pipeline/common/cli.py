@@ -1,0 +1,61 @@
+"""The command line that all stages share: `python -m pipeline.<stage> [dataset] [--debug]`."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from pipeline.common.config import Params, load
+from pipeline.common.errors import UserError, nearest
+
+
+def exit_with(work: Callable[[], None], *, debug: bool, name: str) -> None:
+    """Run `work` and leave the process: 0 when done, 1 on expected mistakes, 130 on Ctrl-C."""
+    try:
+        work()
+    except UserError as error:
+        if debug:
+            raise
+        for problem in error.problems:
+            print(f"{name}: error: {problem}", file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:
+        if debug:
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        print(f"{name}: error: {error.strerror or error}{where}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print(f"{name}: stopped; finished work is kept", file=sys.stderr)
+        sys.exit(130)
+
+
+def run_stage(stage: Callable[[Params], None], name: str, doc: str) -> None:
+    """Entry point of a stage that works on all data sets at once."""
+    args = _parser(name, doc).parse_args()
+    exit_with(lambda: stage(load(args.params)), debug=args.debug, name=name)
+
+
+def run_dataset_stage(stage: Callable[[Params, str], None], name: str, doc: str) -> None:
+    """Entry point of a stage that works on one data set, named by its key in `params.yaml`."""
+    parser = _parser(name, doc)
+    parser.add_argument("dataset", help="a key of `datasets` in params.yaml")
+    args = parser.parse_args()
+
+    def work() -> None:
+        params = load(args.params)
+        if args.dataset not in params.datasets:
+            hint = nearest(args.dataset, params.datasets)
+            raise UserError(f"dataset {args.dataset!r} is not in {args.params}: {hint}")
+        stage(params, args.dataset)
+
+    exit_with(work, debug=args.debug, name=f"{name} {args.dataset}")
+
+
+def _parser(name: str, doc: str) -> argparse.ArgumentParser:
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    parser = argparse.ArgumentParser(prog=f"python -m pipeline.{name}", description=doc)
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="settings file")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    return parser
