@@ -1,0 +1,187 @@
+"""What every phantom is drawn with: noise fields, soft shapes, erring annotators, files with fixed bytes.
+
+Coordinates are pixels with x to the right and y down; shapes are float32 `(height, width)` in [0, 1] with
+edges softened over `soft` pixels, so that they can be added, multiplied and scaled without stairs.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageDraw
+from scipy import ndimage
+
+Shape = tuple[int, int]  # height, width
+
+
+def grid(shape: Shape) -> tuple[np.ndarray, np.ndarray]:
+    """The x and y of every pixel, broadcastable: float32 `(1, width)` and `(height, 1)`."""
+    y, x = np.ogrid[: shape[0], : shape[1]]
+    return x.astype(np.float32), y.astype(np.float32)
+
+
+def noise(rng: np.random.Generator, shape: Shape, scale: float) -> np.ndarray:
+    """Smooth random field `(h, w)`, mean 0, standard deviation 1, blobs of about `scale` px across.
+
+    Coarse fields are drawn small and enlarged, so the cost falls with the scale.
+    """
+    step = max(1, int(scale / 3))
+    small = (shape[0] // step + 4, shape[1] // step + 4)
+    field = ndimage.gaussian_filter(rng.standard_normal(small, dtype=np.float32), scale / step / 2.5)
+    if step > 1:
+        field = enlarge(field, (small[0] * step, small[1] * step))[: shape[0], : shape[1]]
+    else:
+        field = field[: shape[0], : shape[1]]
+    return (field - field.mean()) / max(float(field.std()), 1e-6)
+
+
+def band_noise(rng: np.random.Generator, shape: Shape, fine: float, coarse: float) -> np.ndarray:
+    """Noise `(h, w)`, mean 0, deviation 1, with structure between `fine` and `coarse` px only."""
+    field = ndimage.gaussian_filter(rng.standard_normal(shape, dtype=np.float32), fine / 2.5)
+    field -= ndimage.gaussian_filter(field, coarse / 2.5)
+    return field / max(float(field.std()), 1e-6)
+
+
+def enlarge(field: np.ndarray, shape: Shape) -> np.ndarray:
+    """A float field `(h, w)` resized to `shape` bicubically."""
+    image = Image.fromarray(np.ascontiguousarray(field, dtype=np.float32))
+    return np.asarray(image.resize((shape[1], shape[0]), Image.Resampling.BICUBIC))
+
+
+def ellipse(
+    shape: Shape, cx: float, cy: float, rx: float, ry: float, *, angle: float = 0.0, soft: float = 1.0
+) -> np.ndarray:
+    """A filled ellipse `(h, w)` in [0, 1]; `angle` in radians turns x towards y.
+
+    >>> ellipse((5, 5), 2, 2, 1.25, 1.25)[2].tolist()
+    [0.0, 0.75, 1.0, 0.75, 0.0]
+    """
+    x, y = grid(shape)
+    u = (x - cx) * np.cos(angle) + (y - cy) * np.sin(angle)
+    v = (y - cy) * np.cos(angle) - (x - cx) * np.sin(angle)
+    distance = (1 - np.sqrt((u / rx) ** 2 + (v / ry) ** 2)) * min(rx, ry)  # px inside the rim, roughly
+    return np.clip(distance / soft + 0.5, 0, 1).astype(np.float32)
+
+
+def polygon(
+    shape: Shape, points: Sequence[tuple[float, float]] | np.ndarray, soft: float = 1.0
+) -> np.ndarray:
+    """A filled polygon `(h, w)` in [0, 1] through `(n, 2)` points x, y."""
+    image = Image.new("L", (shape[1] * 2, shape[0] * 2))  # twice the size, for smooth edges
+    corners = [(2 * float(x) + 0.5, 2 * float(y) + 0.5) for x, y in points]
+    ImageDraw.Draw(image).polygon(corners, fill=255)
+    mask = np.asarray(image.reduce(2), dtype=np.float32) / 255
+    return ndimage.gaussian_filter(mask, soft / 2) if soft > 1 else mask
+
+
+def stroke(
+    shape: Shape, points: Sequence[tuple[float, float]] | np.ndarray, width: float, soft: float = 1.0
+) -> np.ndarray:
+    """An open line `(h, w)` in [0, 1] of `width` px through `(n, 2)` points x, y."""
+    image = Image.new("L", (shape[1] * 2, shape[0] * 2))
+    corners = [(2 * float(x) + 0.5, 2 * float(y) + 0.5) for x, y in points]
+    ImageDraw.Draw(image).line(corners, fill=255, width=max(1, round(2 * width)), joint="curve")
+    mask = np.asarray(image.reduce(2), dtype=np.float32) / 255
+    return ndimage.gaussian_filter(mask, soft / 2) if soft > 1 else mask
+
+
+def smooth_curve(knots: Sequence[tuple[float, float]] | np.ndarray, n: int, *, closed: bool) -> np.ndarray:
+    """A cubic curve `(n, 2)` through the knots."""
+    from scipy.interpolate import CubicSpline
+
+    points = np.asarray(knots, dtype=float)
+    if closed:
+        points = np.vstack([points, points[:1]])
+    t = np.linspace(0, 1, len(points))
+    spline = CubicSpline(t, points, bc_type="periodic" if closed else "natural")
+    return spline(np.linspace(0, 1, n, endpoint=not closed))
+
+
+def blob(
+    rng: np.random.Generator, cx: float, cy: float, rx: float, ry: float, *, roughness: float = 0.2
+) -> np.ndarray:
+    """An irregular closed outline `(64, 2)` about an ellipse; radii vary by about `roughness`."""
+    angle = np.linspace(0, 2 * np.pi, 64, endpoint=False)
+    radius = np.ones_like(angle)
+    for order in range(2, 6):
+        radius += roughness / order * rng.normal() * np.cos(order * angle + rng.uniform(0, 2 * np.pi))
+    radius = np.clip(radius, 0.4, 1.8)
+    return np.stack([cx + rx * radius * np.cos(angle), cy + ry * radius * np.sin(angle)], axis=1)
+
+
+class Annotator(NamedTuple):
+    """How one simulated person errs."""
+
+    miss: float = 0.15  # probability that a region is not marked
+    overreach: float = 0.3  # growth of a marked region, share of its radius; spread by half of it
+    jitter: float = 0.2  # shift of a marked region, share of its radius (standard deviation)
+    stray: float = 0.15  # probability of one more region where nothing is
+
+
+def regions_of(mask: np.ndarray, smallest: int = 4) -> list[np.ndarray]:
+    """The connected parts of a boolean mask `(h, w)`, without those below `smallest` px."""
+    labels, count = ndimage.label(mask)
+    parts = [labels == index for index in range(1, count + 1)]
+    return [part for part in parts if part.sum() >= smallest]
+
+
+def annotate(
+    rng: np.random.Generator, regions: Sequence[np.ndarray], where: np.ndarray, annotator: Annotator
+) -> np.ndarray:
+    """What one person marks: a boolean mask `(h, w)`, made from true `regions` with that person's errors.
+
+    Each region may be missed, is grown and shifted, and becomes a smooth hand-drawn outline; a stray region
+    of similar size may fall anywhere in the boolean mask `where`. If there are regions, at least one is kept.
+    """
+    drawn = np.zeros(where.shape, dtype=bool)
+    kept = [part for part in regions if rng.random() >= annotator.miss]
+    if not kept and regions:
+        kept = [regions[int(rng.integers(len(regions)))]]
+    for part in kept:
+        drawn |= _redrawn(rng, part, annotator)
+    if rng.random() < annotator.stray and where.any():
+        ys, xs = np.nonzero(where)
+        spot = int(rng.integers(len(xs)))
+        size = np.sqrt(np.mean([part.sum() for part in regions]) / np.pi) if regions else 0.06 * len(where)
+        outline = blob(rng, xs[spot], ys[spot], size, size)
+        drawn |= polygon(where.shape, outline) > 0.5
+    return drawn
+
+
+def _redrawn(rng: np.random.Generator, part: np.ndarray, annotator: Annotator) -> np.ndarray:
+    """One region as a hesitant hand draws it: its outline wobbles, is grown and shifted."""
+    radius = float(np.sqrt(part.sum() / np.pi))
+    growth = annotator.overreach * radius * (1 + 0.5 * rng.normal())
+    dx, dy = rng.normal(0, annotator.jitter * radius, 2)
+    window = _window(part, margin=int(2 * radius) + 4)
+    inside = part[window]
+    distance = ndimage.distance_transform_edt(~inside) - ndimage.distance_transform_edt(inside)
+    wobble = 0.15 * radius * noise(rng, inside.shape, max(4.0, radius))
+    moved = ndimage.shift(distance + wobble, (dy, dx), order=1, mode="nearest")
+    drawn = np.zeros_like(part)
+    drawn[window] = moved <= max(growth, float(moved.min()))  # a shrinking hand still leaves a dot
+    return drawn
+
+
+def _window(part: np.ndarray, margin: int) -> tuple[slice, slice]:
+    """The bounding box of a boolean mask, widened by `margin` px and cut at the image's border."""
+    spans = [np.flatnonzero(part.any(axis=axis)) for axis in (1, 0)]
+    rows, columns = (slice(max(0, int(span[0]) - margin), int(span[-1]) + margin + 1) for span in spans)
+    return rows, columns
+
+
+def write_png(path: Path, pixels: np.ndarray) -> None:
+    """Save float [0, 1] or uint8 pixels `(h, w)` or `(h, w, 3)` as 8-bit PNG; booleans become 0 and 255."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if pixels.dtype == bool:
+        pixels = pixels.astype(np.uint8) * 255
+    elif pixels.dtype != np.uint8:
+        pixels = np.clip(np.round(pixels * 255), 0, 255).astype(np.uint8)
+    Image.fromarray(pixels).save(path, format="PNG", compress_level=6)
+
+
+def write_truth(root: Path, native_id: str, causal: np.ndarray, shortcut: np.ndarray) -> None:
+    """Save what really decides and what only correlates: boolean masks `(h, w)` under `truth/`."""
+    write_png(root / "truth" / "causal" / f"{native_id}.png", causal)
+    write_png(root / "truth" / "shortcut" / f"{native_id}.png", shortcut)
