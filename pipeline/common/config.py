@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.common import catalogue
-from pipeline.common.errors import UserError
+from pipeline.common.errors import UserError, nearest
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -276,7 +276,8 @@ def _combination_problems(params: Params) -> list[str]:
     """Settings that are valid alone and impossible together."""
     found: list[str] = []
     if params.report.baseline not in params.methods:
-        found.append(f"report.baseline: {params.report.baseline!r} is not in methods")
+        hint = nearest(params.report.baseline, params.methods)
+        found.append(f"report.baseline: {params.report.baseline!r} is not in methods: {hint}")
     if len(set(params.train.seeds)) != len(params.train.seeds):
         found.append(f"train.seeds: must be distinct, got {params.train.seeds}")
     for name, method in params.methods.items():
@@ -287,7 +288,8 @@ def _combination_problems(params: Params) -> list[str]:
     for name, dataset in params.datasets.items():
         for method_name in dataset.methods or []:
             if method_name not in params.methods:
-                found.append(f"datasets.{name}.methods: {method_name!r} is not in methods")
+                hint = nearest(method_name, params.methods)
+                found.append(f"datasets.{name}.methods: {method_name!r} is not in methods: {hint}")
         if dataset.split.val + dataset.split.test >= 1:
             found.append(f"datasets.{name}.split: val + test must leave something to train on")
         known, held_out = dataset.protocol.known, dataset.protocol.held_out

@@ -1,0 +1,41 @@
+# Everything a newcomer needs: `make help` lists it.
+PYTHON ?= python3
+PROFILE ?=
+BIN := $(CURDIR)/.venv/bin
+export PATH := $(BIN):$(PATH)
+export NO_ALBUMENTATIONS_UPDATE := 1
+
+.PHONY: env repro test test-all lint bench clean help
+.DEFAULT_GOAL := help
+
+env: .venv/installed  ## create .venv and install the pinned environment
+
+.venv/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "camdivide needs Python 3.11 or newer")'
+	@echo "installing the pinned environment into .venv (a minute or two) ..."
+	@$(PYTHON) -m venv .venv
+	@python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+repro: env  ## run the whole pipeline; PROFILE=<name> runs profiles/<name>.yaml in workspaces/<name>
+	@folder=$$(python -m pipeline.common.workspace $(PROFILE)) && cd "$$folder" && dvc repro
+
+test: env  ## unit, contract, property, architecture and end-to-end tests
+	@pytest --numprocesses 2
+
+test-all: env  ## the same and the tests that take minutes
+	@pytest --numprocesses 2 -m "slow or not slow"
+
+lint: env  ## ruff and mypy
+	@ruff check .
+	@ruff format --check .
+	@mypy
+
+bench: env  ## measure speed and memory as ratios, into benchmarks/
+	@python -m benchmarks.run
+
+clean:  ## remove everything that the pipeline made (the environment stays)
+	@rm -rf data/raw/phantoms data/prepared runs evaluate identify reports workspaces mlflow.db mlartifacts
+
+help:  ## list these commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12

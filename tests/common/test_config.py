@@ -1,0 +1,94 @@
+"""params.yaml: every mistake is reported, all at once, with the nearest valid name."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline.common.config import load, parse
+from pipeline.common.errors import UserError
+
+PROJECT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def raw() -> dict[str, Any]:
+    """The shipped settings, free to break."""
+    return copy.deepcopy(yaml.safe_load((PROJECT / "params.yaml").read_text(encoding="utf-8")))
+
+
+def problems(raw: Any) -> str:
+    with pytest.raises(UserError) as caught:
+        parse(raw)
+    return str(caught.value)
+
+
+def test_the_shipped_settings_are_valid() -> None:
+    params = load(PROJECT / "params.yaml")
+    assert set(params.datasets) == {"cxr", "iris", "face"}
+
+
+@pytest.mark.parametrize(
+    ("path", "key", "value", "expected"),
+    [
+        (("methods", "cyborg"), "loss", "cyborgg", "not in pipeline/model/losses: did you mean 'cyborg'?"),
+        (("methods", "cyborg"), "alfa", 0.5, "methods.cyborg.alfa: unknown key; did you mean 'alpha'?"),
+        (("methods", "cyborg"), "alpha", 1.5, "methods.cyborg.alpha: Input should be less than"),
+        (("methods", "cyborg"), "alpha", 1.0, "methods.cyborg: alpha 1 leaves only cross-entropy"),
+        (("methods", "cyborg"), "settings", {"cam_class": "tru"}, "cam_class: Input should be"),
+        (("methods", "cross_entropy"), "map_source", "shuffled", "cross_entropy sees no maps"),
+        (("backbones",), "compactt", {}, "pipeline/model/backbones: did you mean 'compact'?"),
+        (("train",), "epochs", "many", "train.epochs: Input should be a valid integer"),
+        (("train",), "seeds", [1, 1], "train.seeds: must be distinct"),
+        (("train",), "device", "gpu", "train.device"),
+        ((), "trian", {}, "trian: unknown key; did you mean 'train'?"),
+        (("report",), "baseline", "cyborgs", "'cyborgs' is not in methods: did you mean 'cyborg'?"),
+        (("datasets", "cxr", "split"), "val", 0.9, "datasets.cxr.split: val + test"),
+        (("datasets", "cxr"), "methods", ["cyborgs"], "datasets.cxr.methods: 'cyborgs' is not in methods"),
+        (("phantoms", "tasks"), "irsi", {}, "'irsi' is not in pipeline/data/phantoms: did you mean 'iris'?"),
+        (("phantoms", "tasks"), "iris", {"shortcut": 1}, "phantoms.tasks.iris: shortcut: unknown key"),
+    ],
+)  # fmt: skip
+def test_one_mistake(raw: dict[str, Any], path: tuple[str, ...], key: str, value: Any, expected: str) -> None:
+    section = raw
+    for part in path:
+        section = section[part]
+    section[key] = value
+    assert expected in problems(raw)
+
+
+def test_unknown_adapter_and_its_settings(raw: dict[str, Any]) -> None:
+    raw["datasets"]["iris"]["adapters"][0]["adapter"] = "cvrl_irs"
+    text = problems(raw)
+    assert "datasets.iris.adapters.0" in text
+    assert "did you mean 'cvrl_iris'?" in text
+
+
+def test_a_source_may_play_one_part_only(raw: dict[str, Any]) -> None:
+    raw["datasets"]["cxr"]["protocol"]["excluded"] = ["site_c"]
+    assert "P_SOURCE_TWICE: 'site_c'" in problems(raw)
+
+
+def test_mistakes_of_every_kind_are_listed_together(raw: dict[str, Any]) -> None:
+    raw["methods"]["cyborg"]["loss"] = "cyborgg"
+    raw["train"]["epochs"] = 0
+    del raw["prepare"]["image_size"]
+    raw["evaluate"]["batchsize"] = 4
+    text = problems(raw)
+    for expected in ("cyborgg", "train.epochs", "prepare.image_size: missing", "did you mean 'batch_size'"):
+        assert expected in text
+
+
+@pytest.mark.parametrize(("text", "expected"), [("a: [", "not valid YAML"), ("- 1", "expected sections")])
+def test_a_file_that_is_no_settings_file(tmp_path: Path, text: str, expected: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=expected):
+        load(path)
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="not found"):
+        load(tmp_path / "params.yaml")

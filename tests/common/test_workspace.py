@@ -1,0 +1,67 @@
+"""Profiles: a small file over params.yaml, run in a folder of its own."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline.common import workspace
+from pipeline.common.config import load
+from pipeline.common.errors import UserError
+
+PROJECT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the project's settings with profiles of its own."""
+    for name in ("params.yaml", "dvc.yaml"):
+        (tmp_path / name).write_bytes((PROJECT / name).read_bytes())
+    (tmp_path / "profiles").mkdir()
+    (tmp_path / "pipeline").mkdir()
+    monkeypatch.setattr(workspace, "PROJECT", tmp_path)
+    return tmp_path
+
+
+def write(project: Path, name: str, text: str) -> None:
+    (project / "profiles" / f"{name}.yaml").write_text(text)
+
+
+@pytest.mark.parametrize("profile", sorted(path.stem for path in (PROJECT / "profiles").glob("*.yaml")))
+def test_every_shipped_profile_is_valid(project: Path, profile: str) -> None:
+    write(project, profile, (PROJECT / "profiles" / f"{profile}.yaml").read_text())
+    folder = workspace.workspace(profile)
+    load(folder / "params.yaml")
+
+
+def test_only_what_the_profile_names_changes(project: Path) -> None:
+    write(project, "quick", "train: {epochs: 1}\nmethods: {cyborg: {loss: cyborg, alpha: 0.3}}\n")
+    folder = workspace.workspace("quick")
+    before, after = load(project / "params.yaml"), load(folder / "params.yaml")
+    assert (after.train.epochs, after.train.batch_size) == (1, before.train.batch_size)
+    assert list(after.methods) == ["cyborg"]
+    assert (folder / "pipeline").resolve() == (project / "pipeline").resolve()
+    assert after.datasets["cxr"].root == before.datasets["cxr"].root
+
+
+def test_roots_may_come_from_the_environment(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    datasets = yaml.safe_load((project / "params.yaml").read_text())["datasets"]
+    datasets["cxr"]["root"] = "${MY_IMAGES:-../images}/cxr"
+    write(project, "mine", yaml.safe_dump({"datasets": datasets}))
+    folder = workspace.workspace("mine")
+    assert load(folder / "params.yaml").datasets["cxr"].root == str(project.parent / "images" / "cxr")
+    monkeypatch.setenv("MY_IMAGES", "/scans")
+    assert load(workspace.workspace("mine") / "params.yaml").datasets["cxr"].root == "/scans/cxr"
+
+
+def test_a_typo_names_the_nearest_profile(project: Path) -> None:
+    write(project, "paper", "")
+    with pytest.raises(UserError, match="did you mean 'paper'"):
+        workspace.workspace("papr")
+
+
+def test_a_wrong_profile_creates_nothing(project: Path) -> None:
+    write(project, "wrong", "train: {epoch: 1}")
+    with pytest.raises(UserError, match=r"profiles/wrong.yaml over params.yaml: train.epoch: unknown key"):
+        workspace.workspace("wrong")
+    assert not (project / "workspaces").exists()
