@@ -79,9 +79,23 @@ def stroke(
     shape: Shape, points: Sequence[tuple[float, float]] | np.ndarray, width: float, soft: float = 1.0
 ) -> np.ndarray:
     """An open line `(h, w)` in [0, 1] of `width` px through `(n, 2)` points x, y."""
+    return strokes(shape, [(points, width, 1.0)], soft)
+
+
+def strokes(
+    shape: Shape,
+    lines: Sequence[tuple[Sequence[tuple[float, float]] | np.ndarray, float, float]],
+    soft: float = 1.0,
+) -> np.ndarray:
+    """Many open lines in one picture `(h, w)`; each is (points, width in px, value in [0, 1]).
+
+    Later lines cover earlier ones, so crossings do not add up.
+    """
     image = Image.new("L", (shape[1] * 2, shape[0] * 2))
-    corners = [(2 * float(x) + 0.5, 2 * float(y) + 0.5) for x, y in points]
-    ImageDraw.Draw(image).line(corners, fill=255, width=max(1, round(2 * width)), joint="curve")
+    draw = ImageDraw.Draw(image)
+    for points, width, value in lines:
+        corners = [(2 * float(x) + 0.5, 2 * float(y) + 0.5) for x, y in points]
+        draw.line(corners, fill=round(255 * value), width=max(1, round(2 * width)), joint="curve")
     mask = np.asarray(image.reduce(2), dtype=np.float32) / 255
     return ndimage.gaussian_filter(mask, soft / 2) if soft > 1 else mask
 
