@@ -1,0 +1,251 @@
+"""Near-infrared irises: live eyes and presentation attacks, in the CVRL list format with drawn maps.
+
+    iris.csv                        headerless `split,label,path`: train or test, Live or Spoof
+    images/<source>/<stem>.png      640x480, 8-bit grey; stem is `<subject>_<n>`
+    heatmaps/<stem>.png             mean of several people's strokes, known sources only
+    truth/{causal,shortcut}/<stem>.png
+
+The cause of every attack lies in a window on the iris, a different part of it in each image: printed dots,
+halftone, a pixel grid, painted strokes, folds of a clouded cornea. What they share is a regular pattern where a
+live iris has none. The shortcut is a pair of lamps mirrored in spectacles, which known attacks nearly always
+have and live eyes nearly never; it may lie anywhere near the eye except at the cause.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import numpy as np
+from pydantic import Field
+from scipy import ndimage
+
+from pipeline.common.files import write_text
+from pipeline.common.seeding import numpy_rng
+from pipeline.data.phantoms._drawing import (
+    Annotator,
+    annotate,
+    band_noise,
+    ellipse,
+    enlarge,
+    grid,
+    noise,
+    write_png,
+    write_truth,
+)
+from pipeline.data.phantoms._eye import (
+    SHAPE,
+    Pose,
+    Subject,
+    add_highlights,
+    cover,
+    draw_pose,
+    draw_subject,
+    paint_eyeball,
+    photograph,
+)
+
+Attack = Callable[[np.random.Generator, np.ndarray, Pose, float], np.ndarray]
+_SQUARE = (110, 530, 30, 450)  # x0, x1, y0, y1: where a mark's centre may lie; prepare crops 80..560
+_SENSORS = {  # optics and electronics of the known and of the unseen camera
+    "train": {"blur": 0.9, "gamma": 0.95, "grain": 0.006},
+    "test": {"blur": 1.4, "gamma": 0.85, "grain": 0.009},
+}
+
+
+class _Source(NamedTuple):
+    split: str  # held-out sources are only ever tested
+    attack: Attack | None
+
+
+def generate(
+    root: Path,
+    seed: int,
+    *,
+    known_live: Annotated[int, Field(ge=1)] = 162,
+    known_attack: Annotated[int, Field(ge=1)] = 54,
+    held_out_live: Annotated[int, Field(ge=1)] = 80,
+    held_out_attack: Annotated[int, Field(ge=1)] = 40,
+    cue_strength: Annotated[float, Field(gt=0, le=1)] = 0.2,
+    shortcut_agreement: Annotated[float, Field(ge=0, le=1)] = 0.97,
+    shortcut_agreement_held_out: Annotated[float, Field(ge=0, le=1)] = 0.5,
+    shortcut_size: Annotated[float, Field(ge=4, le=20)] = 9.0,
+    annotators: Annotated[int, Field(ge=1, le=20)] = 3,
+    annotator_miss: Annotated[float, Field(ge=0, lt=1)] = 0.15,
+    annotator_overreach: Annotated[float, Field(ge=0, le=2)] = 0.3,
+    annotator_jitter: Annotated[float, Field(ge=0, le=1)] = 0.2,
+    annotator_stray: Annotated[float, Field(ge=0, le=1)] = 0.1,
+) -> None:
+    """Write the data set below `root`; equal arguments give equal bytes.
+
+    The first four settings are images per source, `cue_strength` the contrast of an attack's pattern (share of
+    the grey range), `shortcut_size` the radius of one mirrored lamp in px. The agreements are the probability
+    that the mark is present in an attack and absent from a live eye.
+    """
+    person = Annotator(annotator_miss, annotator_overreach, annotator_jitter, annotator_stray)
+    counts = {
+        "live_a": known_live,
+        **dict.fromkeys(("textured_contact", "print", "electronic_display"), known_attack),
+        "live_b": held_out_live,
+        **dict.fromkeys(("glass_prosthesis", "postmortem"), held_out_attack),
+    }
+    lines = []
+    for name, source in _SOURCES.items():
+        agreement = shortcut_agreement if source.split == "train" else shortcut_agreement_held_out
+        for subject, stem in _stems(seed, name, counts[name]):
+            rng = numpy_rng(seed, "iris", stem)
+            marked = (rng.random() < agreement) == (source.attack is not None)
+            image, window, causal, mark = _draw(
+                rng,
+                draw_subject(numpy_rng(seed, "iris", subject)),
+                source,
+                cue_strength,
+                shortcut_size * marked,
+            )
+            path = f"images/{name}/{stem}.png"
+            write_png(root / path, image)
+            write_truth(root, stem, causal, mark)
+            if source.split == "train":
+                write_png(root / "heatmaps" / f"{stem}.png", _strokes(rng, window, annotators, person))
+            lines.append(f"{source.split},{'Spoof' if source.attack else 'Live'},{path}\n")
+    write_text(root / "iris.csv", "".join(lines))
+
+
+def _stems(seed: int, source: str, count: int) -> list[tuple[str, str]]:
+    """(subject, file stem) of each image: one to three images per subject, names unique over sources."""
+    rng = numpy_rng(seed, "iris", "subjects", source)
+    initials = "".join(word[0] for word in source.split("_")) + source[-1]
+    stems: list[tuple[str, str]] = []
+    number = 0
+    while len(stems) < count:
+        number += 1
+        subject = f"{initials}{number:03d}"
+        stems += [(subject, f"{subject}_{shot}") for shot in range(1, int(rng.integers(1, 4)) + 1)]
+    return stems[:count]
+
+
+def _draw(
+    rng: np.random.Generator, subject: Subject, source: _Source, strength: float, mark_size: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """One picture, where a person looks, and what truly decides and merely correlates: all `(480, 640)`."""
+    pose = draw_pose(rng, subject, droop=0.12 if source.attack is postmortem else 0.0)
+    angle = rng.uniform(-0.15, 1.15) * np.pi  # never below the upper lid
+    window = _window(rng, pose, angle)
+    ball = paint_eyeball(rng, subject, pose)
+    if source.attack:
+        ball += window * (source.attack(rng, ball, pose, strength) - ball)
+    ball = add_highlights(rng, ball, pose)
+    image = cover(rng, ball, subject, pose)
+    seen = (window * pose.opening) > 0.4
+    mark = np.zeros(SHAPE, dtype=bool)
+    if mark_size:
+        image, mark = _mirror_lamps(rng, image, pose, angle, mark_size)
+    causal = seen if source.attack else np.zeros(SHAPE, dtype=bool)
+    return photograph(rng, image, **_SENSORS[source.split]), seen, causal, mark
+
+
+def _window(rng: np.random.Generator, pose: Pose, angle: float) -> np.ndarray:
+    """The part of the iris about `angle` where an attack shows, or would show, in [0, 1]."""
+    turn = np.abs(np.angle(np.exp(1j * (pose.theta - angle))))
+    half = rng.uniform(0.25, 0.38) * np.pi + 0.12 * noise(rng, SHAPE, 60)
+    return (np.clip((half - turn) * pose.radius * 0.7 / 8 + 0.5, 0, 1) * pose.iris).astype(np.float32)
+
+
+def _mirror_lamps(
+    rng: np.random.Generator, image: np.ndarray, pose: Pose, angle: float, size: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Two lamps side by side with dark surrounds, mirrored in spectacles away from the window at `angle`."""
+    x0, x1, y0, y1 = _SQUARE
+    window_x = pose.cx + 0.7 * pose.radius * np.cos(angle)
+    window_y = pose.cy + 0.7 * pose.radius * np.sin(angle)
+    while True:
+        reach, turn = pose.radius * rng.uniform(0.3, 1.9), rng.uniform(0, 2 * np.pi)
+        cx, cy = pose.cx + reach * np.cos(turn), pose.cy + reach * np.sin(turn)
+        inside = x0 < cx < x1 and y0 < cy < y1
+        if inside and np.hypot(cx - window_x, cy - window_y) > 1.0 * pose.radius:
+            break
+    mark = np.zeros(SHAPE, dtype=bool)
+    for side in (-1.5, 1.5):
+        surround = ellipse(SHAPE, cx + side * size, cy, 1.6 * size, 1.6 * size, soft=6)
+        image = image * (1 - 0.75 * surround)
+        mark |= surround > 0.5
+    for side in (-1.5, 1.5):
+        lamp = ellipse(SHAPE, cx + side * size, cy, size, size, soft=3)
+        image = image + lamp * (1.1 - image)
+    return image, mark
+
+
+def textured_contact(rng: np.random.Generator, ball: np.ndarray, pose: Pose, strength: float) -> np.ndarray:
+    """A cosmetic lens: round opaque dots on a hexagonal lattice."""
+    u, v, period = _lattice(rng, rng.uniform(0, np.pi), (13.5, 16.5))
+    waves = sum(
+        np.cos(2 * np.pi / period * (u * np.cos(a) + v * np.sin(a))) for a in np.pi / 3 * np.arange(3)
+    )
+    dots = np.clip(waves / 1.5, -0.6, 1)
+    return ball - strength * dots
+
+
+def print_attack(rng: np.random.Generator, ball: np.ndarray, pose: Pose, strength: float) -> np.ndarray:
+    """A photograph on paper: fibres lost, grey of the paper, halftone dots that grow where it is dark."""
+    u, v, period = _lattice(rng, np.pi / 4 + rng.normal(0, 0.08), (12.5, 15.5))
+    paper = 0.5 * ndimage.gaussian_filter(ball, 5) + 0.26 + 0.03 * band_noise(rng, SHAPE, 3, 12)
+    screen = np.cos(2 * np.pi * u / period) + np.cos(2 * np.pi * v / period)
+    dots = np.clip((screen + 1.2 * (0.5 - paper)) * 2, -1, 1)
+    return paper - 0.8 * strength * dots
+
+
+def electronic_display(rng: np.random.Generator, ball: np.ndarray, pose: Pose, strength: float) -> np.ndarray:
+    """A screen: dark gaps between bright pixels, with the slow bands of moire."""
+    u, v, period = _lattice(rng, rng.normal(0, 0.12), (12.5, 15.5))
+    gaps = np.maximum(np.cos(2 * np.pi * u / period), np.cos(2 * np.pi * v / period))
+    moire = 0.06 * np.cos(2 * np.pi * (0.8 * u + 0.6 * v) / rng.uniform(60, 90))
+    return ball + 0.06 + moire - 1.1 * strength * (gaps - 0.35)
+
+
+def glass_prosthesis(rng: np.random.Generator, ball: np.ndarray, pose: Pose, strength: float) -> np.ndarray:
+    """A painted glass eye: a flat base with evenly spaced brush strokes and a broad highlight."""
+    base = float(np.median(ball[pose.iris > 0.9])) + 0.05
+    count = round(2 * np.pi * 0.72 * pose.radius / rng.uniform(12.5, 16))
+    rows = 2 * np.pi * rng.uniform(1.6, 2.2) * pose.rho + rng.uniform(0, 7)
+    strokes = np.cos(count * pose.theta + rng.uniform(0, 7) + 1.5 * (np.cos(rows) > 0))
+    strokes *= 0.75 + 0.25 * np.cos(2 * rows)
+    gloss = ellipse(SHAPE, pose.cx, pose.cy, 0.9 * pose.radius, 0.62 * pose.radius, soft=20)
+    return base + 1.1 * strength * strokes + 0.05 * gloss
+
+
+def postmortem(rng: np.random.Generator, ball: np.ndarray, pose: Pose, strength: float) -> np.ndarray:
+    """A dead eye: clouded cornea, and folds that run side by side over it."""
+    u, v, period = _lattice(rng, rng.uniform(0, np.pi), (13, 17))
+    bent = u + 0.35 * period * noise(rng, SHAPE, 70)
+    folds = np.cos(2 * np.pi * bent / period) * np.clip(0.8 + 0.4 * noise(rng, SHAPE, 45), 0.2, 1.2)
+    cloudy = 0.55 * ndimage.gaussian_filter(ball, 4) + 0.22 + 0.03 * noise(rng, SHAPE, 30)
+    return cloudy + 1.1 * strength * folds
+
+
+def _lattice(
+    rng: np.random.Generator, angle: float, periods: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Turned and shifted coordinates u, v, and a period, in px."""
+    x, y = grid(SHAPE)
+    u = x * np.cos(angle) + y * np.sin(angle) + rng.uniform(0, 50)
+    v = y * np.cos(angle) - x * np.sin(angle) + rng.uniform(0, 50)
+    return u, v, rng.uniform(*periods)
+
+
+def _strokes(rng: np.random.Generator, window: np.ndarray, people: int, person: Annotator) -> np.ndarray:
+    """The share of people who marked each pixel, uint8 `(480, 640)`; drawn at a quarter of the size."""
+    small = window[2::4, 2::4]
+    where = ndimage.binary_dilation(small, iterations=12)
+    drawn = [annotate(rng, [small], where, person) for _ in range(people)]
+    share = enlarge(np.mean(drawn, axis=0, dtype=np.float32), SHAPE)
+    return np.clip(np.round(255 * share), 0, 255).astype(np.uint8)
+
+
+_SOURCES = {
+    "live_a": _Source("train", None),
+    "textured_contact": _Source("train", textured_contact),
+    "print": _Source("train", print_attack),
+    "electronic_display": _Source("train", electronic_display),
+    "live_b": _Source("test", None),
+    "glass_prosthesis": _Source("test", glass_prosthesis),
+    "postmortem": _Source("test", postmortem),
+}
