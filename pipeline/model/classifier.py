@@ -1,0 +1,98 @@
+"""Backbone, global average pooling and a two-logit head, with the maps that explain the logits.
+
+CAM: Zhou et al., CVPR 2016. The maps are raw: no ReLU, no scaling, no bias, so that their spatial mean
+plus the head's bias is the logit.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from pipeline.common import catalogue
+from pipeline.common.errors import UserError
+from pipeline.common.files import atomic
+from pipeline.model import weights as published
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class Outputs(NamedTuple):
+    """One forward pass, nothing detached; all float32 under autocast except `features`."""
+
+    logits: Tensor  # (N, 2): 0 normal, bona fide, authentic; 1 abnormal, attack, synthetic
+    features: Tensor  # (N, K, h, w): exactly what global average pooling sees
+    cams: Tensor  # (N, 2, h, w): sum over k of head.weight[c, k] * features[:, k]
+
+
+class CamClassifier(nn.Module):
+    """A backbone with GAP and Linear(K, 2); normalises its input itself."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, backbone: str, in_channels: int = 3) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.in_channels = in_channels
+        self.features = catalogue.get("model/backbones", backbone)(in_channels)
+        self.head = nn.Linear(self.features.out_channels, 2)
+        self.register_buffer("mean", _per_channel(IMAGENET_MEAN, in_channels))
+        self.register_buffer("std", _per_channel(IMAGENET_STD, in_channels))
+
+    def forward(self, images: Tensor) -> Outputs:
+        """images: (N, C, H, W) in [0, 1], C = 1 or 3."""
+        features = self.features((images - self.mean) / self.std)
+        with torch.autocast(features.device.type, enabled=False):
+            weight = self.head.weight
+            cams = torch.einsum("ck,nkhw->nchw", weight, features.to(weight.dtype))
+            # Pooling after the head is the same sum in another order, and its result is K / 2 times smaller.
+            logits = cams.mean((2, 3)) + self.head.bias
+        return Outputs(logits, features, cams)
+
+
+def build(backbone: str, in_channels: int = 3, weights: str | None = None) -> CamClassifier:
+    """A new classifier on the CPU; draws from torch's global generator.
+
+    weights: None (random), `imagenet`, or a file; see `pipeline.model.weights`. Raises UserError if the
+    file is absent or does not fit.
+    """
+    model = CamClassifier(backbone, in_channels)
+    if weights is not None:
+        published.load_into(model.features, backbone, published.find(backbone, weights))
+    return model
+
+
+def save(model: CamClassifier, path: Path) -> None:
+    """Write a model as safetensors with what `load` needs to rebuild it; atomic."""
+    tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
+    about = {"backbone": model.backbone, "in_channels": str(model.in_channels)}
+    content = safetensors.torch.save(tensors, about)
+    with atomic(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def load(path: Path) -> CamClassifier:
+    """The model of `save`, on the CPU in eval mode; raises UserError if the file is absent or damaged."""
+    try:
+        with safe_open(path, "pt") as file:
+            about = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        model = CamClassifier(about["backbone"], int(about["in_channels"]))
+        model.load_state_dict(tensors)
+    except FileNotFoundError:
+        raise UserError(f"{path}: not found; expected the model of a trained cell") from None
+    except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        line = str(error).splitlines()[0]
+        raise UserError(f"{path}: damaged, or not a model of this project: {line}; train it again") from None
+    return model.eval()
+
+
+def _per_channel(values: tuple[float, ...], channels: int) -> Tensor:
+    """ImageNet values for colour, their average for grey, as (1, C, 1, 1)."""
+    chosen = values if channels == len(values) else (sum(values) / len(values),) * channels
+    return torch.tensor(chosen).reshape(1, channels, 1, 1)
