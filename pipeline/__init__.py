@@ -1,0 +1,13 @@
+"""camdivide: train binary image classifiers to look where people look, and prove what they learned.
+
+    phantoms    draw images whose causal pixels are known, in the layouts of published data sets
+    prepare     read a data set through its adapter: one store, one open-set protocol, one audit
+    train       every (backbone, method, seed) cell of the grid; a method compares CAMs with human maps
+    evaluate    scores, attack-detection errors, alignment with people, deletion and insertion
+    identify    which image regions and channels decide, and which of them come back as features
+    report      tables, figures and one page, all from records on disk
+    track       a copy of every record in MLflow
+    predict     score a folder of images with one trained cell
+
+Each stage is `python -m pipeline.<stage>`; `dvc.yaml` is the table of contents.
+"""

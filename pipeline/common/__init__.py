@@ -1,0 +1,1 @@
+"""What every part needs: settings, catalogues, files, seeds, the command line."""
