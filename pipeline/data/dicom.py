@@ -1,0 +1,252 @@
+"""DICOM files to pictures: modality transform, then VOI, then MONOCHROME1 inversion, exactly once each.
+
+Source: DICOM PS3.3 C.7.6.3 (image pixels), C.11.1 (modality), C.11.2 (VOI), C.7.5.1.1.2 (padding). Decoding
+is pydicom with gdcm. Only the tags named here are ever read, so neither names nor reports reach memory, and
+the texts of the libraries' own errors and warnings, which may quote values, are never shown.
+"""
+
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import gdcm
+import numpy as np
+import pydicom
+from pydicom.pixels import apply_modality_lut, apply_voi, pixel_array
+from pydicom.pixels.decoders.gdcm import DECODER_DEPENDENCIES as GDCM_SYNTAXES
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGExtended12Bit
+
+from pipeline.data.loaded import Loaded, UnusableImage, check_budget, check_pixels
+from pipeline.data.samples import Problem
+
+TAGS = [
+    "BurnedInAnnotation",
+    "Rows",
+    "Columns",
+    "SamplesPerPixel",
+    "NumberOfFrames",
+    "PhotometricInterpretation",
+    "BitsAllocated",
+    "BitsStored",
+    "PixelRepresentation",
+    "PixelSpacing",
+    "ImagerPixelSpacing",
+    "PixelPaddingValue",
+    "PixelPaddingRangeLimit",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "ModalityLUTSequence",
+    "VOILUTSequence",
+    "VOILUTFunction",
+    "WindowCenter",
+    "WindowWidth",
+]
+PHOTOMETRICS = {
+    "MONOCHROME1": "MONOCHROME1",
+    "MONOCHROME2": "MONOCHROME2",
+    "RGB": "RGB",
+    "YBR_FULL": "RGB",
+    "YBR_FULL_422": "RGB",
+    "YBR_ICT": "RGB",
+    "YBR_RCT": "RGB",
+}
+
+pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+for _silence in (gdcm.Trace.DebugOff, gdcm.Trace.WarningOff, gdcm.Trace.ErrorOff):
+    _silence()
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file carries the DICOM mark; names and extensions are not looked at."""
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
+
+
+def read(path: Path, *, max_megapixels: float, max_megabytes: float) -> Loaded:
+    """Decode one single-frame DICOM file; grey values end up with 0 black and 1 white.
+
+    The value range is that of the VOI transform (window or table), or, where the file has none, that of the
+    pixels outside the padding. Padding becomes black.
+
+    Raises UnusableImage: E_DECODE (unreadable, several frames, over budget, 12-bit JPEG), E_PHI (the file
+    says that patient data are burned into its pixels), E_FLAT.
+    """
+    header = read_header(path, TAGS)
+    where = path.name
+    _check_header(header, where, max_megapixels, max_megabytes)
+    stored = decode(path)
+    colour = PHOTOMETRICS[header.PhotometricInterpretation] == "RGB"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            pixels = stored / np.float32(2**header.BitsAllocated - 1) if colour else _grey(stored, header)
+        except UnusableImage:
+            raise
+        except Exception as error:
+            raise _undecodable(where, f"its value transforms do not apply ({type(error).__name__})") from None
+    check_pixels(where, pixels)
+    row, column, kind = _spacing(header)
+    return Loaded(
+        pixels=pixels,
+        width=int(header.Columns),
+        height=int(header.Rows),
+        bits=int(header.BitsStored),
+        photometric=PHOTOMETRICS[header.PhotometricInterpretation],
+        spacing_row_mm=row,
+        spacing_col_mm=column,
+        spacing_kind=kind,
+        phi_flag="no" if _burned_in(header) == "NO" else "absent",
+    )
+
+
+def read_header(path: Path, keywords: list[str]) -> pydicom.Dataset:
+    """The named tags of a file without its pixels; UnusableImage (E_DECODE) if it is no DICOM file.
+
+    Files that lack the preamble are read too, as little-endian.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(keywords), force=True)
+            for keyword in keywords:
+                header.get(keyword)  # values are parsed on first use: a damaged one must fail here
+        except OSError:
+            raise
+        except Exception as error:
+            raise _undecodable(path.name, f"not a readable DICOM file ({type(error).__name__})") from None
+    return header
+
+
+def decode(path: Path) -> np.ndarray:
+    """The stored values of a single-frame file, as the file holds them: (H, W), or (H, W, 3) as RGB.
+
+    Raises UnusableImage (E_DECODE).
+    """
+    meta = read_header(path, []).file_meta
+    options: dict[str, Any] = {}
+    syntax = meta.get("TransferSyntaxUID")
+    if syntax is None:
+        syntax = options["transfer_syntax_uid"] = _bare_syntax(path)
+    if syntax in GDCM_SYNTAXES:
+        options["decoding_plugin"] = "gdcm"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return pixel_array(path, **options)
+        except Exception as error:
+            name = getattr(syntax, "name", "unknown transfer syntax")
+            message = f"its pixels do not decode ({name}, {type(error).__name__})"
+            raise _undecodable(path.name, message) from None
+
+
+def _check_header(header: pydicom.Dataset, where: str, max_megapixels: float, max_megabytes: float) -> None:
+    """Everything that can be refused before decoding."""
+    needed = ("Rows", "Columns", "BitsAllocated", "BitsStored", "PhotometricInterpretation")
+    missing = [keyword for keyword in needed if not header.get(keyword)]
+    if missing:
+        raise _undecodable(where, f"not a DICOM image: {', '.join(missing)} missing or zero")
+    if _burned_in(header) == "YES":
+        message = "BurnedInAnnotation is YES: patient data may stand in the pixels; drop or clean the file"
+        raise UnusableImage(Problem("E_PHI", where, message))
+    frames, bands = int(header.get("NumberOfFrames") or 1), int(header.get("SamplesPerPixel") or 1)
+    if frames != 1:
+        raise _undecodable(where, f"holds {frames} frames; expected a single image, export the frame to use")
+    if header.PhotometricInterpretation not in PHOTOMETRICS:
+        raise _undecodable(where, f"photometric interpretation must be one of {', '.join(PHOTOMETRICS)}")
+    limits = {"max_megapixels": max_megapixels, "max_megabytes": max_megabytes}
+    check_budget(where, int(header.Columns), int(header.Rows), bands, **limits)
+    if header.file_meta.get("TransferSyntaxUID") == JPEGExtended12Bit and header.BitsStored > 8:
+        message = (
+            f"{header.BitsStored}-bit JPEG Extended (1.2.840.10008.1.2.4.51) cannot be decoded: gdcm gives "
+            "wrong values for it; get the file uncompressed or with a lossless transfer syntax"
+        )
+        raise _undecodable(where, message)
+
+
+def _grey(stored: np.ndarray, header: pydicom.Dataset) -> np.ndarray:
+    """Stored values to float32 (H, W) in [0, 1]."""
+    padding = _padding(stored, header)
+    shown = stored if padding is None else stored[~padding]
+    if shown.size == 0 or shown.min() == shown.max():
+        raise UnusableImage(
+            Problem("E_FLAT", Path(str(header.filename)).name, "all pixels outside the padding are equal")
+        )
+    values = _modality(stored, header)
+    if header.get("VOILUTSequence"):
+        bits = int(header.VOILUTSequence[0].LUTDescriptor[2])
+        pixels = apply_voi(np.rint(values).astype(np.int32), header) / np.float32(2**bits - 1)
+    elif header.get("WindowCenter") is not None and header.get("WindowWidth") is not None:
+        pixels = _window(values, header)
+    else:
+        inside = values if padding is None else values[~padding]
+        low, high = float(inside.min()), float(inside.max())
+        pixels = (values - low) / (high - low)
+    pixels = np.clip(pixels, 0, 1, dtype=np.float32)
+    if header.PhotometricInterpretation == "MONOCHROME1":
+        np.subtract(1, pixels, out=pixels)
+    if padding is not None:
+        pixels[padding] = 0
+    return pixels
+
+
+def _modality(stored: np.ndarray, header: pydicom.Dataset) -> np.ndarray:
+    """Stored values to those of the modality, by table or by slope and intercept, float32."""
+    if header.get("ModalityLUTSequence"):
+        return apply_modality_lut(stored, header).astype(np.float32)
+    slope, intercept = header.get("RescaleSlope"), header.get("RescaleIntercept")
+    values = stored.astype(np.float32)
+    return values * np.float32(1 if slope is None else slope) + np.float32(intercept or 0)
+
+
+def _window(values: np.ndarray, header: pydicom.Dataset) -> np.ndarray:
+    """The first window of a file, as PS3.3 C.11.2.1.2 and C.11.2.1.3 define it, with output 0 to 1."""
+    center, width = _first(header.WindowCenter), _first(header.WindowWidth)
+    function = str(header.get("VOILUTFunction") or "LINEAR").upper()
+    if function == "SIGMOID":
+        return 1 / (1 + np.exp(-4 * (values - center) / width))
+    if function == "LINEAR_EXACT":
+        return (values - center) / width + 0.5
+    if width <= 1:
+        return (values > center - 0.5).astype(np.float32)
+    return (values - (center - 0.5)) / (width - 1) + 0.5
+
+
+def _padding(stored: np.ndarray, header: pydicom.Dataset) -> np.ndarray | None:
+    """Where the file says that a pixel is none, (H, W) bool, or None if nowhere."""
+    first = header.get("PixelPaddingValue")
+    if first is None:
+        return None
+    last = header.get("PixelPaddingRangeLimit")
+    # the tag's sign is often written wrongly, so its bits are compared as the pixels' own type
+    ends = np.array([first, first if last is None else last], dtype=np.int64).astype(stored.dtype)
+    padding = (stored >= ends.min()) & (stored <= ends.max())
+    return padding if padding.any() else None
+
+
+def _spacing(header: pydicom.Dataset) -> tuple[float | None, float | None, str]:
+    """Row and column spacing in mm and the tag it came from; zero spacings count as unknown."""
+    for kind in ("PixelSpacing", "ImagerPixelSpacing"):
+        value = header.get(kind)
+        if value is not None and len(value) == 2 and all(np.isfinite(v) and v > 0 for v in map(float, value)):
+            return float(value[0]), float(value[1]), kind
+    return None, None, ""
+
+
+def _bare_syntax(path: Path) -> pydicom.uid.UID:
+    """The encoding of a file without preamble: pydicom's finding, never compressed."""
+    implicit, _ = read_header(path, ["Rows"]).original_encoding
+    return ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+
+
+def _burned_in(header: pydicom.Dataset) -> str:
+    return str(header.get("BurnedInAnnotation") or "").strip().upper()
+
+
+def _first(value: Any) -> float:
+    return float(value[0] if isinstance(value, pydicom.multival.MultiValue) else value)
+
+
+def _undecodable(where: str, message: str) -> UnusableImage:
+    return UnusableImage(Problem("E_DECODE", where, message))
