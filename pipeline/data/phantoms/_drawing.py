@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 from scipy import ndimage
+from scipy.interpolate import CubicSpline
 
 Shape = tuple[int, int]  # height, width
 
@@ -38,9 +39,20 @@ def noise(rng: np.random.Generator, shape: Shape, scale: float) -> np.ndarray:
 
 def band_noise(rng: np.random.Generator, shape: Shape, fine: float, coarse: float) -> np.ndarray:
     """Noise `(h, w)`, mean 0, deviation 1, with structure between `fine` and `coarse` px only."""
-    field = ndimage.gaussian_filter(rng.standard_normal(shape, dtype=np.float32), fine / 2.5)
-    field -= ndimage.gaussian_filter(field, coarse / 2.5)
+    field = smooth(rng.standard_normal(shape, dtype=np.float32), fine / 2.5)
+    field -= smooth(field, coarse / 2.5)
     return field / max(float(field.std()), 1e-6)
+
+
+def smooth(field: np.ndarray, sigma: float) -> np.ndarray:
+    """Gaussian blur `(h, w)` by `sigma` px; wide ones are done on a smaller copy, which does not show."""
+    step = int(sigma / 3)
+    if step < 2:
+        return ndimage.gaussian_filter(field, sigma, truncate=3)
+    image = Image.fromarray(np.ascontiguousarray(field, dtype=np.float32))
+    size = (-(-field.shape[1] // step), -(-field.shape[0] // step))
+    small = np.asarray(image.resize(size, Image.Resampling.BOX))
+    return enlarge(ndimage.gaussian_filter(small, sigma / step, truncate=3), field.shape)
 
 
 def enlarge(field: np.ndarray, shape: Shape) -> np.ndarray:
@@ -58,9 +70,10 @@ def ellipse(
     [0.0, 0.75, 1.0, 0.75, 0.0]
     """
     x, y = grid(shape)
-    u = (x - cx) * np.cos(angle) + (y - cy) * np.sin(angle)
-    v = (y - cy) * np.cos(angle) - (x - cx) * np.sin(angle)
-    distance = (1 - np.sqrt((u / rx) ** 2 + (v / ry) ** 2)) * min(rx, ry)  # px inside the rim, roughly
+    cx, cy, cos, sin = float(cx), float(cy), float(np.cos(angle)), float(np.sin(angle))  # stay in float32
+    u = (x - cx) * cos + (y - cy) * sin
+    v = (y - cy) * cos - (x - cx) * sin
+    distance = (1 - np.sqrt((u / float(rx)) ** 2 + (v / float(ry)) ** 2)) * float(min(rx, ry))  # px, roughly
     return np.clip(distance / soft + 0.5, 0, 1).astype(np.float32)
 
 
@@ -72,7 +85,7 @@ def polygon(
     corners = [(2 * float(x) + 0.5, 2 * float(y) + 0.5) for x, y in points]
     ImageDraw.Draw(image).polygon(corners, fill=255)
     mask = np.asarray(image.reduce(2), dtype=np.float32) / 255
-    return ndimage.gaussian_filter(mask, soft / 2) if soft > 1 else mask
+    return smooth(mask, soft / 2) if soft > 1 else mask
 
 
 def stroke(
@@ -97,16 +110,14 @@ def strokes(
         corners = [(2 * float(x) + 0.5, 2 * float(y) + 0.5) for x, y in points]
         draw.line(corners, fill=round(255 * value), width=max(1, round(2 * width)), joint="curve")
     mask = np.asarray(image.reduce(2), dtype=np.float32) / 255
-    return ndimage.gaussian_filter(mask, soft / 2) if soft > 1 else mask
+    return smooth(mask, soft / 2) if soft > 1 else mask
 
 
 def smooth_curve(knots: Sequence[tuple[float, float]] | np.ndarray, n: int, *, closed: bool) -> np.ndarray:
-    """A cubic curve `(n, 2)` through the knots."""
-    from scipy.interpolate import CubicSpline
-
+    """A cubic curve `(n, 2)` through knots `(k, 2)`; `(k, m, 2)` gives m curves, `(n, m, 2)`."""
     points = np.asarray(knots, dtype=float)
     if closed:
-        points = np.vstack([points, points[:1]])
+        points = np.concatenate([points, points[:1]])
     t = np.linspace(0, 1, len(points))
     spline = CubicSpline(t, points, bc_type="periodic" if closed else "natural")
     return spline(np.linspace(0, 1, n, endpoint=not closed))
