@@ -1,0 +1,155 @@
+"""`record.json` of a cell: what it was made of, where, and the hashes of the files it left.
+
+The record is written last, so a folder without one is unfinished. Everything that tables and MLflow show
+of a cell comes from here.
+"""
+
+import functools
+import importlib.metadata
+import json
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from pipeline.common.files import sha256_file, write_json
+from pipeline.common.imports import PACKAGE
+from pipeline.grid.cells import Cell
+
+NAME = "record.json"
+SCHEMA = 1
+FIELDS = {
+    "schema",
+    "stage",
+    "cell",
+    "key",
+    "settings",
+    "data_hash",
+    "code_hash",
+    "files",
+    "results",
+    "timings",
+}
+PACKAGES = ("camdivide", "torch", "monai", "albumentations", "numpy", "scikit-learn")
+
+
+def read(folder: Path) -> dict[str, Any] | None:
+    """The record of a cell's folder; None if there is none, or a damaged one (which is said on stderr)."""
+    path = folder / NAME
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        _damaged(f"{path}: not readable as JSON ({error})")
+        return None
+    if not isinstance(record, dict) or not record.keys() >= FIELDS or record["schema"] != SCHEMA:
+        _damaged(f"{path}: not a record of schema {SCHEMA}")
+        return None
+    return record
+
+
+def finished(folder: Path, key: str) -> bool:
+    """Whether a cell is done: its record carries `key` and every file it lists is as it was written.
+
+    Damage is said on stderr; another key is not damage.
+    """
+    record = read(folder)
+    if record is None or record["key"] != key:
+        return False
+    for name, digest in record["files"].items():
+        path = folder / name
+        if not path.is_file():
+            _damaged(f"{path}: missing")
+            return False
+        if sha256_file(path) != digest:
+            _damaged(f"{path}: differs from its record")
+            return False
+    return True
+
+
+def write(
+    folder: Path,
+    *,
+    stage: str,
+    cell: Cell,
+    key: str,
+    settings: Mapping[str, Any],
+    data_hash: str,
+    code_hash: str,
+    files: Sequence[str],
+    results: Mapping[str, Any],
+    timings: Mapping[str, float],
+) -> None:
+    """Write a cell's record, atomically and last; `files` are names in `folder`, hashed here.
+
+    `timings["total_s"]`, if given, dates the start.
+    """
+    ended = datetime.now(UTC)
+    started = ended - timedelta(seconds=timings.get("total_s", 0))
+    record = {
+        "schema": SCHEMA,
+        "stage": stage,
+        "cell": vars(cell),
+        "key": key,
+        "settings": dict(settings),
+        "data_hash": data_hash,
+        "code_hash": code_hash,
+        "git_commit": git_commit(),
+        "versions": versions(),
+        "hardware": hardware(),
+        "started": started.isoformat(timespec="seconds"),
+        "ended": ended.isoformat(timespec="seconds"),
+        "timings": dict(timings),
+        "files": {name: sha256_file(folder / name) for name in sorted(files)},
+        "results": dict(results),
+    }
+    write_json(folder / NAME, record)
+
+
+@functools.cache
+def git_commit() -> str | None:
+    """The commit the package's code is at; None outside git."""
+    command = ["git", "-C", str(PACKAGE.resolve()), "rev-parse", "HEAD"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+@functools.cache
+def versions() -> dict[str, str | None]:
+    """Python and the packages that can change a result."""
+    found: dict[str, str | None] = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+@functools.cache
+def hardware() -> dict[str, Any]:
+    """Names of the machine's CPU and GPU; the latter None where there is none."""
+    import torch
+
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {"system": platform.platform(), "cpu": _cpu_name(), "gpu": gpu}
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def _damaged(what: str) -> None:
+    print(f"warning: {what}; the cell is run again", file=sys.stderr)

@@ -1,0 +1,136 @@
+"""Batches of images, labels and human maps, drawn from a memory-mapped store.
+
+What an epoch looks like is a pure function of (seed, epoch): the order of samples, and by (seed, epoch,
+store row) how each is augmented. So methods with one seed see the same batches, and a resumed training
+goes on as if it had never stopped.
+"""
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.common.errors import UserError
+from pipeline.common.seeding import derive, numpy_rng
+from pipeline.data.augment import Augmenter
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Some rows of a store; the arrays cover the whole store and may be memory-mapped."""
+
+    images: np.ndarray  # uint8 (N, C, S, S)
+    maps: np.ndarray  # uint8 (N, S, S); 0 where there is none
+    has_map: np.ndarray  # bool (N,)
+    labels: np.ndarray  # int64 (N,)
+    rows: np.ndarray  # int64 (n,): the rows in use
+
+
+class Batch(NamedTuple):
+    """What one training step sees, on its device."""
+
+    images: Tensor  # float32 (B, C, S, S) in [0, 1]
+    labels: Tensor  # int64 (B,)
+    maps: Tensor  # float32 (B, S, S) in [0, 1]
+    has_map: Tensor  # bool (B,)
+
+
+class TrainingBatches:
+    """Shuffled, augmented batches of one epoch after another.
+
+    settings: the `train` section as a mapping (`batch_size`, `augment`); map_source: `human`, `shuffled`
+    (each annotated image gets another one's map: a control) or `inverted` (1 - map: a control).
+    """
+
+    def __init__(
+        self, samples: Samples, settings: Mapping[str, Any], map_source: str, seed: int, device: torch.device
+    ) -> None:
+        self.samples, self.seed, self.device = samples, seed, device
+        self.batch_size = int(settings["batch_size"])
+        self.inverted = map_source == "inverted"
+        self.map_rows = (
+            map_rows(samples, seed) if map_source == "shuffled" else np.arange(len(samples.labels))
+        )
+        self.augment = Augmenter(settings["augment"], samples.images.shape[-1])
+        self.resident = None
+        if not any(settings["augment"].values()) and _fits(samples, device):
+            self.resident = self._to_device(samples.rows)
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """The batches of one epoch (0, 1, ...): as few as `batch_size` allows, of nearly equal size."""
+        order = numpy_rng(self.seed, "order", number).permutation(len(self.samples.rows))
+        parts = np.array_split(order, -(-len(order) // self.batch_size))
+        if self.resident is not None:
+            yield from (Batch(*(whole[torch.from_numpy(part)] for whole in self.resident)) for part in parts)
+        elif self.device.type == "cuda":
+            yield from self._prefetched(parts, number)
+        else:
+            yield from (self._draw(part, number) for part in parts)
+
+    def _prefetched(self, parts: list[np.ndarray], epoch: int) -> Iterator[Batch]:
+        """Prepare the next batch while the GPU works on the last."""
+        with ThreadPoolExecutor(1) as thread:
+            coming = thread.submit(self._draw, parts[0], epoch)
+            for part in parts[1:]:
+                batch, coming = coming.result(), thread.submit(self._draw, part, epoch)
+                yield batch
+            yield coming.result()
+
+    def _draw(self, part: np.ndarray, epoch: int) -> Batch:
+        rows = self.samples.rows[part]
+        return self._to_device(rows, [derive(self.seed, "augment", epoch, int(row)) for row in rows])
+
+    def _to_device(self, rows: np.ndarray, seeds: list[int] | None = None) -> Batch:
+        images, maps = self.samples.images[rows], self.samples.maps[self.map_rows[rows]]
+        if seeds is not None:
+            images, maps = self.augment(images, maps, seeds)
+        human = unit(maps, self.device)
+        return Batch(
+            unit(images, self.device).contiguous(memory_format=torch.channels_last),
+            torch.from_numpy(self.samples.labels[rows]).to(self.device),
+            1 - human if self.inverted else human,
+            torch.from_numpy(self.samples.has_map[rows]).to(self.device),
+        )
+
+
+def map_rows(samples: Samples, seed: int) -> np.ndarray:
+    """For every store row the row whose map it gets when maps are shuffled: a derangement, int64 (N,).
+
+    The annotated rows in use are put in a random ring and each takes its successor's map, so nobody
+    keeps their own. Depends on the seed alone, so all methods share it. Raises UserError if there are
+    fewer than two.
+    """
+    annotated = samples.rows[samples.has_map[samples.rows]]
+    if len(annotated) < 2:
+        raise UserError(
+            f"map_source: shuffled needs at least 2 annotated training images, got {len(annotated)}"
+        )
+    ring = numpy_rng(seed, "shuffled maps").permutation(annotated)
+    source = np.arange(len(samples.labels))
+    source[ring] = np.roll(ring, -1)
+    return source
+
+
+def plain_batches(samples: Samples, size: int, device: torch.device) -> Iterator[Tensor]:
+    """Images alone, float32 (B, C, S, S) in [0, 1], in the order of `samples.rows`."""
+    for start in range(0, len(samples.rows), size):
+        images = samples.images[samples.rows[start : start + size]]
+        yield unit(images, device).contiguous(memory_format=torch.channels_last)
+
+
+def unit(values: np.ndarray, device: torch.device) -> Tensor:
+    """uint8 0..255 to float32 0..1; bytes travel, floats are made on the device."""
+    return torch.from_numpy(np.ascontiguousarray(values)).to(device, non_blocking=True).float() / 255
+
+
+def _fits(samples: Samples, device: torch.device) -> bool:
+    """Whether the rows in use may stay on the GPU, as floats, in a quarter of its free memory."""
+    if device.type != "cuda":
+        return False
+    free, _ = torch.cuda.mem_get_info(device)
+    values = len(samples.rows) * (samples.images[0].size + samples.maps[0].size)
+    return values * 4 < free / 4

@@ -1,0 +1,265 @@
+"""The training of one cell: epochs, validation, and a state from which it can go on bit for bit.
+
+All randomness is a pure function of (seed, purpose, epoch, sample), so the state holds no generators.
+Everything is given as plain settings; files are the caller's business.
+"""
+
+import math
+import resource
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from pipeline.common import catalogue
+from pipeline.common.errors import UserError
+from pipeline.common.seeding import derive
+from pipeline.model.batches import Batch, Samples, TrainingBatches, plain_batches
+from pipeline.model.classifier import CamClassifier, build
+from pipeline.model.terms import Terms
+
+VALIDATION_BATCH = 64
+Row = dict[str, float]
+
+
+class State(NamedTuple):
+    """A training after some epoch: tensors for safetensors, and what JSON can hold."""
+
+    tensors: dict[str, Tensor]
+    about: dict[str, Any]
+
+
+class Fitted(NamedTuple):
+    """A finished training; `model` carries the weights of `best_epoch` (counted from 1)."""
+
+    model: CamClassifier
+    history: list[Row]
+    best_epoch: int
+    val_auroc: float
+    seconds: float  # in epochs, resumed ones included
+    peak_memory_mb: float
+
+
+def fit(
+    settings: Mapping[str, Any],
+    train: Samples,
+    val: Samples,
+    *,
+    device: str = "auto",
+    start: State | None = None,
+    save: Callable[[State], None],
+) -> Fitted:
+    """Train one cell, calling `save` after each epoch; `start` is a state that was saved before.
+
+    settings: `backbone` {name, weights}, `method` {loss, alpha, map_source, settings}, `seed`, and the
+    `train` section. The best epoch has the highest validation AUROC; of equals the last, as in CYBORG's
+    code. Raises UserError when the loss stops being finite, or the device is not there.
+    """
+    where = choose_device(device)
+    with torch.random.fork_rng([where] if where.type == "cuda" else []):
+        training = Training(settings, train, val, where)
+        if start is not None:
+            training.restore(start)
+        while not training.over():
+            training.run_epoch()
+            save(training.state())
+    return training.finish()
+
+
+class Training:
+    """A model with its optimiser, its batches and its history so far."""
+
+    def __init__(
+        self, settings: Mapping[str, Any], train: Samples, val: Samples, device: torch.device
+    ) -> None:
+        self.settings, self.val, self.device = settings["train"], val, device
+        self.seed, method = settings["seed"], settings["method"]
+        torch.manual_seed(derive(self.seed, "init"))
+        in_channels = int(train.images.shape[1])
+        model = build(settings["backbone"]["name"], in_channels, settings["backbone"]["weights"])
+        self.model: CamClassifier = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimizer = _optimizer(self.model, self.settings["optimizer"])
+        self.batches = TrainingBatches(train, self.settings, method["map_source"], self.seed, device)
+        self.loss = catalogue.get("model/losses", method["loss"])
+        self.loss_settings = {"alpha": method["alpha"], **method["settings"]}
+        self.bfloat16 = _bfloat16(self.settings["precision"], device)
+        self.history: list[Row] = []
+        self.best: dict[str, Tensor] = {}
+        self.best_epoch = 0
+        self.seconds = 0.0
+        if device.type == "cuda":
+            torch.backends.cudnn.benchmark = True
+            torch.cuda.reset_peak_memory_stats(device)
+
+    def over(self) -> bool:
+        """Whether all epochs are done, or early stopping has had enough."""
+        patience = self.settings["early_stopping"]
+        aurocs = [row["val_auroc"] for row in self.history]
+        stale = len(aurocs) - 1 - aurocs.index(max(aurocs)) if aurocs else 0
+        return len(aurocs) >= self.settings["epochs"] or (patience is not None and stale >= patience)
+
+    def run_epoch(self) -> None:
+        """Train on every sample once, validate, and append a row to the history."""
+        started = time.perf_counter()
+        epoch = len(self.history)
+        torch.manual_seed(derive(self.seed, "layers", epoch))  # stochastic depth and the like
+        lr = learning_rate(self.settings["optimizer"]["lr"], self.settings, epoch)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        means = self._train(epoch)
+        val_loss, val_auroc = self._validate()
+        row = dict(zip(Terms._fields, means, strict=True))
+        self.history.append(
+            {
+                "epoch": epoch + 1,
+                "lr": lr,
+                "loss": row["total"],
+                "classification": row["classification"],
+                "guidance": row["guidance"],
+                "val_loss": val_loss,
+                "val_auroc": val_auroc,
+            }
+        )
+        if val_auroc >= max(row["val_auroc"] for row in self.history):
+            self.best_epoch = epoch + 1
+            self.best = {name: value.clone() for name, value in self.model.state_dict().items()}
+        self.seconds += time.perf_counter() - started
+
+    def _train(self, epoch: int) -> list[float]:
+        """One pass over the training samples; the mean of each term."""
+        self.model.train()
+        sums = torch.zeros(len(Terms._fields), device=self.device)
+        for batch in self.batches.epoch(epoch):
+            sums += torch.stack(self._step(batch)) * len(batch.labels)
+        means: list[float] = (sums / len(self.batches.samples.rows)).tolist()  # the epoch's only wait
+        if not math.isfinite(means[0]):
+            raise UserError(f"the loss became {means[0]} in epoch {epoch + 1}; lower train.optimizer.lr")
+        return means
+
+    def _step(self, batch: Batch) -> Terms:
+        """One forward, one backward, one update; returns detached terms."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+            outputs = self.model(batch.images)
+        terms: Terms = self.loss(outputs, batch.labels, batch.maps, batch.has_map, **self.loss_settings)
+        self.optimizer.zero_grad()
+        terms.total.backward()
+        self.optimizer.step()
+        return Terms(*(term.detach() for term in terms))
+
+    @torch.no_grad()
+    def _validate(self) -> tuple[float, float]:
+        """Cross-entropy and AUROC of the validation samples."""
+        self.model.eval()
+        logits = []
+        for images in plain_batches(self.val, VALIDATION_BATCH, self.device):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+                logits.append(self.model(images).logits)
+        together = torch.cat(logits).double().cpu()
+        labels = self.val.labels[self.val.rows]
+        loss = functional.cross_entropy(together, torch.from_numpy(labels)).item()
+        return loss, auroc(labels, (together[:, 1] - together[:, 0]).numpy())
+
+    def state(self) -> State:
+        """All that the next epoch depends on, on the CPU."""
+        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        tensors |= {f"best.{name}": value for name, value in self.best.items()}
+        for index, values in self.optimizer.state_dict()["state"].items():
+            kept = {name: value for name, value in values.items() if value is not None}
+            tensors |= {f"optimizer.{index}.{name}": value for name, value in kept.items()}
+        about = {"history": self.history, "best_epoch": self.best_epoch, "seconds": self.seconds}
+        return State({name: value.cpu().contiguous() for name, value in tensors.items()}, about)
+
+    def restore(self, state: State) -> None:
+        """Go on from a state of the same settings."""
+        self.history = list(state.about["history"])
+        self.best_epoch = state.about["best_epoch"]
+        self.seconds = state.about["seconds"]
+        self.model.load_state_dict(_below("model.", state.tensors))
+        self.best = _below("best.", state.tensors)
+        parameters = list(self.model.parameters())
+        values: dict[int, dict[str, Tensor]] = {}
+        for name, value in _below("optimizer.", state.tensors).items():
+            index, field = name.split(".", 1)
+            like = parameters[int(index)]
+            if value.shape == like.shape:  # the fused update walks memory, so layouts must agree
+                value = torch.empty_like(like, requires_grad=False).copy_(value)
+            values.setdefault(int(index), {})[field] = value
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": values, "param_groups": groups})
+
+    def finish(self) -> Fitted:
+        """The model of the best epoch, in eval mode."""
+        self.model.load_state_dict(self.best)
+        best = self.history[self.best_epoch - 1]["val_auroc"]
+        memory = _peak_memory_mb(self.device)
+        return Fitted(self.model.eval(), self.history, self.best_epoch, best, self.seconds, memory)
+
+
+def choose_device(device: str) -> torch.device:
+    """`auto` is the GPU if there is one; raises UserError for a GPU that is not there."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device.startswith("cuda"):
+        index, count = int(device.partition(":")[2] or 0), torch.cuda.device_count()
+        if index >= count:
+            raise UserError(
+                f"train.device: {device}: this machine shows {count} CUDA devices; use auto or cpu"
+            )
+    return torch.device(device)
+
+
+def learning_rate(base: float, settings: Mapping[str, Any], epoch: int) -> float:
+    """The rate of one epoch (0, 1, ...).
+
+    >>> plan = {"epochs": 4, "schedule": {"name": "step", "step_epochs": 2, "gamma": 0.1}}
+    >>> [round(learning_rate(1.0, plan, epoch), 3) for epoch in range(4)]
+    [1.0, 1.0, 0.1, 0.1]
+    """
+    schedule = settings["schedule"]
+    if schedule["name"] == "step":
+        return float(base * schedule["gamma"] ** (epoch // schedule["step_epochs"]))
+    if schedule["name"] == "cosine":
+        return float(base * (1 + math.cos(math.pi * epoch / settings["epochs"])) / 2)
+    return base
+
+
+def auroc(labels: np.ndarray, margins: np.ndarray) -> float:
+    """Chance that an abnormal sample scores above a normal one, ties counting half (Mann-Whitney).
+
+    Here and not from `pipeline.score`, so that editing a metric does not retrain the grid.
+
+    >>> auroc(np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.4, 0.8]))
+    0.875
+    """
+    negative, positive = np.sort(margins[labels == 0]), margins[labels == 1]
+    below = np.searchsorted(negative, positive, "left") + np.searchsorted(negative, positive, "right")
+    return float(below.mean() / 2 / len(negative))
+
+
+def _optimizer(model: CamClassifier, settings: Mapping[str, Any]) -> torch.optim.Optimizer:
+    lr, decay = settings["lr"], settings["weight_decay"]
+    if settings["name"] == "adamw":
+        return torch.optim.AdamW(model.parameters(), lr, weight_decay=decay, fused=True)
+    momentum = settings["momentum"]
+    return torch.optim.SGD(model.parameters(), lr, momentum, weight_decay=decay, fused=True)
+
+
+def _bfloat16(precision: str, device: torch.device) -> bool:
+    return precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
+
+
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _peak_memory_mb(device: torch.device) -> float:
+    """Of the GPU's allocator, or of the whole process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, kilobytes elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit

@@ -1,0 +1,165 @@
+"""Train every cell of a data set's grid: (backbone, method, seed), all on one schedule.
+
+Reads data/prepared/<dataset>; writes runs/<dataset>/<backbone>/<method>/<seed>/ with model.safetensors,
+history.csv and record.json. A cell whose record carries its key is skipped; a cell that was interrupted
+goes on from its last epoch.
+"""
+
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.common import catalogue
+from pipeline.common.cli import run_dataset_stage
+from pipeline.common.config import Params
+from pipeline.common.errors import UserError
+from pipeline.common.files import atomic, sha256_file
+from pipeline.common.imports import PACKAGE
+from pipeline.data.store import Store, open_store
+from pipeline.grid import checkpoint, engine, records
+from pipeline.grid.cells import Cell, cells, code_hash, key
+from pipeline.grid.engine import Task
+from pipeline.model import save
+from pipeline.model.batches import Samples, map_rows
+from pipeline.model.training import Row, State, choose_device, fit
+from pipeline.model.weights import find
+
+RUNS = Path("runs")
+PREPARED = Path("data/prepared")
+
+
+def train(params: Params, dataset: str) -> None:
+    """Train what is not trained yet; raises UserError listing every cell that failed."""
+    store = open_store(PREPARED / dataset)
+    _check(params, dataset, store)
+    tasks = [_task(params, cell, store) for cell in cells(params, dataset)]
+    work = partial(train_cell, prepared=store.folder.resolve(), device=params.train.device)
+    engine.run("train", tasks, work, params.engine)
+
+
+def train_cell(task: Task, *, prepared: Path, device: str) -> None:
+    """Train one cell, from its checkpoint if there is one, and write its record."""
+    started = time.perf_counter()
+    store = open_store(prepared)
+    saved = checkpoint.load(task.folder, task.key)
+
+    def keep(state: State) -> None:
+        _write_history(task.folder, state.about["history"])
+        checkpoint.save(task.folder, task.key, *state)
+
+    fitted = fit(
+        task.settings,
+        _samples(store, "train"),
+        _samples(store, "val"),
+        device=device,
+        start=None if saved is None else State(*saved),
+        save=keep,
+    )
+    save(fitted.model, task.folder / "model.safetensors")
+    _write_history(task.folder, fitted.history)
+    epochs = len(fitted.history)
+    records.write(
+        task.folder,
+        stage="train",
+        cell=task.cell,
+        key=task.key,
+        settings=task.settings,
+        data_hash=store.data_hash,
+        code_hash=_code_hash(task.settings),
+        files=["model.safetensors", "history.csv"],
+        results={
+            "best_epoch": fitted.best_epoch,
+            "val_auroc": fitted.val_auroc,
+            "epochs": epochs,
+            "parameters": sum(parameter.numel() for parameter in fitted.model.parameters()),
+        },
+        timings={
+            "total_s": max(time.perf_counter() - started, fitted.seconds),
+            "epoch_s": fitted.seconds / epochs,
+            "peak_memory_mb": fitted.peak_memory_mb,
+        },
+    )
+    checkpoint.remove(task.folder)
+
+
+def _check(params: Params, dataset: str, store: Store) -> None:
+    """Raise UserError for whatever would make cells fail, before the first one starts."""
+    problems = []
+
+    def attempt(action: Any, *arguments: Any) -> None:
+        try:
+            action(*arguments)
+        except UserError as error:
+            problems.extend(error.problems)
+
+    attempt(choose_device, params.train.device)
+    for name, backbone in params.backbones.items():
+        if backbone.weights is not None:
+            attempt(find, name, backbone.weights)
+    for role in ("train", "val"):
+        present = np.unique(store.labels[store.rows(role)])
+        if len(present) < 2:
+            problems.append(
+                f"{dataset}: {role} needs samples of labels 0 and 1, got {present.tolist()}; check its split"
+            )
+    samples = _samples(store, "train")
+    for method in dict.fromkeys(cell.method for cell in cells(params, dataset)):
+        chosen = params.methods[method]
+        if chosen.loss != "cross_entropy" and not samples.has_map[samples.rows].any():
+            problems.append(
+                f"methods.{method}: {chosen.loss} is guided by human maps, and no training image of "
+                f"{dataset} has one; annotate some, or list other methods in datasets.{dataset}.methods"
+            )
+        elif chosen.map_source == "shuffled":
+            attempt(map_rows, samples, 0)
+    if problems:
+        raise UserError(problems)
+
+
+def _task(params: Params, cell: Cell, store: Store) -> Task:
+    settings = _settings(params, cell, store)
+    return Task(
+        cell,
+        cell.folder(RUNS).absolute(),
+        key(settings, store.data_hash, _code_hash(settings)),
+        settings,
+    )
+
+
+def _settings(params: Params, cell: Cell, store: Store) -> dict[str, Any]:
+    """All that can change a cell's result, as plain values; where it runs is left out."""
+    weights = params.backbones[cell.backbone].weights
+    backbone = {"name": cell.backbone, "weights": weights}
+    if weights is not None:
+        backbone["weights_sha256"] = sha256_file(find(cell.backbone, weights))
+    return {
+        "backbone": backbone,
+        "method": params.methods[cell.method].model_dump(),
+        "seed": cell.seed,
+        "train": params.train.model_dump(exclude={"seeds", "device"}),
+        "preprocessing": store.info["preprocessing"],
+    }
+
+
+def _code_hash(settings: dict[str, Any]) -> str:
+    """Of the training loop, the cell's own loss and its own backbone: editing another one costs nothing."""
+    loss = catalogue.source("model/losses", settings["method"]["loss"])
+    backbone = catalogue.source("model/backbones", settings["backbone"]["name"])
+    return code_hash(PACKAGE / "model" / "training.py", loss, backbone)
+
+
+def _samples(store: Store, role: str) -> Samples:
+    return Samples(store.images, store.maps, store.has_map, store.labels, store.rows(role))
+
+
+def _write_history(folder: Path, history: list[Row]) -> None:
+    with atomic(folder / "history.csv") as temporary:
+        pd.DataFrame(history).to_csv(temporary, index=False, lineterminator="\n", float_format="%.10g")
+
+
+if __name__ == "__main__":
+    run_dataset_stage(train, "train", __doc__)
