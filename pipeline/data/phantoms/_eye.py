@@ -133,11 +133,14 @@ def paint_eyeball(rng: np.random.Generator, subject: Subject, pose: Pose) -> np.
     x, y = grid(SHAPE)
     roundness = ((x - pose.cx) / (2.6 * pose.radius)) ** 2 + ((y - pose.cy) / (2.2 * pose.radius)) ** 2
     ball = 0.74 - 0.22 * roundness + 0.012 * noise(rng, SHAPE, 40)
-    veins = np.abs(noise(rng, SHAPE, 26)) < 0.06
+    veins = np.abs(noise(rng, SHAPE, 26)) < 0.06  # lines where a field changes sign
     ball -= 0.05 * ndimage.uniform_filter(veins.astype(np.float32), 3)
-    polar = np.stack([(pose.theta % (2 * np.pi)) / (2 * np.pi) * _ANGLES, pose.rho * (_RADII - 1)])
-    fibres = ndimage.map_coordinates(subject.fibres, polar, order=1, mode="nearest", prefilter=False)
-    iris = subject.tone + fibres + 0.04 * (y - pose.cy) / pose.radius
+    inside = pose.iris > 0
+    turns = (pose.theta[inside] / (2 * np.pi)) % 1
+    polar = np.stack([turns * _ANGLES, pose.rho[inside] * (_RADII - 1)])
+    iris = np.zeros(SHAPE, dtype=np.float32)
+    iris[inside] = ndimage.map_coordinates(subject.fibres, polar, order=1, mode="nearest", prefilter=False)
+    iris += subject.tone + 0.04 * (y - pose.cy) / pose.radius
     ball += pose.iris * (iris - ball)
     ball += pose.pupil * (0.06 - ball)
     return ball.astype(np.float32)

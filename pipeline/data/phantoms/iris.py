@@ -65,7 +65,7 @@ def generate(
     known_attack: Annotated[int, Field(ge=1)] = 54,
     held_out_live: Annotated[int, Field(ge=1)] = 80,
     held_out_attack: Annotated[int, Field(ge=1)] = 40,
-    cue_strength: Annotated[float, Field(gt=0, le=1)] = 0.2,
+    cue_strength: Annotated[float, Field(gt=0, le=1)] = 0.1,
     shortcut_agreement: Annotated[float, Field(ge=0, le=1)] = 0.97,
     shortcut_agreement_held_out: Annotated[float, Field(ge=0, le=1)] = 0.5,
     shortcut_size: Annotated[float, Field(ge=4, le=20)] = 9.0,
@@ -145,7 +145,7 @@ def _draw(
 
 def _window(rng: np.random.Generator, pose: Pose, angle: float) -> np.ndarray:
     """The part of the iris about `angle` where an attack shows, or would show, in [0, 1]."""
-    turn = np.abs(np.angle(np.exp(1j * (pose.theta - angle))))
+    turn = np.abs((pose.theta - angle + np.pi) % (2 * np.pi) - np.pi)
     half = rng.uniform(0.25, 0.38) * np.pi + 0.12 * noise(rng, SHAPE, 60)
     return (np.clip((half - turn) * pose.radius * 0.7 / 8 + 0.5, 0, 1) * pose.iris).astype(np.float32)
 

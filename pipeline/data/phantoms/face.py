@@ -1,0 +1,261 @@
+"""Colour faces: portraits and the output of several "generators", in the CYBORG list format with heat maps.
+
+    face.csv                        headerless `split,label,path`: train or test, Real or Synthetic
+    images/<source>/<stem>.png      224x224 RGB; stem is `<subject>_<n>`
+    heatmaps/<stem>.png             mean of several people's strokes, known sources only
+    truth/{causal,shortcut}/<stem>.png
+
+Every generator spoils one place of its own: an eye, a cheek, the border of the hair, the mouth, a brow. Besides
+the visible defect, all leave the trace of upsampling there: too smooth, with a faint regular pattern. The shortcut
+is a picture agency's round watermark, which known generators' pictures nearly always carry and portraits nearly
+never; it may lie anywhere but at the defect.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import numpy as np
+from pydantic import Field
+from scipy import ndimage
+
+from pipeline.common.files import write_text
+from pipeline.common.seeding import numpy_rng
+from pipeline.data.phantoms._drawing import (
+    Annotator,
+    annotate,
+    blob,
+    ellipse,
+    enlarge,
+    grid,
+    noise,
+    polygon,
+    write_png,
+    write_truth,
+)
+from pipeline.data.phantoms._portrait import (
+    EYE_U,
+    MOUTH_V,
+    SHAPE,
+    Person,
+    View,
+    draw_person,
+    draw_view,
+    paint,
+)
+
+_MARGIN = 20  # px between a watermark's centre and the frame
+_PLACES = {  # (u, v) of a defect's centre on the right side, and its radius in head units
+    "eye": (EYE_U, 0.0, 0.27),
+    "cheek": (0.36, 0.36, 0.28),
+    "hair": (0.62, -0.5, 0.3),
+    "mouth": (0.0, MOUTH_V, 0.3),
+    "brow": (0.3, -0.28, 0.28),
+}
+
+
+class _Spot(NamedTuple):
+    """Where a generator fails, or a person looks for it: centre and radius in px, soft mask `(224, 224)`."""
+
+    x: float
+    y: float
+    radius: float
+    window: np.ndarray
+
+
+class _Source(NamedTuple):
+    split: str  # held-out sources are only ever tested
+    place: str | None  # None: an authentic portrait
+    outdoors: float  # probability
+
+
+Defect = Callable[[np.random.Generator, np.ndarray, _Spot, float], np.ndarray]
+
+
+def generate(
+    root: Path,
+    seed: int,
+    *,
+    known_authentic: Annotated[int, Field(ge=1)] = 81,
+    known_generator: Annotated[int, Field(ge=1)] = 54,
+    held_out_authentic: Annotated[int, Field(ge=1)] = 80,
+    held_out_generator: Annotated[int, Field(ge=1)] = 40,
+    cue_strength: Annotated[float, Field(gt=0, le=1)] = 0.1,
+    shortcut_agreement: Annotated[float, Field(ge=0, le=1)] = 0.97,
+    shortcut_agreement_held_out: Annotated[float, Field(ge=0, le=1)] = 0.5,
+    shortcut_size: Annotated[float, Field(ge=4, le=18)] = 11.0,
+    annotators: Annotated[int, Field(ge=1, le=20)] = 3,
+    annotator_miss: Annotated[float, Field(ge=0, lt=1)] = 0.15,
+    annotator_overreach: Annotated[float, Field(ge=0, le=2)] = 0.3,
+    annotator_jitter: Annotated[float, Field(ge=0, le=1)] = 0.2,
+    annotator_stray: Annotated[float, Field(ge=0, le=1)] = 0.1,
+) -> None:
+    """Write the data set below `root`; equal arguments give equal bytes.
+
+    The first four settings are images per source, `cue_strength` the contrast of a generator's pattern (share
+    of the local brightness), `shortcut_size` the watermark's radius in px. The agreements are the probability
+    that the mark is present in a synthetic face and absent from an authentic one.
+    """
+    person = Annotator(annotator_miss, annotator_overreach, annotator_jitter, annotator_stray)
+    counts = {
+        **dict.fromkeys(("studio_a", "studio_b"), known_authentic),
+        **dict.fromkeys(("gen_a", "gen_b", "gen_c"), known_generator),
+        "street": held_out_authentic,
+        **dict.fromkeys(("gen_x", "gen_y"), held_out_generator),
+    }
+    lines = []
+    for name, source in _SOURCES.items():
+        agreement = shortcut_agreement if source.split == "train" else shortcut_agreement_held_out
+        for subject, stem in _stems(seed, name, counts[name]):
+            rng = numpy_rng(seed, "face", stem)
+            marked = (rng.random() < agreement) == (source.place is not None)
+            who = draw_person(numpy_rng(seed, "face", subject))
+            image, window, mark = _draw(rng, who, source, cue_strength, shortcut_size * marked)
+            path = f"images/{name}/{stem}.png"
+            write_png(root / path, image)
+            write_truth(root, stem, window & (source.place is not None), mark)
+            if source.split == "train":
+                write_png(root / "heatmaps" / f"{stem}.png", _strokes(rng, window, annotators, person))
+            lines.append(f"{source.split},{'Synthetic' if source.place else 'Real'},/{path}\n")
+    write_text(root / "face.csv", "".join(lines))
+
+
+def _stems(seed: int, source: str, count: int) -> list[tuple[str, str]]:
+    """(subject, file stem) of each image: one to three images per subject, names unique over sources."""
+    rng = numpy_rng(seed, "face", "subjects", source)
+    initials = source[:2] + source[-1]
+    stems: list[tuple[str, str]] = []
+    number = 0
+    while len(stems) < count:
+        number += 1
+        subject = f"{initials}{number:03d}"
+        stems += [(subject, f"{subject}_{shot}") for shot in range(1, int(rng.integers(1, 4)) + 1)]
+    return stems[:count]
+
+
+def _draw(
+    rng: np.random.Generator, who: Person, source: _Source, strength: float, mark_size: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One picture `(224, 224, 3)`, where a person looks, and where the watermark lies."""
+    view = draw_view(rng)
+    image = paint(rng, who, view, outdoors=rng.random() < source.outdoors)
+    spot = _spot(rng, view, source.place or str(rng.choice(["eye", "cheek", "hair"])))
+    if source.place:
+        spoiled = _DEFECTS[source.place](rng, image, spot, strength)
+        image = image + spot.window[..., None] * (spoiled - image)
+    mark = np.zeros(SHAPE, dtype=bool)
+    if mark_size:
+        image, mark = _watermark(rng, image, spot, mark_size)
+    image = ndimage.gaussian_filter(image, (0.5, 0.5, 0)) * rng.uniform(0.92, 1.08)
+    image = image + 0.008 * rng.standard_normal((*SHAPE, 3), dtype=np.float32)
+    return image, spot.window > 0.4, mark
+
+
+def _spot(rng: np.random.Generator, view: View, place: str) -> _Spot:
+    u, v, radius = _PLACES[place]
+    u = u * float(rng.choice([-1, 1])) + rng.normal(0, 0.03)
+    x, y = view.pixel(u, v + rng.normal(0, 0.03))
+    size = radius * view.scale * rng.uniform(0.9, 1.15)
+    outline = blob(rng, x, y, size, size, roughness=0.25)
+    return _Spot(x, y, size, polygon(SHAPE, outline, soft=6))
+
+
+def _watermark(
+    rng: np.random.Generator, image: np.ndarray, spot: _Spot, size: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """A white disc in a dark ring, well away from the spot."""
+    while True:
+        x, y = rng.uniform(_MARGIN, SHAPE[1] - _MARGIN), rng.uniform(_MARGIN, SHAPE[0] - _MARGIN)
+        if np.hypot(x - spot.x, y - spot.y) > 2.2 * spot.radius:
+            break
+    for radius, colour in (
+        (size, (0.08, 0.1, 0.25)),
+        (0.72 * size, (0.97, 0.97, 0.97)),
+        (0.3 * size, (0.8, 0.1, 0.1)),
+    ):
+        disc = ellipse(SHAPE, x, y, radius, radius, soft=1.5)[..., None]
+        image = image + disc * (np.array(colour, dtype=np.float32) - image)
+    return image, ellipse(SHAPE, x, y, size, size) > 0.5
+
+
+def wrong_pupil(rng: np.random.Generator, image: np.ndarray, spot: _Spot, strength: float) -> np.ndarray:
+    """An eye whose iris and pupil have lost their round shape."""
+    for size, colour in ((0.42, (0.3, 0.26, 0.2)), (0.24, (0.03, 0.03, 0.03))):
+        x, y = spot.x + rng.normal(0, 0.1) * spot.radius, spot.y + rng.normal(0, 0.06) * spot.radius
+        shape = polygon(SHAPE, blob(rng, x, y, size * spot.radius, 0.7 * size * spot.radius, roughness=0.9))
+        image = image + shape[..., None] * (np.array(colour, dtype=np.float32) - image)
+    return _upsampled(rng, image, 0.0, (7, 9), strength)
+
+
+def tiled_skin(rng: np.random.Generator, image: np.ndarray, spot: _Spot, strength: float) -> np.ndarray:
+    """Skin without pores, tiled like the output of a transposed convolution."""
+    return _upsampled(rng, image, np.pi / 4, (7.5, 10), strength)
+
+
+def droplet(rng: np.random.Generator, image: np.ndarray, spot: _Spot, strength: float) -> np.ndarray:
+    """A drop at the border of the hair: a pale blob with ripples."""
+    x, y = grid(SHAPE)
+    distance = np.hypot(x - spot.x, (y - spot.y) * rng.uniform(0.8, 1.2))
+    pale = ndimage.gaussian_filter(image, (5, 5, 0)) * 0.8 + 0.12
+    ripples = np.cos(2 * np.pi * distance / rng.uniform(7, 9))
+    return pale * (1 + 1.1 * strength * ripples)[..., None]
+
+
+def smeared_teeth(rng: np.random.Generator, image: np.ndarray, spot: _Spot, strength: float) -> np.ndarray:
+    """A mouth drawn out sideways, with too many teeth in it."""
+    smeared = ndimage.gaussian_filter(image, (1.5, 7, 0)) + 0.05
+    x, y = grid(SHAPE)
+    teeth = np.cos(2 * np.pi * (x + 1.5 * noise(rng, SHAPE, 25)) / rng.uniform(7, 9))
+    rows = 0.6 + 0.4 * np.cos(2 * np.pi * (y - spot.y) / (1.2 * spot.radius))
+    return smeared * (1 + 1.3 * strength * teeth * rows)[..., None]
+
+
+def ghost_brows(rng: np.random.Generator, image: np.ndarray, spot: _Spot, strength: float) -> np.ndarray:
+    """A brow that comes back several times below itself, fainter each time."""
+    period = rng.uniform(7.5, 9.5)
+    ghosts = sum(0.7**k * ndimage.shift(image, (k * period, 0, 0), order=1, mode="nearest") for k in range(4))
+    ghosts = 0.6 * ghosts / sum(0.7**k for k in range(4)) + 0.4 * ndimage.gaussian_filter(image, (4, 4, 0))
+    return _upsampled(rng, ghosts, rng.uniform(0.3, 0.6), (period, period + 1), strength)
+
+
+def _upsampled(
+    rng: np.random.Generator, image: np.ndarray, angle: float, periods: tuple[float, float], strength: float
+) -> np.ndarray:
+    """The trace of upsampling: detail lost, and a checkerboard with a slight tint."""
+    x, y = grid(SHAPE)
+    period = rng.uniform(*periods)
+    u, v = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+    tiles = np.cos(2 * np.pi * u / period + rng.uniform(0, 6)) * np.cos(
+        2 * np.pi * v / period + rng.uniform(0, 6)
+    )
+    tint = 1 + rng.normal(0, 0.15, 3)
+    smooth = ndimage.gaussian_filter(image, (1.5, 1.5, 0))
+    return smooth * (1 + 1.5 * strength * tiles[..., None] * tint)
+
+
+def _strokes(rng: np.random.Generator, window: np.ndarray, people: int, person: Annotator) -> np.ndarray:
+    """The share of people who marked each pixel, uint8 `(224, 224)`; drawn at half the size."""
+    small = window[1::2, 1::2]
+    where = ndimage.binary_dilation(small, iterations=20)
+    drawn = [annotate(rng, [small], where, person) for _ in range(people)]
+    share = enlarge(np.mean(drawn, axis=0, dtype=np.float32), SHAPE)
+    return np.clip(np.round(255 * share), 0, 255).astype(np.uint8)
+
+
+_DEFECTS: dict[str, Defect] = {
+    "eye": wrong_pupil,
+    "cheek": tiled_skin,
+    "hair": droplet,
+    "mouth": smeared_teeth,
+    "brow": ghost_brows,
+}
+_SOURCES = {
+    "studio_a": _Source("train", None, 0.0),
+    "studio_b": _Source("train", None, 0.0),
+    "gen_a": _Source("train", "eye", 0.0),
+    "gen_b": _Source("train", "cheek", 0.0),
+    "gen_c": _Source("train", "hair", 0.0),
+    "street": _Source("test", None, 1.0),
+    "gen_x": _Source("test", "mouth", 1.0),
+    "gen_y": _Source("test", "brow", 1.0),
+}
