@@ -1,0 +1,224 @@
+"""Report: tables, figures and one page from the records of all cells; nothing is computed anew.
+
+Reads runs/, evaluate/, identify/ and data/prepared/; writes reports/tables, reports/figures and
+reports/index.html. A planned cell without a record is listed as missing and lowers `n` where it is missed.
+"""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.common.cli import run_stage
+from pipeline.common.config import Params
+from pipeline.common.errors import UserError
+from pipeline.common.files import write_text
+from pipeline.common.progress import track
+from pipeline.data.store import Store, open_store
+from pipeline.grid import records
+from pipeline.grid.cells import Cell, cells
+from pipeline.score import figures, gallery, markup, page, tables
+from pipeline.score.pictures import CAUSAL, HUMAN, SHORTCUT
+from pipeline.score.summaries import Grid, Note, verdicts
+
+TABLES, FIGURES = Path("reports/tables"), Path("reports/figures")
+FILES = {  # what is read of every cell: folder and file, and its columns where no cell has one
+    "metrics": ("evaluate/metrics.csv", "scope source metric value"),
+    "scores": ("evaluate/scores.csv", "label role margin"),
+    "alignment": ("evaluate/alignment.csv", "role map reference metric value undefined"),
+    "faithfulness": ("evaluate/faithfulness.csv", "role order curve area"),
+    "summary": ("identify/summary.csv", "role metric reference value"),
+    "features": ("identify/features.csv", "predicted feature"),
+    "exemplars": ("identify/exemplars.csv", "predicted feature rank sample_id"),
+    "history": ("runs/history.csv", "epoch classification guidance val_auroc"),
+}
+COORDINATES = ("dataset", "backbone", "method", "seed")
+STAGES = {"train": "runs", "evaluate": "evaluate", "identify": "identify"}
+IN_GALLERY = 5  # methods side by side; more do not fit a page
+
+
+def report(params: Params) -> None:
+    """Write everything below reports/."""
+    stores = {name: open_store(Path("data/prepared") / name) for name in params.datasets}
+    grid, values = gather(params, stores)
+    for folder in (TABLES, FIGURES):
+        shutil.rmtree(folder, ignore_errors=True)
+    found = [
+        tables.generalisation(values["metrics"], grid),
+        tables.attack_errors(values["metrics"], grid),
+        tables.alignment(values["alignment"], grid),
+        tables.faithfulness(values["faithfulness"], grid),
+        tables.features(values["summary"], grid),
+        tables.cost(values["cost"], grid),
+    ]
+    for table in found:
+        markup.write(table, TABLES)
+    markup.write_csv(grid.cells, TABLES / "cells.csv")
+    markup.write_csv(values["features"], TABLES / "features_found.csv")
+    write_text(TABLES / "readme.md", markup.readme(found[0], grid))
+    jobs = [job for name, store in stores.items() for job in _figures(params, name, store, grid, values)]
+    for job in track(jobs, "figures"):
+        job()
+    beaten = verdicts(found[0].tidy, grid)
+    page.write(Path("reports/index.html"), grid, found, beaten, {n: s.folder for n, s in stores.items()})
+
+
+def gather(params: Params, stores: dict[str, Store]) -> tuple[Grid, dict[str, pd.DataFrame]]:
+    """The planned cells with their keys, and every csv of every finished cell with its coordinates.
+
+    Raises UserError if no cell has been evaluated.
+    """
+    planned, costs = [], []
+    parts: dict[str, list[pd.DataFrame]] = {name: [] for name in FILES}
+    for cell in (cell for name in params.datasets for cell in cells(params, name)):
+        found = _records(cell)
+        where: dict[str, Any] = {name: getattr(cell, name) for name in COORDINATES}
+        keys = {f"{stage}_key": record["key"] if record else "" for stage, record in found.items()}
+        missing = " ".join(stage for stage, record in found.items() if not record)
+        planned.append({**where, "cell": keys["train_key"][:8], **keys, "missing": missing})
+        costs += [{**where, "quantity": name, "value": value} for name, value in _cost(found)]
+        for name, frame in _csvs(cell, found):
+            parts[name].append(frame.assign(**where))
+    if not parts["metrics"]:
+        raise UserError("reports: no cell has been evaluated; run `dvc repro` (train, evaluate) first")
+    values = {
+        name: pd.concat(frames, ignore_index=True)
+        if frames
+        else pd.DataFrame(columns=[*FILES[name][1].split(), *COORDINATES])
+        for name, frames in parts.items()
+    }
+    values["cost"] = pd.DataFrame(costs)
+    return _grid(params, stores, pd.DataFrame(planned)), values
+
+
+def _records(cell: Cell) -> dict[str, dict[str, Any] | None]:
+    """A cell's record of each stage; a measurement of another training than the present one is missing."""
+    found = {stage: records.read(cell.folder(Path(folder))) for stage, folder in STAGES.items()}
+    trained = found["train"]["key"] if found["train"] else None
+    return {
+        stage: record if record and (stage == "train" or record["settings"].get("train") == trained) else None
+        for stage, record in found.items()
+    }
+
+
+def _csvs(cell: Cell, found: dict[str, dict[str, Any] | None]) -> list[tuple[str, pd.DataFrame]]:
+    frames = []
+    for name, (path, _) in FILES.items():
+        root, file = path.split("/")
+        stage = next(stage for stage, folder in STAGES.items() if folder == root)
+        if found[stage]:
+            text = {"source": str, "reference": str, "sample_id": str}
+            frame = pd.read_csv(
+                cell.folder(Path(root)) / file, dtype=text, na_values=[""], keep_default_na=True
+            )
+            frames.append((name, frame.fillna({column: "" for column in text if column in frame})))
+    return frames
+
+
+def _cost(found: dict[str, dict[str, Any] | None]) -> list[tuple[str, float]]:
+    """Named numbers of a cell's records: seconds per stage and epoch, memory, size of the model."""
+    numbers = []
+    for stage, record in found.items():
+        timings = record["timings"] if record else {}
+        if "total_s" in timings:
+            numbers.append((f"{stage}_s", float(timings["total_s"])))
+        if stage == "train" and record:
+            more = {name: timings.get(name) for name in ("epoch_s", "peak_memory_mb")}
+            more["parameters_k"] = record["results"].get("parameters", np.nan) / 1000
+            numbers += [(name, float(value)) for name, value in more.items() if value is not None]
+    return numbers
+
+
+def _grid(params: Params, stores: dict[str, Store], planned: pd.DataFrame) -> Grid:
+    notes = {
+        name: Note(store.info["title"], store.info["notice"] or "", bool(store.info["phantom"]))
+        for name, store in stores.items()
+    }
+    controls = frozenset(name for name, method in params.methods.items() if method.map_source != "human")
+    unguided = [name for name, method in params.methods.items() if method.loss == "cross_entropy"]
+    references = tuple(dict.fromkeys([params.report.baseline, *unguided[:1]]))
+    return Grid(notes, controls, references, params.report.confidence, planned)
+
+
+def _figures(
+    params: Params, dataset: str, store: Store, grid: Grid, values: dict[str, pd.DataFrame]
+) -> list[Callable[[], None]]:
+    """What draws each figure of a data set, in the order of the page."""
+    dpi = params.report.dpi
+    mine = {name: frame[frame["dataset"] == dataset] for name, frame in values.items()}
+    general = tables.generalisation(values["metrics"], grid).tidy
+    jobs: list[Callable[[], None]] = [lambda: _contact_sheet(dataset, store, grid, dpi)]
+    if len(mine["history"]):
+        path = FIGURES / f"training_{dataset}"
+        jobs.append(lambda: figures.training(mine["history"], grid, dataset, path, dpi))
+    if len(mine["metrics"]):
+        jobs += [
+            lambda: figures.roc(mine["scores"], grid, dataset, FIGURES / f"roc_{dataset}", dpi),
+            lambda: figures.sources(general, grid, dataset, FIGURES / f"sources_{dataset}", dpi),
+            lambda: _gallery(params, dataset, store, grid),
+        ]
+    if len(mine["exemplars"]):
+        jobs.append(lambda: _exemplars(params, dataset, store, grid, mine))
+    return jobs
+
+
+def _contact_sheet(dataset: str, store: Store, grid: Grid, dpi: int) -> None:
+    sheet = gallery.contact_sheet(_samples(store))
+    legend = [("human map", HUMAN)]
+    if store.info["phantom"]:
+        legend += [("causal pixels", CAUSAL), ("shortcut", SHORTCUT)]
+    title = f"Images by source and class — {figures.heading(grid, dataset)}"
+    path = FIGURES / f"contact_sheet_{dataset}"
+    figures.sheet(sheet, title, path, dpi, legend)
+
+
+def _gallery(params: Params, dataset: str, store: Store, grid: Grid) -> None:
+    shown = _first_cells(params, dataset, "evaluate")
+    maps = {m: gallery.read_maps(cell.folder(Path("evaluate")) / "gallery.npz") for m, cell in shown.items()}
+    samples, first = _samples(store), next(iter(maps.values()))
+    held_out = frozenset(source for group in store.protocol["held_out"].values() for source in group)
+    sheet = gallery.gallery(samples, maps, gallery.choose(samples, first.rows, 6, held_out))
+    cell = next(iter(shown.values()))
+    title = f"{figures.heading(grid, dataset)} — {cell.backbone}, seed {cell.seed}"
+    legend = [("causal pixels", CAUSAL), ("shortcut", SHORTCUT)] if store.info["phantom"] else []
+    figures.sheet(sheet, title, FIGURES / f"gallery_{dataset}", params.report.dpi, legend)
+
+
+def _exemplars(params: Params, dataset: str, store: Store, grid: Grid, mine: dict[str, pd.DataFrame]) -> None:
+    shown = _first_cells(params, dataset, "identify")
+    found = {}
+    for method, cell in shown.items():
+        features, regions = (
+            frame[
+                (frame["backbone"] == cell.backbone)
+                & (frame["method"] == method)
+                & (frame["seed"] == cell.seed)
+            ]
+            for frame in (mine["features"], mine["exemplars"])
+        )
+        found[method] = (features, regions)
+    sheet = gallery.exemplars(_samples(store), found, predicted=1)
+    title = f"Recurring features of class 1 — {figures.heading(grid, dataset)}"
+    figures.sheet(sheet, title, FIGURES / f"exemplars_{dataset}", params.report.dpi)
+
+
+def _first_cells(params: Params, dataset: str, stage: str) -> dict[str, Cell]:
+    """The cell of the first backbone and seed of up to IN_GALLERY methods that has a record; no controls."""
+    found: dict[str, Cell] = {}
+    for cell in cells(params, dataset):
+        wanted = params.methods[cell.method].map_source == "human" and len(found) < IN_GALLERY
+        if wanted and cell.method not in found and records.read(cell.folder(Path(STAGES[stage]))):
+            found[cell.method] = cell
+    return found
+
+
+def _samples(store: Store) -> gallery.Samples:
+    truths = (store.truth("causal"), store.truth("shortcut"))
+    return gallery.Samples(store.manifest, store.images, store.maps, *truths)
+
+
+if __name__ == "__main__":
+    run_stage(report, "report", __doc__)

@@ -1,0 +1,115 @@
+"""A table as CSV, Markdown and LaTeX (booktabs); the same bytes for the same numbers."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline.common.files import write_text
+from pipeline.score.summaries import Grid
+from pipeline.score.tables import Table, estimate, signed_estimate
+
+LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{",
+    "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "−": "$-$", "–": "--",
+    "<": r"\textless{}", ">": r"\textgreater{}",
+}  # fmt: skip
+
+
+def write(table: Table, folder: Path) -> None:
+    """Write `<folder>/<name>.csv`, `.md` and `.tex`."""
+    write_csv(table.tidy, folder / f"{table.name}.csv")
+    write_text(folder / f"{table.name}.md", markdown(table))
+    write_text(folder / f"{table.name}.tex", latex(table))
+
+
+def write_csv(frame: pd.DataFrame, path: Path) -> None:
+    """Write a tidy frame with ten significant digits."""
+    write_text(path, frame.to_csv(index=False, lineterminator="\n", float_format="%.10g"))
+
+
+def markdown(table: Table, level: int = 1) -> str:
+    """The panels under their headings, then the caption."""
+    parts = [f"{'#' * level} {table.title}"]
+    for panel in table.panels:
+        parts += [f"{'#' * (level + 1)} {panel.heading}", markdown_rows(panel.rows)]
+    return "\n\n".join([*parts, table.caption]) + "\n"
+
+
+def markdown_rows(rows: pd.DataFrame) -> str:
+    """A pipe table: names to the left, numbers to the right.
+
+    >>> print(markdown_rows(pd.DataFrame({"method": ["a|b"], "auroc": ["0.9"]})))
+    | method | auroc |
+    |:--|--:|
+    | a\\|b | 0.9 |
+    """
+    lines = [list(rows.columns), *rows.to_numpy().tolist()]
+    text = ["| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines]
+    rule = "|:--|" + "--:|" * (rows.shape[1] - 1)
+    return "\n".join([text[0], rule, *text[1:]])
+
+
+def latex(table: Table) -> str:
+    r"""One `table` environment per panel; the caption is written in full in the first.
+
+    Needs `\usepackage{booktabs}` only.
+    """
+    parts = [r"% needs \usepackage{booktabs}"]
+    for place, panel in enumerate(table.panels):
+        rest = f" {table.caption}" if place == 0 else ""
+        parts.append(
+            _latex_panel(panel.rows, f"{table.title}: {panel.heading}.{rest}", f"{table.name}-{place}")
+        )
+    return "\n".join(parts)
+
+
+def _latex_panel(rows: pd.DataFrame, caption: str, label: str) -> str:
+    lines = [" & ".join(escape(str(cell)) for cell in line) + r" \\" for line in rows.to_numpy().tolist()]
+    header = " & ".join(escape(column) for column in rows.columns) + r" \\"
+    return "\n".join(
+        [
+            r"\begin{table}[ht]",
+            r"\centering\scriptsize\setlength{\tabcolsep}{3pt}",
+            rf"\caption{{{escape(caption)}}}\label{{tab:{label}}}",
+            rf"\begin{{tabular}}{{l{'r' * (rows.shape[1] - 1)}}}",
+            r"\toprule",
+            header,
+            r"\midrule",
+            *lines,
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+def escape(text: str) -> str:
+    r"""Text as LaTeX prints it.
+
+    >>> escape("a_b 5 % ± −")
+    'a\\_b 5 \\% $\\pm$ $-$'
+    """
+    return "".join(LATEX.get(character, character) for character in text)
+
+
+def readme(table: Table, grid: Grid) -> str:
+    """The generalisation table as the README shows it: one row per method, macro AUROC per data set."""
+    macro = table.tidy[table.tidy["scope"] == "macro"]
+    reference = grid.references[-1]
+    methods = list(dict.fromkeys(macro["method"]))
+    rows = pd.DataFrame({"method": [f"{m} (control)" if m in grid.controls else m for m in methods]})
+    for (dataset, backbone), part in macro.groupby(["dataset", "backbone"], sort=False):
+        by_method = part.set_index("method").reindex(methods)
+        name = f"{dataset}, {backbone}" if macro["backbone"].nunique() > 1 else str(dataset)
+        rows[name] = [_or_blank(row) for row in by_method.itertuples()]
+        gains = by_method[[f"vs_{reference}{end}" for end in ("", "_low", "_high")]]
+        rows[f"{name} − {reference}"] = [signed_estimate(*row) for row in gains.to_numpy()]
+    return f"{markdown_rows(rows)}\n\n{table.caption}\n"
+
+
+def _or_blank(row: Any) -> str:
+    if pd.isna(row.planned):
+        return "–"
+    return estimate(row.mean, row.low, row.high, int(row.n), int(row.planned))

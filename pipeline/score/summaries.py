@@ -1,0 +1,126 @@
+"""From values per cell to rows of a table: mean over seeds, paired differences, and the cells behind them.
+
+Each row says on how many of the planned cells it rests (`n` of `planned`) and names them by short keys
+(`cells.csv` has the full ones). A planned cell without a result lowers `n`; its row stays visible.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from pipeline.score.stats import holm, sign_flip_p, t_interval
+
+GROUP = ["dataset", "backbone", "method"]
+
+
+class Note(NamedTuple):
+    """What must be said wherever a data set is shown."""
+
+    title: str
+    notice: str
+    phantom: bool
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The planned cells and how they are compared."""
+
+    datasets: dict[str, Note]
+    controls: frozenset[str]  # methods whose maps are not the image's own
+    references: tuple[str, ...]  # methods that differences are taken to
+    confidence: float
+    cells: pd.DataFrame  # GROUP, seed, cell (short key, blank if untrained), <stage>_key..., missing
+
+
+def summarise(values: pd.DataFrame, by: list[str], grid: Grid) -> pd.DataFrame:
+    """Mean and t interval over seeds of the column `value`, per GROUP and `by`.
+
+    `values` has the columns of GROUP, seed, *by, value. Returns GROUP, control, *by, planned, n, mean, low,
+    high, cells: a row for every planned method and every quantity that its data set has, with n = 0 and
+    blank numbers where no cell has a result.
+    """
+    known = values.dropna(subset="value").merge(grid.cells[[*GROUP, "seed", "cell"]], on=[*GROUP, "seed"])
+    rows = []
+    for index, group in known.sort_values("seed", kind="stable").groupby([*GROUP, *by], sort=False):
+        mean, low, high = t_interval(group["value"].to_numpy(), grid.confidence)
+        rows.append((*index, len(group), mean, low, high, " ".join(group["cell"])))
+    columns = [*GROUP, *by, "n", "mean", "low", "high", "cells"]
+    frame = _skeleton(values, by, grid).merge(pd.DataFrame(rows, columns=columns), how="left")
+    return frame.assign(n=frame["n"].fillna(0).astype(int), cells=frame["cells"].fillna(""))
+
+
+def _skeleton(values: pd.DataFrame, by: list[str], grid: Grid) -> pd.DataFrame:
+    """The rows of a complete grid: data sets, backbones and methods in the order of params.yaml."""
+    planned = grid.cells.groupby(GROUP, sort=False).size().rename("planned").reset_index()
+    asked = values[["dataset", *by]].drop_duplicates().reset_index(drop=True)
+    frame = planned.merge(asked.assign(place=asked.index), on="dataset", how="inner")
+    ranks = {column: _rank(frame[column], grid.cells[column]) for column in GROUP}
+    order = np.lexsort((ranks["method"], frame["place"], ranks["backbone"], ranks["dataset"]))
+    frame = frame.iloc[order].reset_index(drop=True)
+    frame["control"] = frame["method"].isin(grid.controls)
+    return frame[[*GROUP, "control", *by, "planned"]]
+
+
+def _rank(names: pd.Series, ordered: pd.Series) -> np.ndarray:
+    places = {name: place for place, name in enumerate(dict.fromkeys(ordered))}
+    return names.map(places).to_numpy()
+
+
+def paired(values: pd.DataFrame, by: list[str], reference: str, grid: Grid) -> pd.DataFrame:
+    """Differences to the method `reference` over shared seeds: mean, t interval, exact sign-flip p.
+
+    Same seed means same split, first weights and order for every method, hence pairs.
+    """
+    on = ["dataset", "backbone", "seed", *by]
+    mine = values[[*on, "method", "value"]].dropna(subset="value")
+    theirs = mine[mine["method"] == reference].drop(columns="method")
+    pairs = mine[mine["method"] != reference].merge(theirs, on=on, suffixes=("", "_reference"))
+    pairs["gain"] = pairs["value"] - pairs["value_reference"]
+    rows = []
+    for index, group in pairs.sort_values("seed", kind="stable").groupby([*GROUP, *by], sort=False):
+        gains = group["gain"].to_numpy()
+        mean, low, high = t_interval(gains, grid.confidence)
+        rows.append((*index, mean, low, high, len(gains), sign_flip_p(gains)))
+    names = [f"vs_{reference}{part}" for part in ("", "_low", "_high", "_pairs", "_p")]
+    return pd.DataFrame(rows, columns=[*GROUP, *by, *names])
+
+
+def compared(values: pd.DataFrame, by: list[str], family: str, grid: Grid) -> pd.DataFrame:
+    """`summarise` with paired differences to every reference, and Holm's p.
+
+    A family is all that is compared to one reference at one value of the column `family`: every data set,
+    backbone and method, controls too.
+    """
+    frame = summarise(values, by, grid)
+    cells = frame.pop("cells")
+    for reference in grid.references:
+        frame = frame.merge(paired(values, by, reference, grid), how="left", on=[*GROUP, *by])
+        tested = frame[frame[f"vs_{reference}_p"].notna()]
+        adjusted = pd.Series(np.nan, index=frame.index)
+        for _, group in tested.groupby(family):
+            adjusted[group.index] = holm(group[f"vs_{reference}_p"].to_numpy())
+        frame[f"vs_{reference}_holm"] = adjusted
+    return frame.assign(cells=cells)
+
+
+def verdicts(generalisation: pd.DataFrame, grid: Grid) -> pd.DataFrame:
+    """Who beats whom in macro held-out AUROC: better or worse when the paired interval excludes 0.
+
+    One row per data set, backbone, method and reference: difference, low, high, pairs, verdict.
+    """
+    macro = generalisation[generalisation["scope"] == "macro"]
+    parts = []
+    for reference in grid.references:
+        rows = macro[macro["method"] != reference]
+        part = rows[[*GROUP, "control"]].assign(reference=reference)
+        for column, name in (("difference", ""), ("low", "_low"), ("high", "_high"), ("pairs", "_pairs")):
+            part[column] = rows[f"vs_{reference}{name}"]
+        parts.append(part)
+    frame = pd.concat(parts, ignore_index=True)
+    frame["verdict"] = "unclear"
+    frame.loc[frame["low"] > 0, "verdict"] = "better"
+    frame.loc[frame["high"] < 0, "verdict"] = "worse"
+    frame.loc[frame["difference"].isna(), "verdict"] = "missing"
+    return frame

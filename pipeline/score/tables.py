@@ -1,0 +1,224 @@
+"""The report's tables: tidy numbers for reuse, and panels of text laid out for reading."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import pandas as pd
+
+from pipeline.score.summaries import GROUP, Grid, compared, summarise
+
+ERRORS = ("ap", "eer", "apcer_max", "bpcer", "acer_max", "bpcer10", "bpcer20", "bpcer100", "accuracy", "ece")
+MAPS = ("true_cam", "false_cam", "difference_salience")
+ALIGNMENT = ("cc", "auc_judd", "energy_pointing", "iou")  # the panels; the tidy table has all eight
+STAGES = ("train", "evaluate", "identify")
+
+
+class Panel(NamedTuple):
+    """A part of a table as it is read: text, one row per method."""
+
+    dataset: str  # blank: about all of them
+    heading: str
+    rows: pd.DataFrame
+
+
+class Table(NamedTuple):
+    """One table: tidy numbers, the panels to read, and what must be known to read them."""
+
+    name: str
+    title: str
+    caption: str
+    tidy: pd.DataFrame
+    panels: list[Panel]
+
+
+def estimate(mean: float, low: float, high: float, n: int, planned: int, digits: int = 3) -> str:
+    """Mean ± half the interval, and how many cells it rests on when some are missing.
+
+    >>> estimate(0.8, 0.75, 0.85, 3, 3), estimate(0.8, 0.75, 0.85, 2, 3)
+    ('0.800 ± 0.050', '0.800 ± 0.050 (2 of 3)')
+    >>> estimate(float("nan"), float("nan"), float("nan"), 0, 3), estimate(0.8, 0.8, float("nan"), 1, 1)
+    ('missing (0 of 3)', '0.800')
+    """
+    if n == 0:
+        return f"missing (0 of {planned})"
+    half = (high - low) / 2
+    text = f"{mean:.{digits}f}" + (f" ± {half:.{digits}f}" if half == half else "")
+    return text if n == planned else f"{text} ({n} of {planned})"
+
+
+def signed_estimate(difference: float, low: float, high: float) -> str:
+    """A difference with its sign ± half its interval.
+
+    >>> signed_estimate(0.05, 0.02, 0.08), signed_estimate(float("nan"), 0, 0)
+    ('+0.050 ± 0.030', '–')
+    """
+    if difference != difference:
+        return "–"
+    half = (high - low) / 2
+    return f"{difference:+.3f}" + (f" ± {half:.3f}" if half == half else "")
+
+
+def generalisation(metrics: pd.DataFrame, grid: Grid) -> Table:
+    """AUROC on the closed set, each held-out source and their macro mean, with paired differences."""
+    auroc = metrics[metrics["metric"] == "auroc"]
+    tidy = compared(auroc, ["scope", "source"], "scope", grid)
+    panels = []
+    for dataset, heading, part in _parts(tidy, grid):
+        part = part.assign(column=part["source"].where(part["source"] != "", part["scope"]))
+        text = _spread(part, dict.fromkeys(part["column"]))
+        macro = part[part["column"] == "macro"].set_index("method")
+        for reference in grid.references:
+            name = f"vs_{reference}"
+            text[f"macro − {reference}"] = [
+                signed_estimate(*row) for row in macro[[name, f"{name}_low", f"{name}_high"]].to_numpy()
+            ]
+            text[f"p; Holm ({reference})"] = [_p_values(row, name) for _, row in macro.iterrows()]
+        panels.append(Panel(dataset, heading, _named(text, grid)))
+    caption = (
+        "AUROC: on the closed test set, on each source never seen in training, and the mean over those "
+        "sources (macro). Differences are paired by seed; p is the exact sign-flip test, then adjusted by "
+        f"Holm over data sets, backbones and methods. {about(grid, 'evaluate')}"
+    )
+    return Table("generalisation", "Generalisation", caption, tidy, panels)
+
+
+def attack_errors(metrics: pd.DataFrame, grid: Grid) -> Table:
+    """Error rates at the threshold fitted on validation, and calibration."""
+    tidy = summarise(metrics[~metrics["metric"].str.startswith("auroc")], ["scope", "source", "metric"], grid)
+    panels = []
+    for scope in ("closed", "macro"):
+        chosen = tidy[(tidy["scope"] == scope) & tidy["metric"].isin(ERRORS)]
+        for dataset, heading, part in _parts(chosen, grid):
+            text = _spread(part.assign(column=part["metric"]), ERRORS)
+            panels.append(Panel(dataset, f"{heading}, {_scope_name(scope)}", _named(text, grid)))
+    caption = (
+        "Errors at the threshold fitted on validation (attack: label 1; bona fide: label 0). apcer_max: the "
+        "worst attack type; acer_max: mean of apcer_max and bpcer, given for comparison only; bpcer10, 20, "
+        f"100: bpcer where apcer is 10, 5, 1 %; ece: expected calibration error. {about(grid, 'evaluate')}"
+    )
+    return Table("attack_errors", "Attack-detection errors", caption, tidy, panels)
+
+
+def alignment(values: pd.DataFrame, grid: Grid) -> Table:
+    """How well the maps agree with the human map and with a phantom's causal pixels."""
+    tidy = summarise(values, ["role", "reference", "map", "metric"], grid)
+    panels = []
+    shown = tidy[tidy["metric"].isin(ALIGNMENT)]
+    columns = [f"{metric} {name}" for metric in ALIGNMENT for name in MAPS]
+    for (role, reference), rows in shown.groupby(["role", "reference"], sort=False):
+        for dataset, heading, part in _parts(rows, grid):
+            text = _spread(part.assign(column=part["metric"] + " " + part["map"]), columns)
+            target = "human maps" if reference == "human" else "causal pixels"
+            panels.append(Panel(dataset, f"{heading}, {role} against {target}", _named(text, grid)))
+    undefined = int(values["undefined"].sum())
+    caption = (
+        "Agreement of the true-class CAM, the false-class CAM and the difference salience with what people "
+        "marked, and on phantoms with the truly causal pixels. A flat map has no correlation: it is left out "
+        f"of the mean and counted ({undefined} values in all). {about(grid, 'evaluate')}"
+    )
+    return Table("alignment", "Alignment of the maps", caption, tidy, panels)
+
+
+def faithfulness(values: pd.DataFrame, grid: Grid) -> Table:
+    """Area under deletion and insertion curves, against a random order of pixels."""
+    values = values.rename(columns={"area": "value"})
+    tidy = summarise(values, ["role", "curve", "order"], grid)
+    panels = []
+    for role, rows in tidy.groupby("role", sort=False):
+        for dataset, heading, part in _parts(rows, grid):
+            part = part.assign(column=part["curve"] + " " + part["order"])
+            text = _spread(part, dict.fromkeys(part["column"]))
+            panels.append(Panel(dataset, f"{heading}, {role}", _named(text, grid)))
+    caption = (
+        "Area under the curve of the predicted class's score while pixels are deleted (lower is better) or "
+        f"inserted (higher is better) in order of salience; random is the control. {about(grid, 'evaluate')}"
+    )
+    return Table("faithfulness", "Faithfulness of the maps", caption, tidy, panels)
+
+
+def features(values: pd.DataFrame, grid: Grid) -> Table:
+    """What the post-hoc tool finds, against a phantom's causal and shortcut pixels."""
+    tidy = summarise(values, ["role", "metric", "reference"], grid)
+    panels = []
+    for role, rows in tidy.groupby("role", sort=False):
+        for dataset, heading, part in _parts(rows, grid):
+            part = part.assign(column=(part["metric"] + " " + part["reference"]).str.strip())
+            text = _spread(part, dict.fromkeys(part["column"]))
+            panels.append(Panel(dataset, f"{heading}, {role}", _named(text, grid)))
+    caption = (
+        "Important regions of the difference salience. shared_salience: how much both class maps have in "
+        "common (high: a single-class CAM cannot be trusted); completeness_error: how far regions and "
+        "channels are from summing to the margin; precision, recall, iou and energy against the pixels that "
+        f"truly cause the label and against the shortcut (phantoms only). {about(grid, 'identify')}"
+    )
+    return Table("features", "Features found", caption, tidy, panels)
+
+
+def cost(values: pd.DataFrame, grid: Grid) -> Table:
+    """Wall time and memory as the records have them; they change when a cell is run again."""
+    tidy = summarise(values, ["quantity"], grid)
+    panels = []
+    for dataset, heading, part in _parts(tidy, grid):
+        part = part.assign(column=part["quantity"])
+        text = _spread(part, dict.fromkeys(part["column"]), digits=1)
+        panels.append(Panel(dataset, heading, _named(text, grid)))
+    caption = (
+        "Seconds and megabytes of each cell as its records have them, on the machine that ran it (several "
+        f"cells at a time share it, so compare within a table only). {about(grid, 'train')}"
+    )
+    return Table("cost", "Cost", caption, tidy, panels)
+
+
+def about(grid: Grid, stage: str) -> str:
+    """How many runs a table rests on, what a p value cannot show, and which data are phantoms."""
+    planned, found = len(grid.cells), int((grid.cells[f"{stage}_key"] != "").sum())
+    seeds = grid.cells["seed"].nunique()
+    lines = [
+        f"Mean ± half the {grid.confidence:.0%} t interval over seeds.",
+        f"{found} of {planned} runs ({seeds} seeds per method).",
+        f"With {seeds} seeds the two-sided p cannot go below {2 / 2**seeds:.3g}.",
+    ]
+    phantoms = [name for name, note in grid.datasets.items() if note.phantom]
+    if phantoms:
+        lines.append(f"Phantoms, drawn and not real images: {', '.join(phantoms)}.")
+    lines += [f"{name}: {note.notice}." for name, note in grid.datasets.items() if _must_say(note)]
+    return " ".join(line.replace("..", ".") for line in lines)
+
+
+def _must_say(note: tuple[str, str, bool]) -> bool:
+    return bool(note[1]) and not note[2]
+
+
+def _parts(tidy: pd.DataFrame, grid: Grid) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """(data set, heading, rows) for each data set and backbone."""
+    for (dataset, backbone), rows in tidy.groupby(GROUP[:2], sort=False):
+        yield str(dataset), f"{grid.datasets[str(dataset)].title}, {backbone}", rows
+
+
+def _spread(part: pd.DataFrame, columns: Sequence[str] | dict[str, None], digits: int = 3) -> pd.DataFrame:
+    """One row per method, one column of text per value of `column`; empty columns are left out."""
+    methods = list(dict.fromkeys(part["method"]))
+    text = pd.DataFrame(index=pd.Index(methods, name="method"))
+    for column in columns:
+        rows = part[part["column"] == column].set_index("method")
+        if len(rows):
+            numbers = zip(rows["mean"], rows["low"], rows["high"], rows["n"], rows["planned"], strict=True)
+            text[column.replace("_", " ")] = [estimate(*row, digits=digits) for row in numbers]
+    return text
+
+
+def _named(text: pd.DataFrame, grid: Grid) -> pd.DataFrame:
+    """The method as a column of its own; controls say so."""
+    names = [f"{name} (control)" if name in grid.controls else name for name in text.index]
+    text.insert(0, "method", names)
+    return text.reset_index(drop=True)
+
+
+def _p_values(row: pd.Series, name: str) -> str:
+    if pd.isna(row[f"{name}_p"]):
+        return "–"
+    return f"{row[f'{name}_p']:.2g}; {row[f'{name}_holm']:.2g}"
+
+
+def _scope_name(scope: str) -> str:
+    return "closed test set" if scope == "closed" else "mean over held-out sources"

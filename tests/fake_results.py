@@ -1,0 +1,258 @@
+"""Writes prepared stores and the records of trained, evaluated and identified cells, without training.
+
+Numbers are drawn so that guided methods are better by a known amount; the columns are the stages' own.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from pipeline.common.config import Params, parse
+from pipeline.common.files import sha256_file, sha256_text, write_json, write_text
+from pipeline.common.seeding import numpy_rng
+from pipeline.data import manifest, store
+
+SIZE, GRID = 32, 6
+METHODS = {
+    "cross_entropy": {"loss": "cross_entropy"},
+    "cyborg": {"loss": "cyborg", "alpha": 0.5},
+    "difference_salience": {"loss": "difference_salience", "alpha": 0.5},
+    "divergence_shuffled": {"loss": "divergence", "alpha": 0.5, "map_source": "shuffled"},
+}
+GAIN = {"cross_entropy": 0.0, "cyborg": 0.05, "difference_salience": 0.12, "divergence_shuffled": -0.02}
+PROTOCOL = {
+    "known": {"0": ["site_a"], "1": ["site_a"]},
+    "held_out": {"0": ["site_c"], "1": ["site_c", "unseen_type"]},
+}
+
+
+def params(datasets: int = 1, seeds: int = 3, **changes: Any) -> Params:
+    """Settings of a small grid; `changes` replace whole sections."""
+    dataset = {
+        "phantom": True,
+        "notice": "phantom: drawn, not a real image",
+        "task": "cxr_anomaly",
+        "root": "data/raw",
+        "adapters": [],
+        "channels": 1,
+        "crop": "none",
+        "annotations": {"granularity": "map", "blur": 0},
+        "split": {"by": "subject", "val": 0.2, "test": 0.2},
+        "protocol": {**PROTOCOL, "threshold": {"rule": "bpcer", "value": 0.1}},
+    }
+    raw = yaml.safe_load((Path(__file__).parents[1] / "params.yaml").read_text(encoding="utf-8"))
+    raw["phantoms"]["tasks"] = {}
+    raw["datasets"] = {f"toy_{i}": {"title": f"Toy {i} (phantom)", **dataset} for i in range(datasets)}
+    raw["methods"] = METHODS
+    raw["train"]["seeds"] = list(range(seeds))
+    raw["train"]["epochs"] = 4
+    for key, value in changes.items():
+        raw[key] = {**raw[key], **value} if isinstance(value, dict) else value
+    return parse(raw)
+
+
+def write_store(folder: Path, name: str, phantom: bool = True) -> None:
+    """A prepared data set of 56 little images: a blob marks the abnormal ones."""
+    rng = numpy_rng(0, name)
+    rows = []
+    arrays: dict[str, list[np.ndarray]] = {"images": [], "maps": [], "truth/causal": [], "truth/shortcut": []}
+    plan = [("train", "site_a")] * 16 + [("val", "site_a")] * 8 + [("test", "site_a")] * 12
+    plan += [("test", "site_c")] * 14 + [("test", "unseen_type")] * 6
+    for index, (split, source) in enumerate(plan):
+        label = 1 if source == "unseen_type" else index % 2
+        image = rng.integers(60, 120, (1, SIZE, SIZE), dtype=np.uint8)
+        blob, corner = np.zeros((2, SIZE, SIZE), np.uint8)
+        y, x = rng.integers(4, SIZE - 10, 2)
+        blob[y : y + 7, x : x + 6] = 255
+        corner[:4, :4] = 255 * label
+        image[0][blob > 0] += 60 * label
+        drawn = (image, blob * (source == "site_a"), blob * label, corner)
+        for array, value in zip(arrays.values(), drawn, strict=True):
+            array.append(value)
+        rows.append(_row(name, index, label, split, source))
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / "manifest.csv", pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
+    for file, array in arrays.items():
+        if phantom or not file.startswith("truth"):
+            (folder / file).parent.mkdir(exist_ok=True)
+            np.save(folder / f"{file}.npy", np.stack(array), allow_pickle=False)
+    open_set = {
+        "schema": 1, "name": name, "task": "cxr_anomaly", "axis": "source", "excluded": [], **PROTOCOL,
+        "manifest_sha256": sha256_file(folder / "manifest.csv"), "split_by": "subject_id",
+        "threshold": {"rule": "bpcer", "value": 0.1, "on": "val"},
+    }  # fmt: skip
+    write_json(folder / "protocol.json", open_set)
+    warning = {"code": "W_SHORTCUT", "where": "bits", "message": "bits predict <the> class", "remedy": "-"}
+    counts = [{"role": "train", "source": "site_a", "label": 0, "rows": 8, "annotated": 8}]
+    write_json(folder / "audit.json", {"warnings": [warning], "counts": counts})
+    sizes = {"image_size": SIZE, "channels": 1, "crop": "none", "max_megapixels": 4, "max_megabytes": 64}
+    info = {"dataset": name, "title": f"{name} (phantom)", "notice": "drawn, not real", "phantom": phantom}
+    store.seal(folder, {**info, "task": "cxr_anomaly", "n": len(rows), "preprocessing": sizes})
+
+
+def _row(name: str, index: int, label: int, split: str, source: str) -> dict[str, str]:
+    marked = source == "site_a"
+    return {
+        **dict.fromkeys(manifest.COLUMNS, ""),
+        "sample_id": f"{name}:{index:03d}", "dataset": name, "image_path": f"{index:03d}.png",
+        "label": str(label), "class_name": "odd" if label else "plain", "source": source, "split": split,
+        "subject_id": f"p{index}", "ann_kind": "soft_map" if marked else "none",
+    }  # fmt: skip
+
+
+def write_record(folder: Path, stage: str, cell: dict[str, Any], key: str, **more: Any) -> None:
+    """A record that lists every file now in `folder`."""
+    files = {path.name: sha256_file(path) for path in sorted(folder.iterdir()) if path.name != "record.json"}
+    record = {
+        "schema": 1, "stage": stage, "cell": cell, "key": key, "settings": {}, "data_hash": "d" * 64,
+        "code_hash": "c" * 64, "git_commit": "0" * 40, "versions": {"torch": "2"},
+        "hardware": {"device": "cpu"}, "started": "2026-01-01T00:00:00+00:00",
+        "timings": {"total_s": 2.0}, "files": files, "results": {},
+    }  # fmt: skip
+    write_json(folder / "record.json", record | more)
+
+
+def _auroc(rng: np.random.Generator, negatives: np.ndarray, positives: np.ndarray) -> float:
+    return float((positives[:, None] > negatives[None]).mean())
+
+
+def write_cell(cell: dict[str, Any], salt: str = "") -> None:
+    """runs/, evaluate/ and identify/ of one cell, below the working directory."""
+    name = f"{cell['dataset']}/{cell['backbone']}/{cell['method']}/{cell['seed']}"
+    key = hashlib.sha256((name + salt).encode()).hexdigest()
+    _write_run(Path("runs") / name, cell, key)
+    _write_evaluation(Path("evaluate") / name, cell, key)
+    _write_identification(Path("identify") / name, cell, key)
+
+
+def _write_run(folder: Path, cell: dict[str, Any], key: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    epochs = np.arange(4)
+    falling = np.exp(-epochs / 2) + 0.01 * cell["seed"]
+    history = pd.DataFrame(
+        {"epoch": epochs, "lr": 0.01, "loss": falling, "classification": falling / 2, "guidance": falling / 3,
+         "val_loss": falling, "val_auroc": 0.9 - falling / 4}
+    )  # fmt: skip
+    history.to_csv(folder / "history.csv", index=False, lineterminator="\n", float_format="%.10g")
+    (folder / "model.safetensors").write_bytes(b"weights" * 100)
+    write_record(
+        folder, "train", cell, key,
+        settings={"backbone": {"name": cell["backbone"], "weights": None}, "seed": cell["seed"],
+                  "method": {"loss": METHODS[cell["method"]]["loss"], "alpha": 0.5}},
+        timings={"total_s": 2.0 + cell["seed"], "epoch_s": 0.5, "peak_memory_mb": 300.0},
+        results={"best_epoch": 3, "val_auroc": 0.85, "epochs": 4, "parameters": 1000},
+    )  # fmt: skip
+
+
+def _write_evaluation(folder: Path, cell: dict[str, Any], key: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = pd.read_csv(f"data/prepared/{cell['dataset']}/manifest.csv", dtype=str)
+    rng = numpy_rng(cell["seed"], cell["dataset"])  # the same noise for every method: paired seeds
+    role = rows["split"].where(rows["split"] != "test", "test_closed")
+    role = role.where(rows["source"] == "site_a", "test_open")
+    label = rows["label"].astype(int)
+    strength = 1.0 + 8 * GAIN[cell["method"]]
+    margin = (2 * label - 1) * strength + 2 * rng.normal(size=len(rows))
+    scores = rows[["sample_id", "label", "source", "class_name", "subject_id"]].assign(
+        role=role, margin=margin
+    )
+    scores = scores[scores["role"] != "train"]
+    _csv(folder / "scores.csv", scores)
+    _csv(folder / "metrics.csv", _metrics(cell, rng))
+    _csv(folder / "alignment.csv", _alignment(cell))
+    faith = [
+        {"role": r, "order": o, "curve": c, "area": 0.4 + GAIN[cell["method"]], "n": 10}
+        for r in ("test_closed", "test_open")
+        for o in ("difference_salience", "true_cam", "random")
+        for c in ("deletion", "insertion")
+    ]
+    _csv(folder / "faithfulness.csv", pd.DataFrame(faith))
+    chosen = np.array([24, 25, 26, 27, 36, 37, 38, 39], dtype=np.int64)
+    cams = rng.normal(size=(len(chosen), 2, GRID, GRID)).astype(np.float32)
+    np.savez(folder / "gallery.npz", index=chosen, cams=cams, margin=margin.to_numpy()[chosen].astype("f4"))
+    results = {"threshold": 0.25, "closed_auroc": 0.8, "open_auroc": 0.7}
+    write_record(
+        folder, "evaluate", cell, sha256_text("evaluate" + key), results=results, settings={"train": key}
+    )
+
+
+def _metrics(cell: dict[str, Any], rng: np.random.Generator) -> pd.DataFrame:
+    rows = []
+    for scope, source, base in (
+        ("closed", "", 0.85),
+        ("held_out", "site_c", 0.7),
+        ("held_out", "unseen_type", 0.66),
+        ("macro", "", 0.68),
+    ):
+        auroc = base + GAIN[cell["method"]] + 0.01 * rng.normal()
+        values = {"auroc": auroc, "auroc_low": auroc - 0.05, "auroc_high": auroc + 0.05, "ap": auroc,
+                  "eer": 0.2, "apcer_odd": 0.3, "apcer_max": 0.3, "apcer_mean": 0.3, "apcer_pooled": 0.3,
+                  "bpcer": 0.1, "acer_max": 0.2, "acer_mean": 0.2, "bpcer10": 0.3, "bpcer20": 0.4,
+                  "bpcer100": 0.6, "accuracy": 0.8, "ece": 0.1}  # fmt: skip
+        for metric, value in values.items():
+            rows.append({"scope": scope, "source": source, "metric": metric, "value": value,
+                         "n_negative": 7, "n_positive": 7})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _alignment(cell: dict[str, Any]) -> pd.DataFrame:
+    metrics = ("cc", "sim", "kl", "nss", "auc_judd", "pointing", "energy_pointing", "iou")
+    return pd.DataFrame(
+        [
+            {"role": role, "map": kind, "reference": reference, "metric": metric,
+             "value": 0.3 + GAIN[cell["method"]] + 0.01 * cell["seed"], "n": 12, "undefined": 0}
+            for role, reference in
+            (("test_closed", "human"), ("test_closed", "truth"), ("test_open", "truth"))
+            for kind in ("true_cam", "false_cam", "difference_salience")
+            for metric in metrics
+        ]
+    )  # fmt: skip
+
+
+def _write_identification(folder: Path, cell: dict[str, Any], key: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    summary = [
+        {"role": role, "metric": metric, "reference": reference, "value": 0.2 + GAIN[cell["method"]], "n": 12}
+        for role in ("test_closed", "test_open")
+        for metric, references in (
+            ("shared_salience", [""]), ("completeness_error", [""]), ("precision", ["causal", "shortcut"]),
+            ("recall", ["causal", "shortcut"]), ("iou", ["causal", "shortcut"]),
+            ("energy", ["causal", "shortcut"]))
+        for reference in references
+    ]  # fmt: skip
+    _csv(folder / "summary.csv", pd.DataFrame(summary))
+    features = [
+        {"predicted": c, "feature": f, "n_regions": 5, "prevalence": 0.5, "importance": 1.5, "share": 0.4,
+         "margin_drop": 0.9, "x": 0.4, "y": 0.4, "area": 0.05}
+        for c in (0, 1) for f in (0, 1)
+    ]  # fmt: skip
+    _csv(folder / "features.csv", pd.DataFrame(features))
+    exemplars = [
+        {"predicted": c, "feature": f, "rank": r, "sample_id": f"{cell['dataset']}:{24 + r:03d}", "x": 0.3,
+         "y": 0.3, "width": 0.2, "height": 0.25}
+        for c in (0, 1) for f in (0, 1) for r in range(3)
+    ]  # fmt: skip
+    _csv(folder / "exemplars.csv", pd.DataFrame(exemplars))
+    write_record(folder, "identify", cell, sha256_text("identify" + key), settings={"train": key})
+
+
+def _csv(path: Path, frame: pd.DataFrame) -> None:
+    frame.to_csv(path, index=False, lineterminator="\n", float_format="%.10g")
+
+
+def write_all(settings: Params) -> list[dict[str, Any]]:
+    """Stores and all cells of a grid, below the working directory; the cells' coordinates."""
+    written = []
+    for dataset in settings.datasets:
+        write_store(Path("data/prepared") / dataset, dataset)
+        for backbone in settings.backbones:
+            for method in settings.methods:
+                for seed in settings.train.seeds:
+                    cell = {"dataset": dataset, "backbone": backbone, "method": method, "seed": seed}
+                    write_cell(cell)
+                    written.append(cell)
+    return written
