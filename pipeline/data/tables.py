@@ -95,8 +95,10 @@ class Listing:
         """Note a problem; of several with the same message the first stays."""
         self._problems.setdefault((code, message), Problem(code, where, message))
 
-    def file(self, listed: str, where: str, code: str = "E_IMAGE_MISSING") -> Path | None:
-        """The file that a list names, below the root; else None, with E_PATH_ESCAPE or `code` noted.
+    def file(self, listed: str, where: str, code: str = "E_IMAGE_MISSING", folder: str = "") -> Path | None:
+        """The file that a list names, below `folder` of the root; else None, a problem noted.
+
+        The problem is E_PATH_ESCAPE for a path that leads elsewhere, `code` for a file that is absent.
 
         One leading slash is dropped, as in the published lists. An extension in another case is accepted.
         """
@@ -106,9 +108,9 @@ class Listing:
             expected = "expected a relative path with forward slashes that stays inside the data folder"
             self.add("E_PATH_ESCAPE", where, f"{listed!r}: {expected}")
             return None
-        path = _with_extension_in_any_case(self.root / relative)
+        path = _with_extension_in_any_case(self.root / folder / relative)
         if path is None:
-            self.add(code, where, f"{listed!r} is not in {self.root}; add the file or drop the line")
+            self.add(code, where, f"{listed!r} is not in {self.root / folder}; add the file or drop the line")
         elif not path.resolve().is_relative_to(self._resolved):
             self.add("E_PATH_ESCAPE", where, f"{listed!r} links to a file outside {self.root}; copy it here")
             return None
