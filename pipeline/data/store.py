@@ -1,0 +1,187 @@
+"""The prepared store: one folder of memory-mapped arrays and tables, which every later stage reads.
+
+    images.npy uint8 (N, C, S, S)   maps.npy uint8 (N, S, S), 0 where there is no map, peak 255 where there is
+    manifest.csv   protocol.json   audit.json   quarantine.csv   store.json   truth/{causal,shortcut}.npy
+
+Row i of every array is row i of the manifest. `truth/` exists for phantoms only; training never reads it.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import numpy as np
+import pandas as pd
+
+from pipeline.common.errors import UserError, nearest
+from pipeline.common.files import canonical_json, sha256_file, sha256_text, write_json
+from pipeline.data import manifest, protocol
+
+TRUTHS = ("causal", "shortcut")
+SCHEMA = 1
+_HASHED = ("images.npy", "maps.npy", "manifest.csv", "protocol.json")  # what decides a training run
+
+
+class Store:
+    """A prepared data set; see the module's head for its arrays."""
+
+    def __init__(
+        self, folder: Path, info: dict[str, Any], open_set: dict[str, Any], rows: pd.DataFrame
+    ) -> None:
+        self.folder = folder
+        self.info = info
+        self.protocol = open_set
+        self.manifest = rows
+        self.images: np.ndarray = _map_array(folder / "images.npy")
+        self.maps: np.ndarray = _map_array(folder / "maps.npy")
+        self.labels: np.ndarray = rows["label"].astype(np.int64).to_numpy()
+        self.has_map: np.ndarray = (rows["ann_kind"] != "none").to_numpy(dtype=bool)
+        self.data_hash: str = info["data_hash"]
+
+    @cached_property
+    def _roles(self) -> np.ndarray:
+        return protocol.roles(self.manifest, self.protocol)
+
+    def rows(self, role: str) -> np.ndarray:
+        """Ascending row numbers, int64, of train, val, test_closed or test_open."""
+        if role not in protocol.ROLES:
+            raise ValueError(f"{role!r} is not a role: {nearest(role, protocol.ROLES)}")
+        return np.flatnonzero(self._roles == role)
+
+    def truth(self, kind: str) -> np.ndarray | None:
+        """Masks uint8 (N, S, S) of what is causal or what is the shortcut; None for real data."""
+        if kind not in TRUTHS:
+            raise ValueError(f"{kind!r} is not a kind of truth: {nearest(kind, TRUTHS)}")
+        return _map_array(self.folder / "truth" / f"{kind}.npy") if self.info["phantom"] else None
+
+
+def open_store(folder: Path) -> Store:
+    """Open a prepared data set; raises UserError if it is absent, damaged or of another version."""
+    _recover(folder)
+    again = f"run python -m pipeline.prepare {folder.name}"
+    if not (folder / "store.json").is_file():
+        raise UserError(f"{folder}: no prepared data here; {again}")
+    try:
+        info = json.loads((folder / "store.json").read_text(encoding="utf-8"))
+        if info["schema"] != SCHEMA:
+            raise ValueError(f"schema {SCHEMA} expected, got {info['schema']}")
+        for name in ("manifest.csv", "protocol.json"):
+            if sha256_file(folder / name) != info["sha256"][name]:
+                raise ValueError(f"{name} was changed")
+        open_set = json.loads((folder / "protocol.json").read_text(encoding="utf-8"))
+        if open_set["manifest_sha256"] != info["sha256"]["manifest.csv"]:
+            raise ValueError("P_STALE: protocol.json was made for another manifest.csv")
+        store = Store(folder, info, open_set, manifest.read(folder / "manifest.csv"))
+        _check_shapes(store)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{folder}: damaged ({' '.join(str(error).split())}); {again}") from None
+    return store
+
+
+def _check_shapes(store: Store) -> None:
+    sides = (store.info["preprocessing"]["image_size"],) * 2
+    n, channels = store.info["n"], store.info["preprocessing"]["channels"]
+    expected = {"images.npy": (n, channels, *sides), "maps.npy": (n, *sides), "manifest.csv": (n,)}
+    came = {
+        "images.npy": store.images.shape,
+        "maps.npy": store.maps.shape,
+        "manifest.csv": store.labels.shape,
+    }
+    for name, shape in expected.items():
+        if came[name] != shape:
+            raise ValueError(f"{name}: expected shape {shape}, got {came[name]}")
+
+
+def _map_array(path: Path) -> np.ndarray:
+    array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    return array
+
+
+class GrowingArray:
+    """A uint8 .npy file that grows row by row, so that memory stays flat; readable once closed."""
+
+    def __init__(self, path: Path, row_shape: tuple[int, ...]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._row_shape = row_shape
+        self._length = 0
+        self._file: BinaryIO = path.open("wb")
+        self._write_header()
+
+    def append(self, row: np.ndarray) -> None:
+        """Add one row, uint8 of the row shape."""
+        if row.dtype != np.uint8 or row.shape != self._row_shape:
+            raise ValueError(f"expected uint8 {self._row_shape}, got {row.dtype} {row.shape}")
+        self._file.write(np.ascontiguousarray(row).data)
+        self._length += 1
+
+    def _write_header(self) -> None:
+        """NumPy pads the header so that the length of the first axis can be rewritten in place."""
+        shape = (self._length, *self._row_shape)
+        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(self._file, header)
+
+    def __enter__(self) -> "GrowingArray":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._file:
+            self._file.seek(0)
+            self._write_header()
+
+
+@contextmanager
+def building(folder: Path) -> Iterator[Path]:
+    """Yield an empty sibling folder to fill; on success it is flushed to disk and takes `folder`'s place.
+
+    A crash or an exception at any instant leaves the old folder; its leftovers are removed by the next build.
+    """
+    new, old = _siblings(folder)
+    _recover(folder)
+    for leftover in (new, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    new.mkdir(parents=True)
+    try:
+        yield new
+        for path in (*new.rglob("*"), new):
+            _flush(path)
+        if folder.exists():
+            folder.rename(old)
+        new.rename(folder)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _siblings(folder: Path) -> tuple[Path, Path]:
+    return folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
+
+
+def _recover(folder: Path) -> None:
+    """Put the old folder back if a build was killed between its two renames."""
+    _, old = _siblings(folder)
+    if old.is_dir() and not folder.exists():
+        old.rename(folder)
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def seal(folder: Path, info: Mapping[str, Any]) -> None:
+    """Write `store.json`: what the folder holds, each file's hash, and one of all that training sees."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "store.json")
+    hashes = {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
+    data_hash = sha256_text(canonical_json({name: hashes[name] for name in _HASHED}))
+    write_json(folder / "store.json", {"schema": SCHEMA, **info, "sha256": hashes, "data_hash": data_hash})
