@@ -5,6 +5,7 @@ exact area averaging when shrinking, linear interpolation when enlarging, zero o
 """
 
 import warnings
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -184,6 +185,7 @@ def _resample(
     return np.ascontiguousarray(np.moveaxis(square, 0, 1), dtype=np.float32)
 
 
+@lru_cache(maxsize=64)  # a data set has few image sizes
 def _weights(length: int, start: float, stop: float, size: int) -> sparse.csr_array:
     """How much each of `length` pixels gives to each of `size` cells between `start` and `stop`.
 
