@@ -20,7 +20,7 @@ from pipeline.common.config import Dataset, Engine, Params
 from pipeline.common.errors import UserError
 from pipeline.common.files import sha256_file, write_json, write_text
 from pipeline.common.progress import track
-from pipeline.data import audit, manifest, protocol, store
+from pipeline.data import audit, manifest, protocol, splits, store
 from pipeline.data.decoding import Decoded, Job, Recipe, decode_all
 from pipeline.data.samples import Problem, Sample, refuse
 
@@ -193,9 +193,9 @@ def split_and_audit(
     frame = manifest.table([entry.row for entry in contents.kept])
     images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
     near = audit.near_duplicates(images, params.prepare.near_duplicate_bits)
-    unit = protocol.units(frame, near)
+    unit = splits.units(frame, near)
     native = [entry.sample.split for entry in contents.kept]
-    frame["split"] = protocol.assign(
+    frame["split"] = splits.assign(
         frame,
         open_set,
         unit,
@@ -205,7 +205,9 @@ def split_and_audit(
         test=settings.split.test,
         seed=params.prepare.seed,
     )
-    refuse([*manifest.problems(frame), *protocol.leaks(frame, near), *protocol.problems(frame, open_set)])
+    refuse(
+        [*manifest.problems(frame), *splits.leaks(frame, open_set, near), *protocol.problems(frame, open_set)]
+    )
     manifest.write(folder / "manifest.csv", frame)
     open_set["manifest_sha256"] = sha256_file(folder / "manifest.csv")
     write_json(folder / "protocol.json", open_set)

@@ -1,7 +1,7 @@
 """What is wrong with a data set: near-duplicates, shortcuts, leaks in its own splits, thin annotation.
 
-Leaks in the splits that are used, and broken protocols, are errors of `protocol`; what stands here is the
-evidence for them, or a warning (codes begin with W_) that goes into `audit.json` and onto the screen.
+Leaks in the splits that are used and broken protocols are errors of `splits` and `protocol`; what stands here
+is the evidence for them, or a warning (codes begin with W_) for `audit.json` and the screen.
 """
 
 from collections import Counter
