@@ -15,7 +15,10 @@ from pipeline.data.samples import Problem
 
 ROLES = ("train", "val", "test_closed", "test_open")
 LINKS = ("sha256", "group_id", "subject_id")  # rows with one of these in common must not be parted
-METRICS = "auroc ap eer apcer_max apcer_per_type bpcer acer bpcer10 bpcer20 bpcer100".split()
+METRICS = [
+    *("auroc", "ap", "eer", "apcer_max", "apcer_per_type", "bpcer", "acer"),
+    *("bpcer10", "bpcer20", "bpcer100"),
+]
 
 
 def build(name: str, task: str, settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
