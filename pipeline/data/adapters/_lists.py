@@ -23,11 +23,11 @@ class Entry(NamedTuple):
     map: Path | None
     native_id: str  # the image's stem; its whole path where stems repeat
 
-    def sample(self, **facts: Any) -> Sample:
-        """The sample of this line with what the adapter knows beyond it."""
+    def sample(self, annotators: int, **facts: Any) -> Sample:
+        """The sample of this line with what the adapter knows beyond it; a map merges `annotators` people."""
         annotated: dict[str, Any] = {}
         if self.map is not None:
-            annotated = {"annotations": [Drawn(self.map)], "ann_kind": "soft_map"}
+            annotated = {"annotations": [Drawn(self.map)], "ann_kind": "soft_map", "ann_count": annotators}
         own = {
             "native_id": self.native_id,
             "image_path": self.image,

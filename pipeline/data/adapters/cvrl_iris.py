@@ -11,7 +11,9 @@ does not match has an unknown subject, and its class as source.
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from pipeline.data import tables
 from pipeline.data.adapters import _lists
@@ -50,14 +52,16 @@ def read(
     *,
     lists: list[str] = ["*.csv"],  # noqa: B006  read as a literal, never changed
     maps: str | None = "heatmaps",
+    annotators: Annotated[int, Field(ge=1)] = 1,
     source_pattern: str = r"(?:^|/)(?P<source>[^/]+)/[^/]+$",
     subject_pattern: str = r"(?:^|/)(?P<subject>[^/]+?)[LR]?_[^/_]+$",
     type_pattern: str | None = None,
     source_kind: Literal["attack_type", "sensor", "site"] = "attack_type",
 ) -> list[Sample]:
-    """The samples of all lists (glob patterns below `root`); `maps` is a folder below `root`, or null.
+    """The samples of all lists (paths or glob patterns below `root`).
 
-    Without `type_pattern` an attack's type is its source where that is a known type, else `attack`.
+    `maps` is the maps' folder below `root`, or null; each map merges `annotators` people. Without
+    `type_pattern` an attack's type is its source where that is a known type, else `attack`.
 
     Raises UserError: E_LAYOUT, E_IMAGE_MISSING, E_PATH_ESCAPE, E_LABEL_ALIAS (label), E_ENUM (split, type),
     E_JOIN and the codes of `tables.read`.
@@ -79,6 +83,7 @@ def read(
             class_name = listing.word(ATTACK_TYPES, native, entry.where, "E_ENUM") or "attack"
         samples.append(
             entry.sample(
+                annotators,
                 class_name=class_name,
                 source=source or class_name,
                 source_kind=source_kind,

@@ -66,13 +66,13 @@ def read(
         is_validation = entry.split == "test" and entry.list_name in VALIDATION_LISTS
         samples.append(
             entry.sample(
+                annotators,
                 class_name="synthetic" if entry.label else "authentic",
                 source=tables.slug(source),
                 source_kind="generator",
                 modality="face",
                 subject_id=f"{'frgc' if source == 'frgc' else 'cyborg'}:{subject}" if subject else "",
                 split="val" if is_validation else entry.split,
-                ann_count=annotators if entry.map else 0,
             )
         )
     return listing.finish(samples)

@@ -1,0 +1,195 @@
+"""Any collection of images: a CSV file with one row per image, or a glob pattern over folders.
+
+Nothing is guessed: every fact is told by one of three settings,
+
+    columns:    {fact: column of the table}
+    patterns:   {fact: regular expression searched in the image's path; its first group is the value}
+    constants:  {fact: value}
+
+with the facts `image` (a column; not with a glob), `label` and `source` (both needed), `class`, `subject`,
+`group`, `split`, `sensor`, `site`, `roi`, `licence`. What is not found in a row is blank, so unknown. Words
+of labels are looked up in `labels`, whatever their case; of several words joined by `|` one abnormal makes
+the image abnormal. The class is that word where `class` is not told.
+
+`maps` says where people's marks are: see `_marks`. `check` names a second opinion on the labels: a `table`
+with the columns `key` (file name of the image) and `label`, in which the word `normal` means 0. An image
+whose two labels differ is set aside with E_LABEL_CONFLICT.
+"""
+
+import re
+from pathlib import Path, PurePosixPath
+from typing import Literal, NamedTuple
+
+from pipeline.common.errors import UserError, nearest
+from pipeline.data import tables
+from pipeline.data.adapters import _marks
+from pipeline.data.samples import Problem, Sample
+
+FACTS = ("image", "label", "source", "class", "subject", "group", "split", "sensor", "site", "roi", "licence")
+CHECK = ("table", "key", "label", "normal")
+
+
+class Entry(NamedTuple):
+    """One image: its path as listed, and its row of the table (empty with a glob)."""
+
+    where: str
+    listed: str
+    cells: dict[str, str]
+
+
+class Telling(NamedTuple):
+    """Where each fact comes from."""
+
+    columns: dict[str, str]
+    patterns: dict[str, re.Pattern[str]]
+    constants: dict[str, str]
+
+    def facts(self, entry: Entry, path: str) -> dict[str, str]:
+        """Every fact about one image, blank where nothing tells it."""
+        found = {fact: regex.search(path) for fact, regex in self.patterns.items()}
+        return {
+            **dict.fromkeys(FACTS, ""),
+            **{fact: entry.cells[column] for fact, column in self.columns.items()},
+            **{fact: (match.group(1) or "") for fact, match in found.items() if match},
+            **self.constants,
+        }
+
+
+def read(
+    root: Path,
+    *,
+    name: str,
+    modality: Literal["cxr", "iris_nir", "iris_vis", "face", "finger"],
+    labels: dict[str, Literal[0, 1]],
+    table: str | None = None,
+    glob: str | None = None,
+    folder: str = "",
+    columns: dict[str, str] = {},  # noqa: B006  read as a literal, never changed
+    patterns: dict[str, str] = {},  # noqa: B006
+    constants: dict[str, str] = {},  # noqa: B006
+    source_kind: Literal["site", "generator", "attack_type", "material", "sensor"] = "site",
+    maps: dict[str, str | list[str]] | None = None,
+    check: dict[str, str] | None = None,
+) -> list[Sample]:
+    """The samples of one collection; `name` prefixes their ids, so that collections can be joined.
+
+    Give `table` (its image paths start from `folder`) or `glob` (such as `train/*/*.jpeg`), below `root`.
+
+    Raises UserError: settings that contradict each other, E_LAYOUT, E_IMAGE_MISSING, E_PATH_ESCAPE,
+    E_LABEL_ALIAS, E_ENUM (split), E_SOURCE, E_ANN_MISSING and the codes of `tables.read`. Single samples
+    carry E_LABEL_CONFLICT or E_BOX.
+    """
+    telling = _telling(table, glob, columns, patterns, constants)
+    root = tables.existing_root(root, table or glob or "")
+    listing = tables.Listing(root)
+    entries = _rows(root / table, columns) if table else _files(root, glob or "")
+    aliases = {word.casefold(): int(label) for word, label in labels.items()}
+    samples: list[tuple[Sample, dict[str, str]]] = []
+    for entry in entries:
+        image = listing.file(entry.listed, entry.where, folder=folder)
+        if image is not None:
+            facts = telling.facts(entry, image.relative_to(root).as_posix())
+            sample = _sample(listing, entry, facts, aliases, image=image, name=name)
+            sample.modality, sample.source_kind = modality, source_kind
+            samples.append((sample, entry.cells))
+    if maps:
+        _marks.annotate(listing, samples, maps)
+    if check:
+        _compare(root, [sample for sample, _ in samples], check)
+    return listing.finish([sample for sample, _ in samples])
+
+
+def _telling(
+    table: str | None,
+    glob: str | None,
+    columns: dict[str, str],
+    patterns: dict[str, str],
+    constants: dict[str, str],
+) -> Telling:
+    """The three settings, compiled; UserError with everything in them that cannot be."""
+    problems = []
+    if (table is None) == (glob is None):
+        problems.append("image_table: give either table or glob")
+    if glob is not None and (columns or PurePosixPath(glob).is_absolute()):
+        problems.append("image_table: a glob is relative to the root and has no columns")
+    if table is not None and "image" not in columns:
+        problems.append("image_table: columns.image must name the table's column of image paths")
+    told = [*columns, *patterns, *constants]
+    for fact in sorted(set(told)):
+        if fact not in FACTS:
+            problems.append(f"image_table: unknown fact {fact!r}; {nearest(fact, FACTS)}")
+        elif told.count(fact) > 1:
+            problems.append(f"image_table: {fact!r} is in more than one of columns, patterns, constants")
+    for fact in {"label", "source"} - set(told):
+        problems.append(f"image_table: {fact!r} must be in columns, patterns or constants")
+    compiled = {fact: tables.pattern(f"patterns.{fact}", text) for fact, text in patterns.items()}
+    problems += [f"patterns.{fact}: needs a group" for fact, regex in compiled.items() if not regex.groups]
+    if problems:
+        raise UserError(sorted(problems))
+    return Telling(columns, compiled, constants)
+
+
+def _rows(path: Path, columns: dict[str, str]) -> list[Entry]:
+    rows = tables.read(path, columns=sorted(set(columns.values())))
+    return [Entry(where, cells[columns["image"]], cells) for where, cells in rows]
+
+
+def _files(root: Path, glob: str) -> list[Entry]:
+    paths = sorted(path.relative_to(root).as_posix() for path in root.glob(glob) if path.is_file())
+    return [Entry(path, path, {}) for path in paths]
+
+
+def _sample(
+    listing: tables.Listing,
+    entry: Entry,
+    facts: dict[str, str],
+    aliases: dict[str, int],
+    *,
+    image: Path,
+    name: str,
+) -> Sample:
+    """One sample without annotations; unknown words are noted in the listing."""
+    words = {word: listing.word(aliases, word, entry.where) or 0 for word in facts["label"].split("|")}
+    decisive = max(words, key=lambda word: words[word])
+    split = listing.word(tables.SPLITS, facts["split"], entry.where, "E_ENUM") if facts["split"] else ""
+    if not facts["source"]:
+        listing.add("E_SOURCE", entry.where, "nothing tells this image's source; mend columns or patterns")
+    path = image.relative_to(listing.root).with_suffix("").as_posix()
+    return Sample(
+        native_id=f"{name}:{tables.identifier(path)}",
+        image_path=image,
+        label=words[decisive],
+        native_label=facts["label"],
+        class_name=tables.slug(facts["class"] or decisive),
+        source=tables.slug(facts["source"]),
+        source_kind="",
+        modality="",
+        subject_id=f"{name}:{facts['subject']}" if facts["subject"] else "",
+        group_id=f"{name}:{facts['group']}" if facts["group"] else "",
+        native_split=facts["split"],
+        split=split or "",
+        sensor=tables.slug(facts["sensor"]),
+        site=tables.slug(facts["site"]),
+        roi=facts["roi"],
+        licence=facts["licence"],
+        where=entry.where,
+    )
+
+
+def _compare(root: Path, samples: list[Sample], check: dict[str, str]) -> None:
+    """Set aside the samples to which a second table gives the other label."""
+    if set(check) != set(CHECK):
+        raise UserError(f"image_table: check needs exactly {', '.join(CHECK)}; got {', '.join(check)}")
+    rows = tables.read(root / check["table"], columns=(check["key"], check["label"]))
+    normal = check["normal"].casefold()
+    second = {
+        PurePosixPath(cells[check["key"]]).name: (int(cells[check["label"]].casefold() != normal), where)
+        for where, cells in rows
+    }
+    for sample in samples:
+        label, where = second.get(sample.image_path.name, (sample.label, ""))
+        if label != sample.label:
+            message = (
+                f"label {sample.label} here, {label} in {where}; correct the wrong one or drop the image"
+            )
+            sample.problem = Problem("E_LABEL_CONFLICT", sample.where, message)
