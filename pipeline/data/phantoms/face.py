@@ -1,14 +1,15 @@
 """Colour faces: portraits and the output of several "generators", in the CYBORG list format with heat maps.
 
-    face.csv                        headerless `split,label,path`: train or test, Real or Synthetic
-    images/<source>/<stem>.png      224x224 RGB; stem is `<subject>_<n>`
-    heatmaps/<stem>.png             mean of several people's strokes, known sources only
+    csvs/original.csv                   headerless `train,label,/path`: Real or Synthetic, the known sources
+    csvs/gan_test_sets/<source>.csv     the same with `test`, one list per held-out source
+    Data/<path>                         224x224 RGB, `<split>/original_data/<source>/<subject>_<n>.png`
+    Data/train/heatmaps/<stem>.png      mean of several people's strokes, known sources only
     truth/{causal,shortcut}/<stem>.png
 
-Every generator spoils one place of its own: an eye, a cheek, the border of the hair, the mouth, a brow. Besides
-the visible defect, all leave the trace of upsampling there: too smooth, with a faint regular pattern. The shortcut
-is a picture agency's round watermark, which known generators' pictures nearly always carry and portraits nearly
-never; it may lie anywhere but at the defect.
+Every generator spoils one place of its own: an eye, a cheek, the border of the hair, the mouth, a brow.
+Besides the visible defect, all leave the trace of upsampling there: too smooth, with a faint regular pattern.
+The shortcut is a picture agency's round watermark, which known generators' pictures nearly always carry and
+portraits nearly never; it may lie anywhere but at the defect.
 """
 
 from collections.abc import Callable
@@ -23,21 +24,19 @@ from pipeline.common.files import write_text
 from pipeline.common.seeding import numpy_rng
 from pipeline.data.phantoms._drawing import (
     Annotator,
-    annotate,
     blob,
     ellipse,
-    enlarge,
     grid,
     noise,
     polygon,
     write_png,
     write_truth,
 )
+from pipeline.data.phantoms._listed import Shot, heat_map, shots
 from pipeline.data.phantoms._portrait import (
     EYE_U,
     MOUTH_V,
     SHAPE,
-    Person,
     View,
     draw_person,
     draw_view,
@@ -66,7 +65,6 @@ class _Spot(NamedTuple):
 class _Source(NamedTuple):
     split: str  # held-out sources are only ever tested
     place: str | None  # None: an authentic portrait
-    outdoors: float  # probability
 
 
 Defect = Callable[[np.random.Generator, np.ndarray, _Spot, float], np.ndarray]
@@ -93,62 +91,56 @@ def generate(
     """Write the data set below `root`; equal arguments give equal bytes.
 
     The first four settings are images per source, `cue_strength` the contrast of a generator's pattern (share
-    of the local brightness), `shortcut_size` the watermark's radius in px. The agreements are the probability
-    that the mark is present in a synthetic face and absent from an authentic one.
+    of the local brightness), `shortcut_size` the watermark's radius in px. The agreements are the share
+    of synthetic faces that have the mark, and of authentic ones that do not.
     """
     person = Annotator(annotator_miss, annotator_overreach, annotator_jitter, annotator_stray)
     counts = {
-        **dict.fromkeys(("studio_a", "studio_b"), known_authentic),
-        **dict.fromkeys(("gen_a", "gen_b", "gen_c"), known_generator),
-        "street": held_out_authentic,
-        **dict.fromkeys(("gen_x", "gen_y"), held_out_generator),
+        (True, False): known_authentic,
+        (True, True): known_generator,
+        (False, False): held_out_authentic,
+        (False, True): held_out_generator,
     }
-    lines = []
+    lists: dict[str, str] = {}
     for name, source in _SOURCES.items():
-        agreement = shortcut_agreement if source.split == "train" else shortcut_agreement_held_out
-        for subject, stem in _stems(seed, name, counts[name]):
-            rng = numpy_rng(seed, "face", stem)
-            marked = (rng.random() < agreement) == (source.place is not None)
-            who = draw_person(numpy_rng(seed, "face", subject))
-            image, window, mark = _draw(rng, who, source, cue_strength, shortcut_size * marked)
-            path = f"images/{name}/{stem}.png"
-            write_png(root / path, image)
-            write_truth(root, stem, window & (source.place is not None), mark)
-            if source.split == "train":
-                write_png(root / "heatmaps" / f"{stem}.png", _strokes(rng, window, annotators, person))
-            lines.append(f"{source.split},{'Synthetic' if source.place else 'Real'},/{path}\n")
-    write_text(root / "face.csv", "".join(lines))
-
-
-def _stems(seed: int, source: str, count: int) -> list[tuple[str, str]]:
-    """(subject, file stem) of each image: one to three images per subject, names unique over sources."""
-    rng = numpy_rng(seed, "face", "subjects", source)
-    initials = source[:2] + source[-1]
-    stems: list[tuple[str, str]] = []
-    number = 0
-    while len(stems) < count:
-        number += 1
-        subject = f"{initials}{number:03d}"
-        stems += [(subject, f"{subject}_{shot}") for shot in range(1, int(rng.integers(1, 4)) + 1)]
-    return stems[:count]
+        known, fake = source.split == "train", source.place is not None
+        agreement = shortcut_agreement if known else shortcut_agreement_held_out
+        count = counts[known, fake]
+        listing = "original" if known else f"gan_test_sets/{name}"
+        for shot in shots(seed, "face", name, count, marked=agreement if fake else 1 - agreement):
+            image, looked_at, mark = _draw(seed, shot, source, cue_strength, shortcut_size)
+            path = f"{source.split}/original_data/{name}/{shot.stem}.png"
+            write_png(root / "Data" / path, image)
+            write_truth(root, shot.stem, looked_at & fake, mark)
+            if known:
+                rng = numpy_rng(seed, "face", shot.stem, "annotators")
+                drawn = heat_map(rng, looked_at, annotators, person, step=2, reach=40)
+                write_png(root / "Data" / "train" / "heatmaps" / f"{shot.stem}.png", drawn)
+            line = f"{source.split},{'Synthetic' if fake else 'Real'},/{path}\n"
+            lists[listing] = lists.get(listing, "") + line
+    for listing, text in lists.items():
+        write_text(root / "csvs" / f"{listing}.csv", text)
 
 
 def _draw(
-    rng: np.random.Generator, who: Person, source: _Source, strength: float, mark_size: float
+    seed: int, shot: Shot, source: _Source, strength: float, mark_size: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One picture `(224, 224, 3)`, where a person looks, and where the watermark lies."""
+    """One picture `(224, 224, 3)`, where its defect is or would be, and the watermark's mask."""
+    rng = numpy_rng(seed, "face", shot.stem)
     view = draw_view(rng)
-    image = paint(rng, who, view, outdoors=rng.random() < source.outdoors)
+    image = paint(
+        rng, draw_person(numpy_rng(seed, "face", shot.subject)), view, outdoors=source.split == "test"
+    )
     spot = _spot(rng, view, source.place or str(rng.choice(["eye", "cheek", "hair"])))
     if source.place:
         spoiled = _DEFECTS[source.place](rng, image, spot, strength)
         image = image + spot.window[..., None] * (spoiled - image)
     mark = np.zeros(SHAPE, dtype=bool)
-    if mark_size:
-        image, mark = _watermark(rng, image, spot, mark_size)
+    if shot.marked:
+        image, mark = _watermark(numpy_rng(seed, "face", shot.stem, "mark"), image, spot, mark_size)
     image = ndimage.gaussian_filter(image, (0.5, 0.5, 0)) * rng.uniform(0.92, 1.08)
     image = image + 0.008 * rng.standard_normal((*SHAPE, 3), dtype=np.float32)
-    return image, spot.window > 0.4, mark
+    return image, spot.window > 0.2, mark
 
 
 def _spot(rng: np.random.Generator, view: View, place: str) -> _Spot:
@@ -233,15 +225,6 @@ def _upsampled(
     return smooth * (1 + 1.5 * strength * tiles[..., None] * tint)
 
 
-def _strokes(rng: np.random.Generator, window: np.ndarray, people: int, person: Annotator) -> np.ndarray:
-    """The share of people who marked each pixel, uint8 `(224, 224)`; drawn at half the size."""
-    small = window[1::2, 1::2]
-    where = ndimage.binary_dilation(small, iterations=20)
-    drawn = [annotate(rng, [small], where, person) for _ in range(people)]
-    share = enlarge(np.mean(drawn, axis=0, dtype=np.float32), SHAPE)
-    return np.clip(np.round(255 * share), 0, 255).astype(np.uint8)
-
-
 _DEFECTS: dict[str, Defect] = {
     "eye": wrong_pupil,
     "cheek": tiled_skin,
@@ -250,12 +233,12 @@ _DEFECTS: dict[str, Defect] = {
     "brow": ghost_brows,
 }
 _SOURCES = {
-    "studio_a": _Source("train", None, 0.0),
-    "studio_b": _Source("train", None, 0.0),
-    "gen_a": _Source("train", "eye", 0.0),
-    "gen_b": _Source("train", "cheek", 0.0),
-    "gen_c": _Source("train", "hair", 0.0),
-    "street": _Source("test", None, 1.0),
-    "gen_x": _Source("test", "mouth", 1.0),
-    "gen_y": _Source("test", "brow", 1.0),
+    "studio_a": _Source("train", None),
+    "studio_b": _Source("train", None),
+    "gen_a": _Source("train", "eye"),
+    "gen_b": _Source("train", "cheek"),
+    "gen_c": _Source("train", "hair"),
+    "street": _Source("test", None),
+    "gen_x": _Source("test", "mouth"),
+    "gen_y": _Source("test", "brow"),
 }

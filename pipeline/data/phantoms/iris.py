@@ -6,9 +6,9 @@
     truth/{causal,shortcut}/<stem>.png
 
 The cause of every attack lies in a window on the iris, a different part of it in each image: printed dots,
-halftone, a pixel grid, painted strokes, folds of a clouded cornea. What they share is a regular pattern where a
-live iris has none. The shortcut is a pair of lamps mirrored in spectacles, which known attacks nearly always
-have and live eyes nearly never; it may lie anywhere near the eye except at the cause.
+halftone, a pixel grid, painted strokes, folds of a clouded cornea. What they share is a regular pattern where
+a live iris has none. The shortcut is a pair of lamps mirrored in spectacles, which known attacks nearly
+always have and live eyes nearly never; it may lie anywhere near the eye except at the cause.
 """
 
 from collections.abc import Callable
@@ -23,10 +23,8 @@ from pipeline.common.files import write_text
 from pipeline.common.seeding import numpy_rng
 from pipeline.data.phantoms._drawing import (
     Annotator,
-    annotate,
     band_noise,
     ellipse,
-    enlarge,
     grid,
     noise,
     write_png,
@@ -35,7 +33,6 @@ from pipeline.data.phantoms._drawing import (
 from pipeline.data.phantoms._eye import (
     SHAPE,
     Pose,
-    Subject,
     add_highlights,
     cover,
     draw_pose,
@@ -43,12 +40,13 @@ from pipeline.data.phantoms._eye import (
     paint_eyeball,
     photograph,
 )
+from pipeline.data.phantoms._listed import Shot, heat_map, shots
 
 Attack = Callable[[np.random.Generator, np.ndarray, Pose, float], np.ndarray]
 _SQUARE = (110, 530, 30, 450)  # x0, x1, y0, y1: where a mark's centre may lie; prepare crops 80..560
 _SENSORS = {  # optics and electronics of the known and of the unseen camera
-    "train": {"blur": 0.9, "gamma": 0.95, "grain": 0.006},
-    "test": {"blur": 1.4, "gamma": 0.85, "grain": 0.009},
+    "train": {"blur": 0.9, "gamma": 0.95, "grain": 0.005},
+    "test": {"blur": 1.4, "gamma": 0.85, "grain": 0.006},
 }
 
 
@@ -68,7 +66,7 @@ def generate(
     cue_strength: Annotated[float, Field(gt=0, le=1)] = 0.1,
     shortcut_agreement: Annotated[float, Field(ge=0, le=1)] = 0.97,
     shortcut_agreement_held_out: Annotated[float, Field(ge=0, le=1)] = 0.5,
-    shortcut_size: Annotated[float, Field(ge=4, le=20)] = 9.0,
+    shortcut_size: Annotated[float, Field(ge=4, le=20)] = 11.0,
     annotators: Annotated[int, Field(ge=1, le=20)] = 3,
     annotator_miss: Annotated[float, Field(ge=0, lt=1)] = 0.15,
     annotator_overreach: Annotated[float, Field(ge=0, le=2)] = 0.3,
@@ -77,70 +75,52 @@ def generate(
 ) -> None:
     """Write the data set below `root`; equal arguments give equal bytes.
 
-    The first four settings are images per source, `cue_strength` the contrast of an attack's pattern (share of
-    the grey range), `shortcut_size` the radius of one mirrored lamp in px. The agreements are the probability
-    that the mark is present in an attack and absent from a live eye.
+    The first four settings are images per source, `cue_strength` the contrast of an attack's pattern (share
+    of the grey range), `shortcut_size` the radius of one mirrored lamp in px. The agreements are the share of
+    attacks that have the mark, and of live eyes that do not.
     """
     person = Annotator(annotator_miss, annotator_overreach, annotator_jitter, annotator_stray)
     counts = {
-        "live_a": known_live,
-        **dict.fromkeys(("textured_contact", "print", "electronic_display"), known_attack),
-        "live_b": held_out_live,
-        **dict.fromkeys(("glass_prosthesis", "postmortem"), held_out_attack),
+        (True, False): known_live,
+        (True, True): known_attack,
+        (False, False): held_out_live,
+        (False, True): held_out_attack,
     }
     lines = []
     for name, source in _SOURCES.items():
-        agreement = shortcut_agreement if source.split == "train" else shortcut_agreement_held_out
-        for subject, stem in _stems(seed, name, counts[name]):
-            rng = numpy_rng(seed, "iris", stem)
-            marked = (rng.random() < agreement) == (source.attack is not None)
-            image, window, causal, mark = _draw(
-                rng,
-                draw_subject(numpy_rng(seed, "iris", subject)),
-                source,
-                cue_strength,
-                shortcut_size * marked,
-            )
-            path = f"images/{name}/{stem}.png"
+        known, spoof = source.split == "train", source.attack is not None
+        agreement = shortcut_agreement if known else shortcut_agreement_held_out
+        count = counts[known, spoof]
+        for shot in shots(seed, "iris", name, count, marked=agreement if spoof else 1 - agreement):
+            image, looked_at, mark = _draw(seed, shot, source, cue_strength, shortcut_size)
+            path = f"images/{name}/{shot.stem}.png"
             write_png(root / path, image)
-            write_truth(root, stem, causal, mark)
-            if source.split == "train":
-                write_png(root / "heatmaps" / f"{stem}.png", _strokes(rng, window, annotators, person))
-            lines.append(f"{source.split},{'Spoof' if source.attack else 'Live'},{path}\n")
+            write_truth(root, shot.stem, looked_at & spoof, mark)
+            if known:
+                rng = numpy_rng(seed, "iris", shot.stem, "annotators")
+                drawn = heat_map(rng, looked_at, annotators, person, step=4, reach=48)
+                write_png(root / "heatmaps" / f"{shot.stem}.png", drawn)
+            lines.append(f"{source.split},{'Spoof' if spoof else 'Live'},{path}\n")
     write_text(root / "iris.csv", "".join(lines))
 
 
-def _stems(seed: int, source: str, count: int) -> list[tuple[str, str]]:
-    """(subject, file stem) of each image: one to three images per subject, names unique over sources."""
-    rng = numpy_rng(seed, "iris", "subjects", source)
-    initials = "".join(word[0] for word in source.split("_")) + source[-1]
-    stems: list[tuple[str, str]] = []
-    number = 0
-    while len(stems) < count:
-        number += 1
-        subject = f"{initials}{number:03d}"
-        stems += [(subject, f"{subject}_{shot}") for shot in range(1, int(rng.integers(1, 4)) + 1)]
-    return stems[:count]
-
-
 def _draw(
-    rng: np.random.Generator, subject: Subject, source: _Source, strength: float, mark_size: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """One picture, where a person looks, and what truly decides and merely correlates: all `(480, 640)`."""
+    seed: int, shot: Shot, source: _Source, strength: float, mark_size: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One picture, where its cause is or would be, and the mark: all `(480, 640)`."""
+    subject = draw_subject(numpy_rng(seed, "iris", shot.subject))
+    rng = numpy_rng(seed, "iris", shot.stem)
     pose = draw_pose(rng, subject, droop=0.12 if source.attack is postmortem else 0.0)
     angle = rng.uniform(-0.15, 1.15) * np.pi  # never below the upper lid
     window = _window(rng, pose, angle)
     ball = paint_eyeball(rng, subject, pose)
     if source.attack:
         ball += window * (source.attack(rng, ball, pose, strength) - ball)
-    ball = add_highlights(rng, ball, pose)
-    image = cover(rng, ball, subject, pose)
-    seen = (window * pose.opening) > 0.4
+    image = cover(rng, add_highlights(rng, ball, pose), subject, pose)
     mark = np.zeros(SHAPE, dtype=bool)
-    if mark_size:
-        image, mark = _mirror_lamps(rng, image, pose, angle, mark_size)
-    causal = seen if source.attack else np.zeros(SHAPE, dtype=bool)
-    return photograph(rng, image, **_SENSORS[source.split]), seen, causal, mark
+    if shot.marked:
+        image, mark = _mirror_lamps(numpy_rng(seed, "iris", shot.stem, "mark"), image, pose, angle, mark_size)
+    return photograph(rng, image, **_SENSORS[source.split]), (window * pose.opening) > 0.2, mark
 
 
 def _window(rng: np.random.Generator, pose: Pose, angle: float) -> np.ndarray:
@@ -214,7 +194,7 @@ def glass_prosthesis(rng: np.random.Generator, ball: np.ndarray, pose: Pose, str
 
 def postmortem(rng: np.random.Generator, ball: np.ndarray, pose: Pose, strength: float) -> np.ndarray:
     """A dead eye: clouded cornea, and folds that run side by side over it."""
-    u, v, period = _lattice(rng, rng.uniform(0, np.pi), (13, 17))
+    u, _, period = _lattice(rng, rng.uniform(0, np.pi), (13, 17))
     bent = u + 0.35 * period * noise(rng, SHAPE, 70)
     folds = np.cos(2 * np.pi * bent / period) * np.clip(0.8 + 0.4 * noise(rng, SHAPE, 45), 0.2, 1.2)
     cloudy = 0.55 * ndimage.gaussian_filter(ball, 4) + 0.22 + 0.03 * noise(rng, SHAPE, 30)
@@ -229,15 +209,6 @@ def _lattice(
     u = x * np.cos(angle) + y * np.sin(angle) + rng.uniform(0, 50)
     v = y * np.cos(angle) - x * np.sin(angle) + rng.uniform(0, 50)
     return u, v, rng.uniform(*periods)
-
-
-def _strokes(rng: np.random.Generator, window: np.ndarray, people: int, person: Annotator) -> np.ndarray:
-    """The share of people who marked each pixel, uint8 `(480, 640)`; drawn at a quarter of the size."""
-    small = window[2::4, 2::4]
-    where = ndimage.binary_dilation(small, iterations=12)
-    drawn = [annotate(rng, [small], where, person) for _ in range(people)]
-    share = enlarge(np.mean(drawn, axis=0, dtype=np.float32), SHAPE)
-    return np.clip(np.round(255 * share), 0, 255).astype(np.uint8)
 
 
 _SOURCES = {

@@ -1,0 +1,50 @@
+"""What phantoms in list formats share: names, the mark that misleads, heat maps, and writing it all."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+from pipeline.common.seeding import numpy_rng
+from pipeline.data.phantoms._drawing import Annotator, annotate, enlarge
+
+
+class Shot(NamedTuple):
+    """One image to draw: its subject, its file stem and whether it carries the misleading mark."""
+
+    subject: str
+    stem: str
+    marked: bool
+
+
+def shots(seed: int, task: str, source: str, count: int, *, marked: float) -> list[Shot]:
+    """`count` images of one source, one to three per subject, a share `marked` of them with the mark.
+
+    Names start with the source's initials and are unique over the sources of a task.
+
+    >>> [shot.stem for shot in shots(0, "iris", "live_a", 3, marked=0.5)]
+    ['la001_1', 'la001_2', 'la001_3']
+    """
+    rng = numpy_rng(seed, task, "subjects", source)
+    words = source.split("_")
+    initials = "".join(word[0] for word in words) if len(words) > 1 else source[:2]
+    names: list[tuple[str, str]] = []
+    while len(names) < count:
+        subject = f"{initials}{len({name for name, _ in names}) + 1:03d}"
+        names += [(subject, f"{subject}_{number}") for number in range(1, int(rng.integers(1, 4)) + 1)]
+    with_mark = rng.permutation(count) < round(marked * count)
+    return [Shot(*name, bool(mark)) for name, mark in zip(names[:count], with_mark, strict=True)]
+
+
+def heat_map(
+    rng: np.random.Generator, region: np.ndarray, people: int, person: Annotator, *, step: int, reach: int
+) -> np.ndarray:
+    """The share of people who marked each pixel of a boolean region `(h, w)`, uint8 `(h, w)`.
+
+    Drawn at 1/`step` of the size; stray strokes fall within `reach` px of the region.
+    """
+    small = region[step // 2 :: step, step // 2 :: step]
+    where = ndimage.binary_dilation(small, iterations=reach // step)
+    drawn = np.stack([annotate(rng, [small], where, person) for _ in range(people)])
+    share = enlarge(drawn.mean(axis=0, dtype=np.float32), region.shape)
+    return np.clip(np.round(255 * share), 0, 255).astype(np.uint8)
