@@ -40,7 +40,7 @@ def curves(
         return torch.sigmoid(sign * margins(batch))
 
     ends = {
-        "deletion": (images, mean_fill(images)),
+        "deletion": (images, mean_fill(images).expand_as(images)),
         "insertion": (blur(images), images),
     }
     at_ends = {curve: [score(end) for end in pair] for curve, pair in ends.items()}

@@ -179,4 +179,4 @@ def _span(place: slice) -> int:
 
 def _energy(maps: np.ndarray) -> np.ndarray:
     """Sum of squared deviations from the mean of (N, h, w) maps, (N,)."""
-    return np.asarray(maps, dtype=np.float64).var(axis=(1, 2)) * maps[0].size
+    return np.var(maps, axis=(1, 2), dtype=np.float64) * maps.shape[1] * maps.shape[2]
