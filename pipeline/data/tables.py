@@ -29,7 +29,7 @@ SHOWN = 40  # characters of an unknown word that a message repeats
 
 
 class Row(NamedTuple):
-    """One record of a list; `where` leads to it: file and line (its last, if it spans several)."""
+    """One record of a list; `where` leads to it: folder, file and line (its last, if it spans several)."""
 
     where: str
     cells: dict[str, str]
@@ -43,14 +43,14 @@ def read(path: Path, *, columns: Iterable[str] = (), names: list[str] | None = N
 
     Raises UserError: E_LAYOUT (no such file), E_ENCODING, E_HEADER, E_ROW_SHAPE.
     """
-    records = _records(path)
+    records, place = _records(path), f"{path.parent.name}/{path.name}"
     if names is None:
         header = [name.strip() for name in records.pop(0)[1]] if records else []
         names = header[:-1] if header and not header[-1] else header
-        refuse(_header_problems(path.name, names, columns))
+        refuse(_header_problems(place, names, columns))
     rows, problems = [], []
     for line, cells in records:
-        where = f"{path.name} line {line}"
+        where = f"{place} line {line}"
         if len(cells) == len(names) + 1 and not cells[-1].strip():
             cells.pop()
         if len(cells) == len(names):
@@ -171,15 +171,15 @@ def _records(path: Path) -> list[tuple[int, list[str]]]:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         message = f"expected UTF-8, byte {error.start} is not; save the file as UTF-8"
-        raise UserError(str(Problem("E_ENCODING", path.name, message))) from None
+        raise UserError(str(Problem("E_ENCODING", str(path), message))) from None
     if "\0" in text:
-        refuse([Problem("E_ENCODING", path.name, "expected text, got a NUL byte; is this a table?")])
+        refuse([Problem("E_ENCODING", str(path), "expected text, got a NUL byte; is this a table?")])
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         return [(reader.line_num, cells) for cells in reader if any(cells)]
     except csv.Error:
         message = "quotes do not match; expected RFC 4180"
-        raise UserError(str(Problem("E_ROW_SHAPE", f"{path.name} line {reader.line_num}", message))) from None
+        raise UserError(str(Problem("E_ROW_SHAPE", f"{path} line {reader.line_num}", message))) from None
 
 
 def _header_problems(where: str, names: list[str], columns: Iterable[str]) -> list[Problem]:

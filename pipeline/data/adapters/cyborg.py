@@ -6,7 +6,8 @@
     Data/train/heatmaps/<stem>.png      mean of several people's correct annotations, training images only
 
 Source and subject come from the path: by the published file names where they say it, else the image's folder
-and what precedes the last underscore of its name. How many people a heat map merges is not published.
+and what precedes the last underscore of its name; where there is no folder, the class is the source. How many
+people a heat map merges is not published.
 """
 
 import re
@@ -49,8 +50,8 @@ def read(
     the people that each heat map merges. The patterns, with groups `source` and `subject`, replace the
     published names.
 
-    Raises UserError: E_LAYOUT, E_IMAGE_MISSING, E_PATH_ESCAPE, E_LABEL_ALIAS, E_ENUM, E_JOIN, E_SOURCE and
-    the codes of `tables.read`.
+    Raises UserError: E_LAYOUT, E_IMAGE_MISSING, E_PATH_ESCAPE, E_LABEL_ALIAS, E_ENUM, E_JOIN and the codes
+    of `tables.read`.
     """
     root = tables.existing_root(root, lists[0])
     listing = tables.Listing(root)
@@ -61,14 +62,13 @@ def read(
         source, subject = published(entry.listed)
         source = tables.named(sources, "source", entry.listed) if sources else source
         subject = tables.named(subjects, "subject", entry.listed) if subjects else subject
-        if not source:
-            listing.add("E_SOURCE", entry.where, f"no source in {entry.listed!r}; mend source_pattern")
+        class_name = "synthetic" if entry.label else "authentic"
         is_validation = entry.split == "test" and entry.list_name in VALIDATION_LISTS
         samples.append(
             entry.sample(
                 annotators,
-                class_name="synthetic" if entry.label else "authentic",
-                source=tables.slug(source),
+                class_name=class_name,
+                source=tables.slug(source) or class_name,
                 source_kind="generator",
                 modality="face",
                 subject_id=f"{'frgc' if source == 'frgc' else 'cyborg'}:{subject}" if subject else "",
