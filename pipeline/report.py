@@ -17,6 +17,7 @@ from pipeline.common.config import Params
 from pipeline.common.errors import UserError
 from pipeline.common.files import write_text
 from pipeline.common.progress import track
+from pipeline.data.protocol import sources
 from pipeline.data.store import Store, open_store
 from pipeline.grid import records
 from pipeline.grid.cells import Cell, cells
@@ -179,8 +180,8 @@ def _gallery(params: Params, dataset: str, store: Store, grid: Grid) -> None:
     shown = _first_cells(params, dataset, "evaluate")
     maps = {m: gallery.read_maps(cell.folder(Path("evaluate")) / "gallery.npz") for m, cell in shown.items()}
     samples, first = _samples(store), next(iter(maps.values()))
-    held_out = frozenset(source for group in store.protocol["held_out"].values() for source in group)
-    sheet = gallery.gallery(samples, maps, gallery.choose(samples, first.rows, 6, held_out))
+    chosen = gallery.choose(samples, first.rows, 6, sources(store.protocol, "held_out"))
+    sheet = gallery.gallery(samples, maps, chosen)
     cell = next(iter(shown.values()))
     title = f"{figures.heading(grid, dataset)} — {cell.backbone}, seed {cell.seed}"
     legend = [("causal pixels", CAUSAL), ("shortcut", SHORTCUT)] if store.info["phantom"] else []

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.score.pictures import (
     CAUSAL,
@@ -55,8 +56,8 @@ def read_maps(path: Path) -> Maps:
         return Maps(file["index"], file["cams"], file["margin"])
 
 
-def choose(samples: Samples, gallery_rows: np.ndarray, count: int, held_out: frozenset[str]) -> list[int]:
-    """Positions in `gallery_rows` of up to `count` test images: known and held-out sources, both labels, in turn.
+def choose(samples: Samples, gallery_rows: np.ndarray, count: int, held_out: set[str]) -> list[int]:
+    """Positions in `gallery_rows` of up to `count` test images: known and held out, both labels, in turn.
 
     The order within a group is the gallery's own, which does not depend on any score.
     """
@@ -173,6 +174,17 @@ def exemplars(
         ("", f"feature {place + 1}" if part == 1 else "") for place in range(widest) for part in range(3)
     ]
     return _named(rows, heads, list(cells), side)
+
+
+def save(sheet: Sheet, path: Path) -> None:
+    """Write a sheet as a plain PNG with the names of its columns above; quicker than a figure."""
+    tall, wide = sheet.picture.shape[:2]
+    canvas = Image.new("RGB", (wide, tall + 30), "white")
+    canvas.paste(Image.fromarray(sheet.picture), (0, 30))
+    pen, font = ImageDraw.Draw(canvas), ImageFont.load_default(11)
+    for x, text, weight in sheet.columns:
+        pen.text((x, 14 if weight == "bold" else 28), text, fill="black", font=font, anchor="mb")
+    canvas.save(path, format="PNG")
 
 
 def _boxed(samples: Samples, row: int, region: Any, side: int) -> np.ndarray:
