@@ -85,7 +85,8 @@ def accuracy(labels: np.ndarray, scores: np.ndarray, threshold: float) -> float:
 def bpcer_at_apcer(labels: np.ndarray, scores: np.ndarray, types: np.ndarray, limit: float) -> float:
     """Lowest BPCER at which no type's APCER exceeds `limit`; BPCER20 is the one at 5 %.
 
-    >>> bpcer_at_apcer(np.array([0, 0, 1, 1]), np.array([0.1, 0.6, 0.4, 0.8]), np.array(["", "", "a", "a"]), 0.5)
+    >>> labels, types = np.array([0, 0, 1, 1]), np.array(["", "", "print", "print"])
+    >>> bpcer_at_apcer(labels, np.array([0.1, 0.6, 0.4, 0.8]), types, limit=0.5)
     0.0
     """
     if not _both(labels):

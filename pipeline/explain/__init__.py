@@ -1,0 +1,1 @@
+"""What a trained model looks at: one forward per image, agreement with people, faithfulness, features."""

@@ -1,0 +1,1 @@
+"""From scores to numbers, and from records to tables and figures."""
