@@ -60,7 +60,7 @@ def generate(
     films_held_out: Annotated[int, Field(ge=2)] = 80,
     opacity_contrast: Annotated[float, Field(gt=0, le=1)] = 0.14,
     nodule_contrast: Annotated[float, Field(gt=0, le=1)] = 0.18,
-    effusion_contrast: Annotated[float, Field(gt=0, le=1)] = 0.2,
+    effusion_contrast: Annotated[float, Field(gt=0, le=1)] = 0.24,
     shortcut_agreement: Annotated[float, Field(ge=0, le=1)] = 0.97,
     shortcut_agreement_held_out: Annotated[float, Field(ge=0, le=1)] = 0.5,
     readers: Annotated[int, Field(ge=1, le=5)] = 3,
@@ -142,8 +142,9 @@ def _readings(
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Save one film's readings; yields their phase and metadata row."""
     study = film.study
-    phase = 1 + study.number % 2
-    for person in range(max(1, readers - study.number // 2 % 2)):
+    rng = numpy_rng(study.seed, "readers", study.number)
+    phase, people = int(rng.integers(1, 3)), max(1, readers - int(rng.integers(2)))
+    for person in range(people):
         rng = numpy_rng(study.seed, "reading", study.number, person)
         fixations, marked = lesions.read(rng, finding, lungs, reader)
         reading = reflacx.Reading(
