@@ -10,13 +10,11 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import gdcm
 import numpy as np
 import pydicom
-from pydicom.pixels import apply_modality_lut, apply_voi, pixel_array
-from pydicom.pixels.decoders.gdcm import DECODER_DEPENDENCIES as GDCM_SYNTAXES
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGExtended12Bit
+from pydicom.pixels import apply_modality_lut, apply_voi
 
+from pipeline.data import dicom_pixels
 from pipeline.data.loaded import Loaded, UnusableImage, check_budget, check_pixels
 from pipeline.data.samples import Problem
 
@@ -54,8 +52,6 @@ PHOTOMETRICS = {
 
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
-for _silence in (gdcm.Trace.DebugOff, gdcm.Trace.WarningOff, gdcm.Trace.ErrorOff):
-    _silence()
 
 
 def is_dicom(path: Path) -> bool:
@@ -76,7 +72,7 @@ def read(path: Path, *, max_megapixels: float, max_megabytes: float) -> Loaded:
     header = read_header(path, TAGS)
     where = path.name
     _check_header(header, where, max_megapixels, max_megabytes)
-    stored = decode(path)
+    stored = dicom_pixels.decode(path)
     colour = PHOTOMETRICS[header.PhotometricInterpretation] == "RGB"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -119,28 +115,6 @@ def read_header(path: Path, keywords: list[str]) -> pydicom.Dataset:
     return header
 
 
-def decode(path: Path) -> np.ndarray:
-    """The stored values of a single-frame file, as the file holds them: (H, W), or (H, W, 3) as RGB.
-
-    Raises UnusableImage (E_DECODE).
-    """
-    meta = read_header(path, []).file_meta
-    options: dict[str, Any] = {}
-    syntax = meta.get("TransferSyntaxUID")
-    if syntax is None:
-        syntax = options["transfer_syntax_uid"] = _bare_syntax(path)
-    if syntax in GDCM_SYNTAXES:
-        options["decoding_plugin"] = "gdcm"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return pixel_array(path, **options)
-        except Exception as error:
-            name = getattr(syntax, "name", "unknown transfer syntax")
-            message = f"its pixels do not decode ({name}, {type(error).__name__})"
-            raise _undecodable(path.name, message) from None
-
-
 def _check_header(header: pydicom.Dataset, where: str, max_megapixels: float, max_megabytes: float) -> None:
     """Everything that can be refused before decoding."""
     needed = ("Rows", "Columns", "BitsAllocated", "BitsStored", "PhotometricInterpretation")
@@ -157,12 +131,6 @@ def _check_header(header: pydicom.Dataset, where: str, max_megapixels: float, ma
         raise _undecodable(where, f"photometric interpretation must be one of {', '.join(PHOTOMETRICS)}")
     limits = {"max_megapixels": max_megapixels, "max_megabytes": max_megabytes}
     check_budget(where, int(header.Columns), int(header.Rows), bands, **limits)
-    if header.file_meta.get("TransferSyntaxUID") == JPEGExtended12Bit and header.BitsStored > 8:
-        message = (
-            f"{header.BitsStored}-bit JPEG Extended (1.2.840.10008.1.2.4.51) cannot be decoded: gdcm gives "
-            "wrong values for it; get the file uncompressed or with a lossless transfer syntax"
-        )
-        raise _undecodable(where, message)
 
 
 def _grey(stored: np.ndarray, header: pydicom.Dataset) -> np.ndarray:
@@ -232,12 +200,6 @@ def _spacing(header: pydicom.Dataset) -> tuple[float | None, float | None, str]:
         if value is not None and len(value) == 2 and all(np.isfinite(v) and v > 0 for v in map(float, value)):
             return float(value[0]), float(value[1]), kind
     return None, None, ""
-
-
-def _bare_syntax(path: Path) -> pydicom.uid.UID:
-    """The encoding of a file without preamble: pydicom's finding, never compressed."""
-    implicit, _ = read_header(path, ["Rows"]).original_encoding
-    return ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
 
 
 def _burned_in(header: pydicom.Dataset) -> str:

@@ -1,5 +1,6 @@
 """DICOM decoding: values by hand, pydicom as second opinion, the NEMA test set, and files that must be refused."""
 
+import struct
 import warnings
 from pathlib import Path
 
@@ -10,9 +11,9 @@ from dicom_files import SECRET, lookup_table, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.pixels import apply_modality_lut, apply_windowing
-from pydicom.uid import JPEGExtended12Bit
+from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSLossless, RLELossless
 
-from pipeline.data import dicom
+from pipeline.data import dicom, dicom_pixels
 from pipeline.data.loaded import Loaded, UnusableImage
 
 RAMP = np.arange(0, 4096, 256, dtype=np.uint16).reshape(4, 4)
@@ -137,6 +138,7 @@ REFUSED = {
     "palette": ({"PhotometricInterpretation": "PALETTE COLOR"}, "E_DECODE"),
     "no rows": ({"Rows": 0}, "E_DECODE"),
     "wider than its data": ({"Columns": 4000}, "E_DECODE"),
+    "narrower than its data": ({"Columns": 2}, "E_DECODE"),
     "pixel bomb": ({"Rows": 60000, "Columns": 60000}, "E_DECODE"),
     "not numbers": ({"WindowCenter": 0, "WindowWidth": 0, "VOILUTFunction": "SIGMOID"}, "E_FLAT"),
 }
@@ -157,7 +159,7 @@ def test_flat(tmp_path: Path) -> None:
 
 def test_budget_is_checked_before_decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "a", np.tile(RAMP, (100, 100)))
-    monkeypatch.setattr(dicom, "pixel_array", lambda *_, **__: pytest.fail("decoded"))
+    monkeypatch.setattr(dicom_pixels, "pixel_array", lambda *_, **__: pytest.fail("decoded"))
     assert "400x400 px" in refused(path, max_megapixels=0.1)
     assert "400x400 px" in refused(path, max_megabytes=0.1)
 
@@ -193,42 +195,84 @@ def test_malformed_values_are_not_shown(
     assert capfd.readouterr() == ("", "")
 
 
-def test_12_bit_jpeg_is_refused_by_its_syntax(tmp_path: Path) -> None:
-    path = write(tmp_path / "a", RAMP)
-    dataset = pydicom.dcmread(path)
-    dataset.PixelData = pydicom.encaps.encapsulate([b"\xff\xd8\xff\xd9"])
+def compressed(path: Path, syntax: str, stream: bytes) -> Path:
+    """A file of 4x4 px whose pixels are this stream."""
+    dataset = pydicom.dcmread(write(path, RAMP))
+    dataset.PixelData = pydicom.encaps.encapsulate([stream])
     dataset["PixelData"].VR = "OB"
-    dataset.file_meta.TransferSyntaxUID = JPEGExtended12Bit
+    dataset.file_meta.TransferSyntaxUID = syntax
     dataset.save_as(path)
-    assert "1.2.840.10008.1.2.4.51" in refused(path)
+    return path
+
+
+def jpeg_start(marker: int, width: int, height: int, bits: int) -> bytes:
+    """A stream's beginning: start, a comment, padding, the frame's header."""
+    start = bytes.fromhex("ffd8 fffe 0004 4142 ff")
+    return start + struct.pack(">BBHBHHB", 0xFF, marker, 11, bits, height, width, 1)
+
+
+def test_12_bit_jpeg_is_refused_whatever_the_header_says(tmp_path: Path) -> None:
+    stream = jpeg_start(0xC1, 4, 4, 12)
+    for syntax in (JPEGBaseline8Bit, JPEGExtended12Bit):
+        assert "12-bit JPEG" in refused(compressed(tmp_path / "a", syntax, stream))
+
+
+def test_compressed_pixels_of_another_size_are_refused(tmp_path: Path) -> None:
+    stream = jpeg_start(0xF7, 60000, 50000, 12)
+    assert "60000x50000" in refused(compressed(tmp_path / "a", JPEGLSLossless, stream))
+    stream = b"\xff\x4f\xff\x51" + struct.pack(">HH8IHB", 41, 0, 70, 50, 10, 20, 0, 0, 0, 0, 1, 0x8B)
+    assert dicom_pixels.frame(stream) == (60, 30, 1, 12)
+    assert "60x30" in refused(compressed(tmp_path / "a", JPEG2000Lossless, stream))
+    assert "damaged" in refused(compressed(tmp_path / "a", JPEG2000Lossless, b"\xff\xd8\xff\xd9"))
+
+
+def test_plain_and_run_length_pixels_of_another_size_are_refused(tmp_path: Path) -> None:
+    dataset = pydicom.dcmread(write(tmp_path / "a", np.tile(RAMP, (4, 4))))
+    for compress in (False, True):
+        if compress:
+            dataset.compress(RLELossless)
+        for rows, columns in ((8, 16), (16, 8), (4, 4), (16, 32)):
+            dataset.Rows, dataset.Columns = rows, columns
+            dataset.save_as(tmp_path / "a")
+            assert refused(tmp_path / "a").startswith("E_DECODE"), (compress, rows, columns)
+        dataset.Rows, dataset.Columns = 16, 16
+        dataset.save_as(tmp_path / "a")
+        assert read(tmp_path / "a").pixels.shape == (16, 16)
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_have_a_frame_or_none(stream: bytes) -> None:
+    for start in (b"", b"\xff\xd8", b"\xff\x4f\xff\x51"):
+        found = dicom_pixels.frame(start + stream)
+        assert found is None or len(found) == 4
 
 
 def test_nema_lossless_variants_equal_the_reference(sample_data: Path) -> None:
     folder = sample_data / "cxr" / "dicom" / "wg04"
-    reference, picture = dicom.decode(folder / "RG3_UNC"), read(folder / "RG3_UNC").pixels
+    reference, picture = dicom_pixels.decode(folder / "RG3_UNC"), read(folder / "RG3_UNC").pixels
     assert reference.shape == (1760, 1760)
     for name in LOSSLESS:
-        np.testing.assert_array_equal(dicom.decode(folder / name), reference, err_msg=name)
+        np.testing.assert_array_equal(dicom_pixels.decode(folder / name), reference, err_msg=name)
         np.testing.assert_array_equal(read(folder / name).pixels, picture, err_msg=name)
 
 
 @pytest.mark.parametrize("name", NEAR)
 def test_nema_lossy_variants_are_close(sample_data: Path, name: str) -> None:
     folder = sample_data / "cxr" / "dicom" / "wg04"
-    reference = dicom.decode(folder / "RG3_UNC").astype(int)
-    assert np.abs(dicom.decode(folder / name) - reference).max() == NEAR[name]
+    reference = dicom_pixels.decode(folder / "RG3_UNC").astype(int)
+    assert np.abs(dicom_pixels.decode(folder / name) - reference).max() == NEAR[name]
 
 
 @pytest.mark.parametrize("name", ["RG2_JPLY", "RG3_JPLY"])
 def test_nema_12_bit_jpeg_is_refused(sample_data: Path, name: str) -> None:
     line = refused(sample_data / "cxr" / "dicom" / "wg04" / name)
-    assert line.startswith(f"E_DECODE {name}: 10-bit JPEG Extended")
+    assert line.startswith(f"E_DECODE {name}: 12-bit JPEG Extended")
     assert "lossless" in line
 
 
 def test_nema_monochrome1_is_inverted_once(sample_data: Path) -> None:
     path = sample_data / "cxr" / "dicom" / "wg04" / "RG1_JLSN"
-    stored, loaded = dicom.decode(path).astype(float), read(path)
+    stored, loaded = dicom_pixels.decode(path).astype(float), read(path)
     expected = 1 - np.clip((stored - 14999.5) / 29999 + 0.5, 0, 1)
     np.testing.assert_allclose(loaded.pixels, expected, atol=1e-6)
     assert (loaded.photometric, loaded.bits, loaded.spacing_kind) == ("MONOCHROME1", 15, "")
@@ -238,4 +282,4 @@ def test_nih_file(sample_data: Path) -> None:
     (path,) = (sample_data / "cxr" / "dicom" / "nih").glob("*.dcm")
     loaded = read(path)
     assert (loaded.width, loaded.height, loaded.bits) == (1024, 1024, 8)
-    np.testing.assert_allclose(loaded.pixels, dicom.decode(path) / 252, atol=1e-6)
+    np.testing.assert_allclose(loaded.pixels, dicom_pixels.decode(path) / 252, atol=1e-6)
