@@ -15,7 +15,7 @@ import pandas as pd
 from pipeline.common.cli import run_stage
 from pipeline.common.config import Params
 from pipeline.common.errors import UserError
-from pipeline.common.files import write_text
+from pipeline.common.files import write_csv, write_text
 from pipeline.common.progress import track
 from pipeline.data.protocol import sources
 from pipeline.data.store import Store, open_store
@@ -57,8 +57,8 @@ def report(params: Params) -> None:
     ]
     for table in found:
         markup.write(table, TABLES)
-    markup.write_csv(grid.cells, TABLES / "cells.csv")
-    markup.write_csv(values["features"], TABLES / "features_found.csv")
+    write_csv(TABLES / "cells.csv", grid.cells)
+    write_csv(TABLES / "features_found.csv", values["features"])
     write_text(TABLES / "readme.md", markup.readme(found[0], grid))
     jobs = [job for name, store in stores.items() for job in _figures(params, name, store, grid, values)]
     for job in track(jobs, "figures"):

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.common.files import write_text
+from pipeline.common.files import write_csv, write_text
 from pipeline.score.summaries import Grid
 from pipeline.score.tables import Table, estimate, signed_estimate
 
@@ -18,14 +18,9 @@ LATEX = {
 
 def write(table: Table, folder: Path) -> None:
     """Write `<folder>/<name>.csv`, `.md` and `.tex`."""
-    write_csv(table.tidy, folder / f"{table.name}.csv")
+    write_csv(folder / f"{table.name}.csv", table.tidy)
     write_text(folder / f"{table.name}.md", markdown(table))
     write_text(folder / f"{table.name}.tex", latex(table))
-
-
-def write_csv(frame: pd.DataFrame, path: Path) -> None:
-    """Write a tidy frame with ten significant digits."""
-    write_text(path, frame.to_csv(index=False, lineterminator="\n", float_format="%.10g"))
 
 
 def markdown(table: Table, level: int = 1) -> str:

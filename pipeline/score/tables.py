@@ -10,7 +10,7 @@ from pipeline.score.summaries import GROUP, Grid, compared, summarise
 ERRORS = ("ap", "eer", "apcer_max", "bpcer", "acer_max", "bpcer10", "bpcer20", "bpcer100", "accuracy", "ece")
 MAPS = ("true_cam", "false_cam", "difference_salience")
 ALIGNMENT = ("cc", "auc_judd", "energy_pointing", "iou")  # the panels; the tidy table has all eight
-STAGES = ("train", "evaluate", "identify")
+TESTS = ("test_closed", "test_open")  # what the panels show; the tidy tables have validation too
 
 
 class Panel(NamedTuple):
@@ -66,13 +66,13 @@ def generalisation(metrics: pd.DataFrame, grid: Grid) -> Table:
     for dataset, heading, part in _parts(tidy, grid):
         part = part.assign(column=part["source"].where(part["source"] != "", part["scope"]))
         text = _spread(part, dict.fromkeys(part["column"]))
-        macro = part[part["column"] == "macro"].set_index("method")
+        macro = part[part["column"] == "macro"].set_index("method").reindex(text.index)
         for reference in grid.references:
             name = f"vs_{reference}"
-            text[f"macro − {reference}"] = [
-                signed_estimate(*row) for row in macro[[name, f"{name}_low", f"{name}_high"]].to_numpy()
-            ]
-            text[f"p; Holm ({reference})"] = [_p_values(row, name) for _, row in macro.iterrows()]
+            gains = macro[[name, f"{name}_low", f"{name}_high"]]
+            if gains[name].notna().any():
+                text[f"macro − {reference}"] = [signed_estimate(*row) for row in gains.to_numpy()]
+                text[f"p; Holm ({reference})"] = [_p_values(row, name) for _, row in macro.iterrows()]
         panels.append(Panel(dataset, heading, _named(text, grid)))
     caption = (
         "AUROC: on the closed test set, on each source never seen in training, and the mean over those "
@@ -103,7 +103,7 @@ def alignment(values: pd.DataFrame, grid: Grid) -> Table:
     """How well the maps agree with the human map and with a phantom's causal pixels."""
     tidy = summarise(values, ["role", "reference", "map", "metric"], grid)
     panels = []
-    shown = tidy[tidy["metric"].isin(ALIGNMENT)]
+    shown = tidy[tidy["metric"].isin(ALIGNMENT) & tidy["role"].isin(TESTS)]
     columns = [f"{metric} {name}" for metric in ALIGNMENT for name in MAPS]
     for (role, reference), rows in shown.groupby(["role", "reference"], sort=False):
         for dataset, heading, part in _parts(rows, grid):
@@ -124,7 +124,7 @@ def faithfulness(values: pd.DataFrame, grid: Grid) -> Table:
     values = values.rename(columns={"area": "value"})
     tidy = summarise(values, ["role", "curve", "order"], grid)
     panels = []
-    for role, rows in tidy.groupby("role", sort=False):
+    for role, rows in tidy[tidy["role"].isin(TESTS)].groupby("role", sort=False):
         for dataset, heading, part in _parts(rows, grid):
             part = part.assign(column=part["curve"] + " " + part["order"])
             text = _spread(part, dict.fromkeys(part["column"]))
@@ -139,17 +139,19 @@ def faithfulness(values: pd.DataFrame, grid: Grid) -> Table:
 def features(values: pd.DataFrame, grid: Grid) -> Table:
     """What the post-hoc tool finds, against a phantom's causal and shortcut pixels."""
     tidy = summarise(values, ["role", "metric", "reference"], grid)
+    error = values.loc[values["metric"] == "completeness_error", "value"].abs().max()
     panels = []
-    for role, rows in tidy.groupby("role", sort=False):
+    shown = tidy[tidy["role"].isin(TESTS) & (tidy["metric"] != "completeness_error")]
+    for role, rows in shown.groupby("role", sort=False):
         for dataset, heading, part in _parts(rows, grid):
             part = part.assign(column=(part["metric"] + " " + part["reference"]).str.strip())
             text = _spread(part, dict.fromkeys(part["column"]))
             panels.append(Panel(dataset, f"{heading}, {role}", _named(text, grid)))
     caption = (
         "Important regions of the difference salience. shared_salience: how much both class maps have in "
-        "common (high: a single-class CAM cannot be trusted); completeness_error: how far regions and "
-        "channels are from summing to the margin; precision, recall, iou and energy against the pixels that "
-        f"truly cause the label and against the shortcut (phantoms only). {about(grid, 'identify')}"
+        "common (high: a single-class CAM cannot be trusted); precision, recall, iou and energy against the "
+        "pixels that truly cause the label and against the shortcut (phantoms only). Regions and channels "
+        f"sum to the margin up to {error:.1g}. {about(grid, 'identify')}"
     )
     return Table("features", "Features found", caption, tidy, panels)
 
