@@ -116,8 +116,8 @@ def _check_stream(dataset: pydicom.Dataset, where: str) -> None:
         raise _undecodable(where, message)
     if dataset.file_meta.TransferSyntaxUID in LOSSY_JPEG and found.bits > 8:
         message = (
-            f"{found.bits}-bit {dataset.file_meta.TransferSyntaxUID.name} cannot be decoded: gdcm gives wrong "
-            "values for it; get the file uncompressed or with a lossless transfer syntax"
+            f"{found.bits}-bit {dataset.file_meta.TransferSyntaxUID.name} cannot be decoded: gdcm gives "
+            "wrong values for it; get the file uncompressed or with a lossless transfer syntax"
         )
         raise _undecodable(where, message)
 

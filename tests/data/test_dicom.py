@@ -1,4 +1,4 @@
-"""DICOM decoding: values by hand, pydicom as second opinion, the NEMA test set, and files that must be refused."""
+"""DICOM decoding: values by hand, pydicom as second opinion, the NEMA test set, and what must be refused."""
 
 import struct
 import warnings
