@@ -19,6 +19,7 @@ from pipeline.data.samples import Annotation, Boxes, Drawn, Ellipses, Fixations,
 GRID = 512  # cells on the longer side: finer than what a network's maps resolve
 MAP_BUDGET = {"max_megapixels": 256.0, "max_megabytes": 2048.0}  # before a map's size meets its image's
 MAX_OUTSIDE = 2  # px that a rectangle may reach over the image's edge; more is a wrong coordinate system
+FAINT = 1e-3  # share of a Gaussian's peak below which only its far tail reaches what was shown
 STROKE = 128  # grey level from which a pixel counts as drawn on
 SUPPORT = 0.5  # share of the peak from which a cell counts as marked when boxes are drawn
 
@@ -89,7 +90,7 @@ def _fixations(gaze: Fixations, width: int, height: int) -> np.ndarray:
     across = _bells(gaze.x[keep], gaze.sigma_x[keep], shown[:, 0], shown[:, 2], width, w)
     down = _bells(gaze.y[keep], gaze.sigma_y[keep], shown[:, 1], shown[:, 3], height, h)
     total = (down * gaze.weight[keep, None]).T @ across
-    if total.max() <= 0:
+    if total.max() < FAINT * gaze.weight[keep].max():
         raise _unusable("E_FIX", "all fixations lie outside the part of the image that was shown")
     return total / total.max()
 
