@@ -80,14 +80,14 @@ def list_images(settings: Dataset) -> list[Entry]:
         own = {key: value for key, value in adapter.items() if key not in ("adapter", "root")}
         folder = root / adapter.get("root", ".")
         truth = folder / "truth" if settings.phantom else None
-        for sample in catalogue.get("data/adapters", adapter["adapter"])(folder, **own):
+        samples = catalogue.get("data/adapters", adapter["adapter"])(folder, **own)
+        if not samples:
+            message = f"{adapter['adapter']} found no image; check datasets.*.adapters in params.yaml"
+            raise UserError(f"E_LAYOUT {folder}: {message}")
+        for sample in samples:
             path = sample.image_path.relative_to(root).as_posix()
             row = manifest.listed_row(adapter["adapter"], sample, path, settings.task)
             entries.append(Entry(row, sample, truth, sample.problem))
-    if not entries:
-        raise UserError(
-            f"E_LAYOUT {root}: the adapters found no image; check datasets.*.adapters in params.yaml"
-        )
     entries.sort(key=lambda entry: entry.row["sample_id"])
     refuse(manifest.listing_problems([entry.row for entry in entries], [entry.where for entry in entries]))
     return entries
@@ -294,7 +294,8 @@ def show(
         )
     console.print(table)
     for finding in findings:
-        console.print(f"{finding.code} {finding.where}: {finding.message}; {finding.remedy}", markup=False)
+        told = f"{finding.code} {finding.where}: {finding.message}; {finding.remedy}"
+        console.print(told, markup=False, highlight=False, soft_wrap=True)
     console.print(
         f"{PREPARED / dataset}: {sum(line['rows'] for line in counts)} rows, {quarantined} quarantined"
     )

@@ -145,7 +145,7 @@ def _shortcut(name: str, message: str) -> Finding:
 
 def _word_shortcut(name: str, values: Sequence[str], positive: np.ndarray) -> list[Finding]:
     counts = Counter(values)
-    kept = np.array([value if counts[value] >= MIN_VALUE_ROWS else "rarer values" for value in values])
+    kept = np.array([value if counts[value] >= MIN_VALUE_ROWS else "any rarer one" for value in values])
     shares = {
         value: ((kept == value) & positive).sum() / positive.sum() for value in sorted(set(kept.tolist()))
     }

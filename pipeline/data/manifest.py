@@ -46,6 +46,7 @@ ADAPTER_VERSION = "1"  # raised when an adapter's rows change their meaning
 _SAMPLE_ID = re.compile(r"[A-Za-z0-9._:-]{1,200}")
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def listed_row(adapter: str, sample: Sample, image_path: str, task: str) -> dict
         f"{adapter}:{sample.group_id}" if sample.group_id and ":" not in sample.group_id else sample.group_id
     )
     group = group or own_id
-    return {
+    row = {
         **dict.fromkeys(COLUMNS, ""),
         "sample_id": own_id,
         "dataset": adapter,
@@ -105,6 +106,7 @@ def listed_row(adapter: str, sample: Sample, image_path: str, task: str) -> dict
         "adapter": adapter,
         "adapter_version": ADAPTER_VERSION,
     }
+    return {column: _CONTROL.sub(" ", text) for column, text in row.items()}  # one line of CSV per row
 
 
 def decoded_columns(sample: Sample, facts: Facts, map_sha256: str) -> dict[str, str]:

@@ -98,7 +98,7 @@ def source_problems(manifest: pd.DataFrame, protocol: Mapping[str, Any]) -> list
         found.append(Problem(code, where, message))
     for label, source in sorted(listed - set(counts.index)):
         hint = nearest(source, manifest["source"].unique())
-        message = f"listed in the protocol, but no row of label {label} has it; sources in the data: {hint}"
+        message = f"listed in the protocol, but no row of label {label} has it; {hint}"
         found.append(Problem("P_SOURCE_ABSENT", f"source {source!r} label {label}", message))
     return found
 

@@ -1,0 +1,171 @@
+"""The store: what is written comes back, damage is told, and a killed build loses nothing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_store import write as write_tiny
+
+from pipeline.common.errors import UserError
+from pipeline.data import store
+
+
+@pytest.fixture
+def prepared(tmp_path: Path) -> Path:
+    return write_tiny(tmp_path / "prepared" / "tiny", n=12, side=16)
+
+
+def test_what_was_written_comes_back(prepared: Path) -> None:
+    opened = store.open_store(prepared)
+    assert opened.images.shape == (12, 1, 16, 16)
+    assert opened.maps.shape == (12, 16, 16)
+    assert opened.labels.tolist() == [0, 1] * 6
+    assert opened.labels.dtype == np.int64
+    assert opened.has_map.all()
+    assert not opened.images.flags.writeable
+    assert opened.rows("val").tolist() == [4, 5, 10, 11]
+    assert opened.rows("train").tolist() == [0, 1, 2, 3, 6, 7, 8, 9]
+    assert opened.rows("test_open").tolist() == []
+    assert opened.truth("causal") is None
+
+
+def test_names_are_checked(prepared: Path) -> None:
+    opened = store.open_store(prepared)
+    with pytest.raises(ValueError, match="did you mean 'train'"):
+        opened.rows("trian")
+    with pytest.raises(ValueError, match="did you mean 'causal'"):
+        opened.truth("casual")
+
+
+def test_truth_is_read_for_phantoms_only(prepared: Path) -> None:
+    (prepared / "truth").mkdir()
+    np.save(prepared / "truth" / "causal.npy", np.full((12, 16, 16), 255, np.uint8))
+    info = json.loads((prepared / "store.json").read_text())
+    (prepared / "store.json").write_text(json.dumps(info | {"phantom": True}))
+    truth = store.open_store(prepared).truth("causal")
+    assert truth is not None
+    assert truth.min() == 255
+
+
+def test_the_data_hash_follows_what_training_sees(tmp_path: Path) -> None:
+    one, same, other = (
+        store.open_store(write_tiny(tmp_path / name / "tiny", n=n)).data_hash
+        for name, n in (("one", 12), ("same", 12), ("other", 18))
+    )
+    assert one == same != other
+
+
+def test_an_absent_store_names_the_command(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no prepared data here; run python -m pipeline.prepare tiny"):
+        store.open_store(tmp_path / "tiny")
+
+
+def _truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-7])
+
+
+def _edit(path: Path) -> None:
+    path.write_text(path.read_text().replace("site_a", "site_b", 1))
+
+
+def _stale(path: Path) -> None:
+    """A protocol made for another manifest, with honest hashes."""
+    protocol = json.loads(path.read_text()) | {"manifest_sha256": "0" * 64}
+    path.write_text(json.dumps(protocol))
+    info = json.loads((path.parent / "store.json").read_text())
+    store.seal(path.parent, {key: info[key] for key in info if key not in ("schema", "sha256", "data_hash")})
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "told"),
+    [
+        ("images.npy", _truncate, "damaged"),
+        ("maps.npy", Path.unlink, "maps.npy"),
+        ("manifest.csv", _edit, "manifest.csv was changed"),
+        ("protocol.json", _edit, "protocol.json was changed"),
+        ("protocol.json", _stale, "P_STALE"),
+        ("store.json", _truncate, "damaged"),
+        ("images.npy", lambda path: np.save(path, np.zeros((3, 1, 16, 16), np.uint8)), "expected shape"),
+        ("store.json", lambda path: path.write_text('{"schema": 99}'), "schema 1 expected"),
+    ],
+)
+def test_damage_is_told_with_the_command(prepared: Path, name: str, damage: object, told: str) -> None:
+    damage(prepared / name)  # type: ignore[operator]
+    with pytest.raises(UserError, match=told) as error:
+        store.open_store(prepared)
+    assert "python -m pipeline.prepare tiny" in str(error.value)
+    assert len(error.value.problems) == 1
+
+
+def test_an_array_grows_row_by_row(tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).integers(0, 256, (13, 2, 3), dtype=np.uint8)
+    with store.GrowingArray(tmp_path / "a.npy", (2, 3)) as grown:
+        for row in rows:
+            grown.append(row)
+        with pytest.raises(ValueError, match="expected uint8"):
+            grown.append(np.zeros((2, 3)))
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy", allow_pickle=False), rows)
+    np.save(tmp_path / "b.npy", rows)
+    assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()
+
+
+def test_an_empty_array_is_readable(tmp_path: Path) -> None:
+    with store.GrowingArray(tmp_path / "a.npy", (2, 3)):
+        pass
+    assert np.load(tmp_path / "a.npy", allow_pickle=False).shape == (0, 2, 3)
+
+
+def test_building_replaces_the_folder_whole(tmp_path: Path) -> None:
+    folder = tmp_path / "d"
+    for text in ("first", "second"):
+        with store.building(folder) as new:
+            (new / text).write_text(text)
+        assert [path.name for path in tmp_path.rglob("*")] == ["d", text]
+
+
+def test_an_error_leaves_the_old_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "d"
+    folder.mkdir()
+    (folder / "old").touch()
+    with pytest.raises(OSError, match="disk full"), store.building(folder) as new:
+        (new / "half").touch()
+        raise OSError("disk full")
+    assert [path.name for path in tmp_path.rglob("*")] == ["d", "old"]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from pipeline.data import store
+rename, count = Path.rename, 0
+def deadly(self, target):
+    global count
+    if count == int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    count += 1
+    return rename(self, target)
+Path.rename = deadly
+with store.building(Path(sys.argv[1])) as new:
+    (new / "new").touch()
+"""
+
+
+@pytest.mark.parametrize("renames", [0, 1])
+def test_a_kill_between_the_renames_loses_nothing(tmp_path: Path, renames: int) -> None:
+    folder = tmp_path / "d"
+    folder.mkdir()
+    (folder / "old").touch()
+    command = [sys.executable, "-c", KILLED, str(folder), str(renames)]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    assert subprocess.run(command, env=environment, check=False).returncode == -signal.SIGKILL
+    with pytest.raises(UserError, match="no prepared data"):  # opening puts the old one back
+        store.open_store(folder)
+    assert [path.name for path in folder.iterdir()] == ["old"]
+    with store.building(folder) as new:
+        assert not any(new.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ["d"]
