@@ -1,0 +1,1 @@
+"""`make bench`: ratios against peers, measured side by side in one run, since machines differ."""

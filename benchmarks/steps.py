@@ -1,0 +1,132 @@
+"""A guided training step against a cross-entropy step, and against a step written the CYBORG way."""
+
+import multiprocessing
+import resource
+import statistics
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from benchmarks.timing import ratio, seconds
+from pipeline.common import catalogue
+from pipeline.model import CamClassifier, build
+
+BACKBONES = ("densenet121", "resnet50")
+BATCH, SIDE = 16, 224  # images per step, px
+Row = tuple[str, str, str, str]  # what, measured, target, met
+
+
+def rows(device: str, rounds: int) -> list[Row]:
+    """All comparisons of training steps on one device."""
+    found: list[Row] = []
+    for backbone in BACKBONES:
+        found += _times(backbone, device, rounds)
+        found += _memory(backbone, device)
+    return found
+
+
+def _times(backbone: str, device: str, rounds: int) -> list[Row]:
+    steps = {name: _step(backbone, name, device) for name in catalogue.names("model/losses")}
+    steps["the CYBORG way"] = _cyborg_way(backbone, device)
+    taken = seconds(steps, rounds)
+    plain = taken["cross_entropy"]
+    found: list[Row] = []
+    for name in sorted(set(steps) - {"cross_entropy", "the CYBORG way"}):
+        value = ratio(taken[name], plain)
+        what = f"{backbone}: `{name}` step / `cross_entropy` step"
+        found.append((what, f"{value:.3f}", "at most 1.05", _met(value <= 1.05)))
+    value = ratio(taken["the CYBORG way"], taken["cyborg"])
+    target, met = ("at least 1.9", _met(value >= 1.9)) if backbone == "densenet121" else ("-", "-")
+    found.append((f"{backbone}: step the CYBORG way / our `cyborg` step", f"{value:.2f}", target, met))
+    speed = BATCH / statistics.median(taken["cyborg"])
+    found.append((f"{backbone}: `cyborg` training, images per second", f"{speed:.1f}", "-", "-"))
+    return found
+
+
+def _memory(backbone: str, device: str) -> list[Row]:
+    peaks = {name: _peak(backbone, name, device) for name in catalogue.names("model/losses")}
+    found: list[Row] = []
+    for name in sorted(set(peaks) - {"cross_entropy"}):
+        value = peaks[name] / peaks["cross_entropy"] - 1
+        what = f"{backbone}: peak memory of a `{name}` step over `cross_entropy`"
+        found.append((what, f"{value:+.1%}", "at most +3 %", _met(value <= 0.03)))
+    return found
+
+
+def _peak(backbone: str, loss: str, device: str) -> int:
+    """Peak bytes of three steps: the CUDA allocator's, or a fresh process's resident set on the CPU."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_peak_here, (backbone, loss, device))
+
+
+def _peak_here(backbone: str, loss: str, device: str) -> int:
+    step = _step(backbone, loss, device)
+    for _ in range(3):
+        step()
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _batch(device: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(BATCH, 3, SIDE, SIDE, generator=generator).to(device)
+    if device == "cuda":
+        images = images.contiguous(memory_format=torch.channels_last)
+    labels = (torch.arange(BATCH) % 2).to(device)
+    maps = torch.rand(BATCH, SIDE, SIDE, generator=generator).to(device)
+    return images, labels, maps, torch.ones(BATCH, dtype=torch.bool, device=device)
+
+
+def _model(backbone: str, device: str) -> tuple[CamClassifier, torch.optim.Optimizer]:
+    torch.manual_seed(0)
+    model = build(backbone).to(device).train()
+    if device == "cuda":
+        model = model.to(memory_format=torch.channels_last)
+    return model, torch.optim.SGD(model.parameters(), lr=0.005, momentum=0.9)
+
+
+def _step(backbone: str, name: str, device: str) -> Callable[[], None]:
+    """One step as `train` does it: one forward, the loss on the whole batch."""
+    model, optimizer = _model(backbone, device)
+    images, labels, maps, has_map = _batch(device)
+    loss = catalogue.get("model/losses", name)
+
+    def step() -> None:
+        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+            outputs = model(images)
+        terms = loss(outputs, labels, maps, has_map, alpha=0.5)
+        optimizer.zero_grad()
+        terms.total.backward()
+        optimizer.step()
+
+    return step
+
+
+def _cyborg_way(backbone: str, device: str) -> Callable[[], None]:
+    """The shape of the published scripts, written anew: a second forward for features, a loop over samples."""
+    model, optimizer = _model(backbone, device)
+    images, labels, maps, _ = _batch(device)
+
+    def step() -> None:
+        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+            logits = model(images).logits
+            features = model.features((images - model.mean) / model.std)
+        guidance = []
+        for sample, predicted in zip(range(BATCH), logits.argmax(1).tolist(), strict=True):
+            cam = torch.einsum("k,khw->hw", model.head.weight[predicted], features[sample].float())
+            cam = (cam - cam.min()) / (cam.max() - cam.min())
+            human = functional.interpolate(maps[sample][None, None], cam.shape, mode="bilinear")[0, 0]
+            guidance.append(functional.mse_loss(cam, human))
+        total = 0.5 * functional.cross_entropy(logits, labels) + 0.5 * torch.stack(guidance).mean()
+        optimizer.zero_grad()
+        total.backward()
+        optimizer.step()
+
+    return step
+
+
+def _met(good: bool) -> str:
+    return "yes" if good else "NO"
