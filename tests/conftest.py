@@ -1,6 +1,7 @@
 """Shared fixtures: the real sample images, when they are at hand."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,3 +16,23 @@ def sample_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"sample data absent: {folder} (set CAMDIVIDE_SAMPLE_DATA)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def trained_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a tiny project with a prepared phantom and trained cells; see `tiny_cells`. Read only."""
+    import tiny_cells
+
+    root = tmp_path_factory.mktemp("project")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        tiny_cells.project(root)
+    return root
+
+
+@pytest.fixture
+def tiny_project(trained_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of that project to work in: the working directory."""
+    shutil.copytree(trained_project, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
