@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from pipeline.model import CamClassifier, Outputs, load
+from pipeline.model.devices import choose_device
 
 
 def open_model(path: Path, device: str) -> CamClassifier:
-    """A trained model in eval mode on `device` (auto: CUDA if there is one), in the fastest memory layout."""
-    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    model: CamClassifier = load(path).to(chosen, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    """A trained model in eval mode on `device` (see `choose_device`), in the fastest memory layout."""
+    where, layout = choose_device(device), torch.channels_last
+    model: CamClassifier = load(path).to(device=where, memory_format=layout)  # type: ignore[call-overload]
     return model
 
 

@@ -21,6 +21,7 @@ from pipeline.common.errors import UserError
 from pipeline.common.seeding import derive
 from pipeline.model.batches import Batch, Samples, TrainingBatches, plain_batches
 from pipeline.model.classifier import CamClassifier, build
+from pipeline.model.devices import choose_device
 from pipeline.model.terms import Terms
 
 VALIDATION_BATCH = 64
@@ -198,19 +199,6 @@ class Training:
         best = self.history[self.best_epoch - 1]["val_auroc"]
         memory = _peak_memory_mb(self.device)
         return Fitted(self.model.eval(), self.history, self.best_epoch, best, self.seconds, memory)
-
-
-def choose_device(device: str) -> torch.device:
-    """`auto` is the GPU if there is one; raises UserError for a GPU that is not there."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if device.startswith("cuda"):
-        index, count = int(device.partition(":")[2] or 0), torch.cuda.device_count()
-        if index >= count:
-            raise UserError(
-                f"train.device: {device}: this machine shows {count} CUDA devices; use auto or cpu"
-            )
-    return torch.device(device)
 
 
 def learning_rate(base: float, settings: Mapping[str, Any], epoch: int) -> float:
