@@ -2,7 +2,7 @@
 
 Reads data/prepared/<dataset>; writes runs/<dataset>/<backbone>/<method>/<seed>/ with model.safetensors,
 history.csv and record.json. A cell whose record carries its key is skipped; a cell that was interrupted
-goes on from its last epoch.
+goes on from its last epoch. While cells train, their curves are copied to MLflow.
 """
 
 import time
@@ -20,7 +20,7 @@ from pipeline.common.errors import UserError
 from pipeline.common.files import atomic, sha256_file
 from pipeline.common.imports import PACKAGE
 from pipeline.data.store import Store, open_store
-from pipeline.grid import checkpoint, engine, records
+from pipeline.grid import checkpoint, engine, records, tracking
 from pipeline.grid.cells import Cell, cells, code_hash, key
 from pipeline.grid.engine import Task
 from pipeline.model import save
@@ -38,7 +38,8 @@ def train(params: Params, dataset: str) -> None:
     _check(params, dataset, store)
     tasks = [_task(params, cell, store) for cell in cells(params, dataset)]
     work = partial(train_cell, prepared=store.folder.resolve(), device=params.train.device)
-    engine.run("train", tasks, work, params.engine)
+    with tracking.background(params, dataset):
+        engine.run("train", tasks, work, params.engine)
 
 
 def train_cell(task: Task, *, prepared: Path, device: str) -> None:
