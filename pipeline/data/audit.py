@@ -19,6 +19,7 @@ from pipeline.data.protocol import roles, sources
 SHORTCUT = 0.9  # balanced accuracy above which one property of the file gives the class away
 PURE = 1e-6  # chance below which "all rows with this value have one label" is no accident
 MIN_VALUE_ROWS = 5  # rarer values of a property are looked at together
+RARE = f"in fewer than {MIN_VALUE_ROWS} files"
 SAME_PICTURE = 0.99  # correlation of two prepared images that confirms a near-duplicate
 CLASS_IS_SOURCE = ("attack_type", "generator", "material")  # source kinds that name the class itself
 
@@ -145,7 +146,7 @@ def _shortcut(name: str, message: str) -> Finding:
 
 def _word_shortcut(name: str, values: Sequence[str], positive: np.ndarray) -> list[Finding]:
     counts = Counter(values)
-    kept = np.array([value if counts[value] >= MIN_VALUE_ROWS else "any rarer one" for value in values])
+    kept = np.array([value if counts[value] >= MIN_VALUE_ROWS else RARE for value in values])
     shares = {
         value: ((kept == value) & positive).sum() / positive.sum() for value in sorted(set(kept.tolist()))
     }
@@ -154,7 +155,7 @@ def _word_shortcut(name: str, values: Sequence[str], positive: np.ndarray) -> li
     if accuracy > SHORTCUT:
         return [_shortcut(name, f"{name} alone predicts the class (balanced accuracy {accuracy:.2f})")]
     return [
-        _shortcut(name, f"{name} {value!r}: all {(kept == value).sum()} rows have label {label}")
+        _shortcut(name, f"all {(kept == value).sum()} rows with {name} {value} have label {label}")
         for value in shares
         for label, prior in (("1", positive.mean()), ("0", 1 - positive.mean()))
         if (against if label == "1" else shares)[value] == 0 and prior ** (kept == value).sum() < PURE

@@ -135,7 +135,7 @@ def test_a_property_that_gives_the_class_away(
 def test_one_value_with_one_label_is_told_even_if_rare() -> None:
     paths = [f"{i}.{'tif' if i % 2 and i < 50 else 'png'}" for i in range(200)]
     (found,) = audit.shortcuts(table(200, image_path=paths), np.full(200, 1000.0))
-    assert "'.tif': all 25 rows have label 1" in found.message
+    assert "all 25 rows with file extension .tif have label 1" in found.message
 
 
 def test_many_rare_sizes_are_no_shortcut_by_themselves() -> None:
