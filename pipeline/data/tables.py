@@ -45,18 +45,19 @@ def read(path: Path, *, columns: Iterable[str] = (), names: list[str] | None = N
     """
     records, place = _records(path), f"{path.parent.name}/{path.name}"
     if names is None:
-        header = [name.strip() for name in records.pop(0)[1]] if records else []
-        names = header[:-1] if header and not header[-1] else header
+        names = [name.strip() for name in records.pop(0)[1]] if records else []
         refuse(_header_problems(place, names, columns))
     rows, problems = [], []
     for line, cells in records:
         where = f"{place} line {line}"
         if len(cells) == len(names) + 1 and not cells[-1].strip():
             cells.pop()
-        if len(cells) == len(names):
-            rows.append(Row(where, dict(zip(names, map(str.strip, cells), strict=True))))
+        record = dict(zip(names, map(str.strip, cells), strict=False))
+        if len(cells) == len(names) and not record.pop("", ""):
+            rows.append(Row(where, record))
         else:
-            problems.append(Problem("E_ROW_SHAPE", where, f"expected {len(names)} fields, got {len(cells)}"))
+            message = f"expected {len(names)} fields, blank below a nameless column; got {len(cells)}"
+            problems.append(Problem("E_ROW_SHAPE", where, message))
     refuse(problems)
     return rows
 
@@ -184,7 +185,7 @@ def _records(path: Path) -> list[tuple[int, list[str]]]:
 
 def _header_problems(where: str, names: list[str], columns: Iterable[str]) -> list[Problem]:
     problems = []
-    if "" in names or len(set(names)) < len(names):
+    if "" in names[:-1] or len(set(names)) < len(names):
         problems.append(Problem("E_HEADER", where, "a column has no name, or two have the same; rename them"))
     for column in columns:
         if column not in names:

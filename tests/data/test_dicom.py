@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from dicom_files import SECRET, lookup_table, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.pixels import apply_modality_lut, apply_windowing
@@ -15,6 +14,7 @@ from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, JPEGExtended12Bit, J
 
 from pipeline.data import dicom, dicom_pixels
 from pipeline.data.loaded import Loaded, UnusableImage
+from tests.data.dicom_files import SECRET, lookup_table, write
 
 RAMP = np.arange(0, 4096, 256, dtype=np.uint16).reshape(4, 4)
 LOSSLESS = ("RG3_J2KR", "RG3_JLSL", "RG3_JPLL", "RG3_RLE")

@@ -7,13 +7,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from dicom_files import write as write_dicom
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from pipeline.data import images
 from pipeline.data.images import Loaded, UnusableImage, map_to_square, to_square
+from tests.data.dicom_files import write as write_dicom
 
 GREY = np.arange(0, 240, 20, dtype=np.uint8).reshape(3, 4)
 COLOUR = np.stack([GREY, 240 - GREY, GREY // 2], axis=2)

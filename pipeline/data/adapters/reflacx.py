@@ -168,21 +168,22 @@ def _look_into_file(
     tags = ["Rows", "Columns", *([source_tag] if source_tag else [])]
     try:
         header = dicom.read_header(sample.image_path, tags)
-    except UnusableImage as error:
-        sample.problem = error.problem
-        if source_tag:  # a source is needed before files are decoded
-            listing.add(error.problem.code, sample.where, f"{error.problem.where}: {error.problem.message}")
+        size = f"{int(header.Columns)}x{int(header.Rows)}"
+    except (UnusableImage, AttributeError):
+        message = "not a DICOM image: no size in its header; replace or drop the file"
+        sample.problem = Problem("E_DECODE", sample.where, f"{sample.image_path.name}: {message}")
+        if source_tag:  # the source is needed before files are decoded
+            listing.add(sample.problem.code, sample.problem.where, sample.problem.message)
         return
-    size = tuple(str(header.get(keyword, "")) for keyword in ("Columns", "Rows"))
-    listed = tuple(reading.facts[name] for name in SIZES)
-    if all(size) and size != listed:
-        came = f"the file has {'x'.join(size)} px, the table says {'x'.join(listed)}"
-        sample.problem = Problem("E_DIMS", sample.where, f"{came}; gaze refers to the original, use that")
+    listed = "x".join(reading.facts[name] for name in SIZES)
+    if size != listed:
+        message = f"the file has {size} px, the table says {listed}; gaze refers to the original, use that"
+        sample.problem = Problem("E_DIMS", sample.where, message)
     if source_tag:
         sample.source = sample.site = tables.slug(str(header.get(source_tag, "")))
         if not sample.source:
             message = f"the DICOM attribute {source_tag} is blank; choose another source_tag"
-            listing.add("E_SOURCE", f"{sample.where} ({sample.image_path.name})", message)
+            listing.add("E_SOURCE", sample.where, f"{sample.image_path.name}: {message}")
 
 
 def _annotate(root: Path, sample: Sample, group: list[Reading], annotation: str) -> None:

@@ -1,0 +1,85 @@
+"""The CYBORG layout: a good tree to samples, sources from published names, mutations, and the real sample."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.common.errors import UserError
+from pipeline.data.adapters.cyborg import read
+from pipeline.data.samples import Drawn
+from tests.data.adapters.trees import codes, cyborg, edit
+
+
+def test_good_tree(tmp_path: Path) -> None:
+    samples = {sample.native_id: sample for sample in read(cyborg(tmp_path), annotators=5)}
+    found = {name: (s.label, s.source, s.subject_id, s.split) for name, s in samples.items()}
+    assert found == {
+        "p1_1_real": (0, "frgc", "", "train"),
+        "p1_1_fake": (1, "srefi_or_stylegan2", "", "train"),
+        "synth_face_0001": (1, "stylegan2", "", "val"),  # `test` of original.csv is the validation set
+        "99001d12": (0, "frgc", "frgc:99001", "val"),
+        "MW1_99002d3": (1, "srefi", "", "val"),
+        "inv_progan": (1, "progan", "", "test"),
+        "inv_stylegan-ada": (1, "stylegan_ada", "", "test"),
+    }
+    fake = samples["p1_1_fake"]
+    assert fake.annotations == [Drawn(tmp_path / "Data" / "train" / "heatmaps" / "p1_1_fake.png")]
+    assert (fake.ann_count, fake.ann_kind, fake.ann_scope) == (5, "soft_map", "decision")
+    assert (fake.class_name, fake.native_label, fake.native_split) == ("synthetic", "Synthetic", "train")
+    assert (fake.modality, fake.source_kind) == ("face", "generator")
+    assert (samples["99001d12"].class_name, samples["99001d12"].annotations) == ("authentic", [])
+
+
+@pytest.mark.parametrize("how", [{"end": "\r\n"}, {"start": "\ufeff"}])
+def test_variants_of_the_list_read_alike(tmp_path: Path, how: dict[str, str]) -> None:
+    expected = [(s.native_id, s.label) for s in read(cyborg(tmp_path / "a"))]
+    assert [(s.native_id, s.label) for s in read(cyborg(tmp_path / "b", **how))] == expected
+
+
+def test_patterns_replace_published_names(tmp_path: Path) -> None:
+    samples = read(
+        cyborg(tmp_path),
+        lists=["csvs/original.csv"],
+        maps=None,
+        source_pattern="/(?P<source>train|val)/",
+        subject_pattern=r"(?P<subject>\d+)d",
+    )
+    assert [s.source for s in samples] == ["train", "train", "val", "val", "val"]
+    assert [s.subject_id for s in samples] == ["", "", "", "cyborg:99001", "cyborg:99002"]
+    assert not any(s.annotations for s in samples)
+
+
+MUTATIONS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "absent image": (
+        lambda root: (root / "Data" / "val" / "0_real" / "99001d12.jpg").unlink(),
+        "E_IMAGE_MISSING",
+    ),
+    "unknown label": (lambda root: edit(root / "csvs" / "original.csv", "real,", "reel,"), "E_LABEL_ALIAS"),
+    "escape": (lambda root: edit(root / "csvs" / "original.csv", "/val/0", "/../0"), "E_PATH_ESCAPE"),
+    "no heat maps": (
+        lambda root: (root / "Data" / "train" / "heatmaps").rename(root / "heatmaps"),
+        "E_LAYOUT",
+    ),
+    "no list": (lambda root: (root / "csvs" / "original.csv").unlink(), "E_LAYOUT"),
+}
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS)
+def test_each_mutation_gives_its_code(tmp_path: Path, mutation: str) -> None:
+    change, code = MUTATIONS[mutation]
+    root = cyborg(tmp_path)
+    change(root)
+    with pytest.raises(UserError) as caught:
+        read(root)
+    assert codes(caught.value) == {code}
+
+
+def test_real_sample(sample_data: Path) -> None:
+    """The published list with leading slashes and neither folders nor maps."""
+    root = sample_data / "synthetic_face" / "cyborg_sample"
+    samples = read(root, lists=["csvs/test.csv"], maps=None)
+    assert len(samples) == 10
+    assert {(s.label, s.class_name, s.source, s.split) for s in samples} == {
+        (1, "synthetic", "synthetic", "test")
+    }

@@ -1,0 +1,292 @@
+"""Any collection of images: tables and globs, every kind of map, contradicting settings, the real samples."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.common.errors import UserError
+from pipeline.data.adapters.image_table import read
+from pipeline.data.annotations import combine
+from pipeline.data.images import load
+from pipeline.data.samples import Boxes, Drawn, Pasted
+from tests.data.adapters.trees import codes, edit, picture, text
+
+FOLDERS: dict[str, Any] = {
+    "name": "inv",
+    "modality": "cxr",
+    "glob": "*/*/*.png",
+    "labels": {"NORMAL": 0, "PNEUMONIA": 1},
+    "patterns": {"label": "/([A-Z]+)/", "subject": r"(\d+)_\d", "split": "^([a-z]+)/"},
+    "constants": {"source": "Inv Site"},
+}
+TABLE: dict[str, Any] = {
+    "name": "inv",
+    "modality": "face",
+    "table": "list.csv",
+    "folder": "images",
+    "columns": {"image": "file", "label": "finding", "subject": "person", "source": "camera", "roi": "roi"},
+    "labels": {"no finding": 0, "a": 1, "b": 1},
+    "source_kind": "sensor",
+}
+
+
+def folders(root: Path) -> Path:
+    for path in ("train/NORMAL/99001_1", "train/PNEUMONIA/99002_1", "valid/NORMAL/odd"):
+        picture(root / f"{path}.png")
+    return root
+
+
+def table(root: Path, **how: Any) -> Path:
+    lines = [
+        " file,finding,person,camera,roi,note,",  # a leading space, and a trailing comma on each line
+        '99001.png,No Finding,99001,Cam 1,"1,2,3","two',
+        'lines",',
+        "99002.jpg,A|b,,Cam-2,,,",
+    ]
+    picture(root / "images" / "99001.png")
+    picture(root / "images" / "99002.jpg")
+    text(root / "list.csv", lines, **how)
+    return root
+
+
+def test_folders(tmp_path: Path) -> None:
+    one, two, odd = read(folders(tmp_path), **FOLDERS)
+    assert (one.native_id, one.label, one.class_name) == ("inv:train:NORMAL:99001_1", 0, "normal")
+    assert (one.subject_id, one.source, one.source_kind) == ("inv:99001", "inv_site", "site")
+    assert (one.split, one.native_split, one.where) == ("train", "train", "train/NORMAL/99001_1.png")
+    assert (two.label, two.native_label, two.modality) == (1, "PNEUMONIA", "cxr")
+    assert (odd.subject_id, odd.split, odd.native_split) == ("", "val", "valid")
+
+
+@pytest.mark.parametrize("how", [{}, {"end": "\r\n"}, {"start": "\ufeff"}])
+def test_table(tmp_path: Path, how: dict[str, str]) -> None:
+    one, two = read(table(tmp_path, **how), **TABLE)
+    assert (one.native_id, one.label, one.class_name) == ("inv:images:99001", 0, "no_finding")
+    assert (one.subject_id, one.source, one.roi) == ("inv:99001", "cam_1", "1,2,3")
+    assert (two.label, two.class_name, two.native_label) == (1, "a", "A|b")
+    assert (two.subject_id, two.source, two.source_kind) == ("", "cam_2", "sensor")
+    assert two.where == f"{tmp_path.name}/list.csv line 4"  # a quoted line break came before
+
+
+def test_class_and_group_can_be_told(tmp_path: Path) -> None:
+    told = {"class": "Lung Opacity", "group": "video 1", "licence": "CC BY"}
+    settings = {**FOLDERS, "constants": {"source": "a", **told}}
+    sample = read(folders(tmp_path), **settings)[1]
+    assert (sample.class_name, sample.group_id, sample.licence) == (
+        "lung_opacity",
+        "inv:video 1",
+        "CC BY",
+    )
+
+
+# maps
+
+
+def test_drawn_maps_by_folder_and_by_column(tmp_path: Path) -> None:
+    root = table(tmp_path)
+    path = picture(root / "maps" / "99002.png")
+    one, two = read(root, **TABLE, maps={"kind": "drawn", "folder": "maps"})
+    assert (one.annotations, one.ann_kind) == ([], "none")
+    assert (two.annotations, two.ann_kind, two.ann_scope) == ([Drawn(path)], "soft_map", "decision")
+    edit(root / "list.csv", "two\nlines", "maps/99002.png")
+    one, two = read(root, **TABLE, maps={"kind": "drawn", "path": "note"})
+    assert (one.annotations, two.annotations) == ([Drawn(path)], [])
+
+
+@pytest.mark.parametrize("kind", ["xywh", "xyxy"])
+def test_boxes_by_reader(tmp_path: Path, kind: str) -> None:
+    root = table(tmp_path)
+    lines = [
+        "image,reader,kind,c,b,x,y",
+        "99002.jpg,R1,lesion,20,30,5,6",
+        "99002.jpg,R2,lesion,,,,",
+        "99002.jpg,R3,lesion,21,31,7,8",
+        "99002.jpg,R3,device,1,1,1,1",
+        "99001.png,R1,device,1,1,1,1",
+    ]
+    text(root / "boxes.csv", lines)
+    maps = {"kind": kind, "table": "boxes.csv", "key": "image", "corners": ["x", "y", "c", "b"]}
+    maps |= {"annotator": "reader", "where": "kind", "keep": ["lesion"]}
+    one, two = read(root, **TABLE, maps=maps)
+    assert one.annotations == []
+    corners = [annotation.corners.tolist() for annotation in two.annotations if isinstance(annotation, Boxes)]
+    far = [25, 36] if kind == "xywh" else [20, 30]
+    other = [28, 39] if kind == "xywh" else [21, 31]
+    assert corners == [[[5, 6, *far]], [], [[7, 8, *other]]]
+    assert (two.ann_kind, two.ann_scope) == ("soft_map", "finding")
+
+
+def test_pasted_masks(tmp_path: Path) -> None:
+    root = table(tmp_path)
+    mask = picture(root / "masks" / "m.png", (5, 4))
+    text(root / "m.csv", ["image,mask,left,top", "x/99001.png,masks/m.png,3,4", "99001.png,,,"])
+    maps = {"kind": "pasted", "table": "m.csv", "key": "image", "path": "mask", "corners": ["left", "top"]}
+    one, two = read(root, **TABLE, maps=maps)
+    assert one.annotations == [Pasted(((mask, 3, 4),))]
+    assert (one.ann_kind, one.ann_scope, two.annotations) == ("mask", "finding", [])
+    mask.unlink()
+    with pytest.raises(UserError) as caught:
+        read(root, **TABLE, maps=maps)
+    assert codes(caught.value) == {"E_ANN_MISSING"}
+
+
+def test_boxes_that_are_no_numbers_set_the_image_aside(tmp_path: Path) -> None:
+    root = table(tmp_path)
+    text(root / "boxes.csv", ["image,x,y,w,h", "99001.png,1,2,three,4"])
+    maps = {"kind": "xywh", "table": "boxes.csv", "key": "image", "corners": ["x", "y", "w", "h"]}
+    one, two = read(root, **TABLE, maps=maps)
+    assert one.problem is not None
+    assert one.problem.code == "E_BOX"
+    assert two.problem is None
+
+
+# what is refused
+
+BAD_SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
+    "table and glob": ({"glob": "*.png"}, "either table or glob"),
+    "neither": ({"table": None}, "either table or glob"),
+    "no image column": ({"columns": {"label": "finding", "source": "camera"}}, "columns.image"),
+    "unknown fact": ({"constants": {"licnse": "x"}}, "did you mean 'licence'"),
+    "told twice": ({"constants": {"label": "a"}}, "'label' is in more than one"),
+    "not told": ({"columns": {"image": "file", "source": "camera"}}, "'label' must be in"),
+    "no group": ({"patterns": {"sensor": "a"}}, "patterns.sensor: needs a group"),
+    "no expression": ({"patterns": {"sensor": "(a"}}, "not a regular expression"),
+    "kind": ({"maps": {"kind": "box"}}, "'box' is not known"),
+    "maps key": ({"maps": {"kind": "drawn", "fold": "a"}}, "did you mean 'folder'"),
+    "maps need": ({"maps": {"kind": "xyxy", "table": "a"}}, "need 'corners'"),
+    "corners": ({"maps": {"kind": "xyxy", "table": "a", "key": "b", "corners": ["c"]}}, "needs 4 columns"),
+    "list": ({"maps": {"kind": "drawn", "folder": ["a"]}}, "maps.folder must be text"),
+    "where alone": (
+        {"maps": {"kind": "xyxy", "table": "a", "key": "b", "corners": ["c"] * 4, "where": "d"}},
+        "go together",
+    ),
+    "check": ({"check": {"table": "a"}}, "check needs exactly"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_SETTINGS)
+def test_contradicting_settings(tmp_path: Path, case: str) -> None:
+    changed, message = BAD_SETTINGS[case]
+    with pytest.raises(UserError, match=message):
+        read(table(tmp_path), **{**TABLE, **changed})
+
+
+MUTATIONS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "absent image": (lambda root: (root / "images" / "99001.png").unlink(), "E_IMAGE_MISSING"),
+    "escape": (lambda root: edit(root / "list.csv", "99002.jpg", "../list.csv"), "E_PATH_ESCAPE"),
+    "label": (lambda root: edit(root / "list.csv", "A|b", "A|c"), "E_LABEL_ALIAS"),
+    "source": (lambda root: edit(root / "list.csv", "Cam-2", ""), "E_SOURCE"),
+    "column": (lambda root: edit(root / "list.csv", "camera", "kamera"), "E_HEADER"),
+    "unnamed": (lambda root: edit(root / "list.csv", "roi,note", "roi,"), "E_HEADER"),
+    "cells": (lambda root: edit(root / "list.csv", ",,Cam-2", ",Cam-2"), "E_ROW_SHAPE"),
+    "empty": (lambda root: (root / "list.csv").write_text(""), "E_HEADER"),
+    "no table": (lambda root: (root / "list.csv").unlink(), "E_LAYOUT"),
+}
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS)
+def test_each_mutation_gives_its_code(tmp_path: Path, mutation: str) -> None:
+    change, code = MUTATIONS[mutation]
+    root = table(tmp_path)
+    change(root)
+    with pytest.raises(UserError) as caught:
+        read(root, **TABLE)
+    assert codes(caught.value) == {code}
+
+
+def test_unknown_split_and_glob_without_files(tmp_path: Path) -> None:
+    root = folders(tmp_path)
+    (root / "valid").rename(root / "probe")
+    with pytest.raises(UserError) as caught:
+        read(root, **FOLDERS)
+    assert codes(caught.value) == {"E_ENUM"}
+    with pytest.raises(UserError, match=r"E_LAYOUT .*expected \*\.gif"):
+        read(root, **{**FOLDERS, "glob": "*.gif"})
+
+
+def test_labels_are_checked_against_a_second_table(tmp_path: Path) -> None:
+    root = folders(tmp_path)
+    text(root / "entry.csv", ["Image,Finding", "99001_1.png,Mass|Nodule", "99002_1.png,Mass"])
+    check = {"table": "entry.csv", "key": "Image", "label": "Finding", "normal": "No Finding"}
+    one, two, odd = read(root, **FOLDERS, check=check)
+    assert one.problem is not None
+    assert one.problem.code == "E_LABEL_CONFLICT"
+    assert "entry.csv line 2" in one.problem.message
+    assert (two.problem, odd.problem) == (None, None)
+
+
+# real samples
+
+
+def test_kermany(sample_data: Path) -> None:
+    samples = read(
+        sample_data / "cxr" / "kermany_224",
+        name="kermany",
+        modality="cxr",
+        glob="train/*/*.jpeg",
+        labels={"NORMAL": 0, "PNEUMONIA": 1},
+        patterns={"label": "^train/([A-Z]+)/", "subject": r"/(person\d+|(?:NORMAL2-)?IM-\d+)"},
+        constants={"source": "kermany"},
+    )
+    assert Counter(s.label for s in samples) == {0: 300, 1: 303}
+    assert all(s.subject_id for s in samples)
+
+
+def test_generalblockchain(sample_data: Path) -> None:
+    samples = read(
+        sample_data / "cxr" / "generalblockchain",
+        name="generalblockchain",
+        modality="cxr",
+        table="metadata.csv",
+        folder="images",
+        columns={"image": "filename", "label": "finding", "subject": "patientid", "licence": "license"},
+        labels={"Pneumocystis": 1, "COVID-19": 1, "Streptococcus": 1, "Legionella": 1, "ARDS": 1},
+        constants={"source": "generalblockchain"},
+        maps={
+            "kind": "pasted",
+            "table": "structure.csv",
+            "key": "Filename",
+            "path": "Mask",
+            "corners": ["Left", "Top"],
+            "where": "Template Name",
+            "keep": ["Ground Glass Opacities", "Consolidation", "Pneumothorax"],
+        },
+    )
+    assert len(samples) == 27
+    assert len({s.subject_id for s in samples}) == 24
+    assert sum(len(a.parts) for s in samples for a in s.annotations if isinstance(a, Pasted)) == 26 + 9 + 1
+    sample = min(samples, key=lambda s: s.image_path.stat().st_size)
+    loaded = load(sample.image_path, max_megapixels=64, max_megabytes=512)
+    human_map = combine(sample.annotations, loaded.width, loaded.height, granularity="map", blur=0)
+    assert human_map is not None
+    assert 0 < np.mean(human_map) < 0.5
+
+
+def test_nih_label_conflict_is_found(sample_data: Path) -> None:
+    samples = read(
+        sample_data / "cxr" / "nih64",
+        name="nih",
+        modality="cxr",
+        glob="*/*/*.png",
+        labels={"0_normal": 0, "1_abnormal": 1},
+        patterns={"label": r"/(\d_[a-z]+)/", "subject": r"/(\d{8})_", "split": "^(train|valid)/"},
+        constants={"source": "nih64"},
+        check={
+            "table": "Data_Entry_2017_v2020_subset.csv",
+            "key": "Image Index",
+            "label": "Finding Labels",
+            "normal": "No Finding",
+        },
+    )
+    assert Counter((s.split, s.label) for s in samples) == {
+        ("train", 0): 300,
+        ("train", 1): 300,
+        ("val", 0): 100,
+        ("val", 1): 100,
+    }
+    assert len({s.subject_id for s in samples}) == 221
+    assert [s.image_path.name for s in samples if s.problem] == ["00000193_019.png"]
