@@ -9,8 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import joblib
 import numpy as np
 import pandas as pd
 
@@ -52,6 +53,14 @@ class Contents:
     quarantined: list[Entry] = field(default_factory=list)
 
 
+class Evidence(NamedTuple):
+    """What the split was made from, per row: near-duplicate pairs, leak units, splits the data came with."""
+
+    near: list[tuple[int, int]]
+    unit: np.ndarray
+    native: list[str]
+
+
 def prepare(params: Params, dataset: str) -> None:
     """The stage: data set `dataset` of params.yaml into data/prepared/<dataset>."""
     settings = params.datasets[dataset]
@@ -63,7 +72,9 @@ def prepare(params: Params, dataset: str) -> None:
     with store.building(PREPARED / dataset) as folder:
         contents = decode_into(folder, entries, params, settings)
         refuse_quarantine(contents.quarantined, params.prepare.max_quarantined)
-        findings, counts = split_and_audit(folder, contents, open_set, params, settings)
+        frame, evidence = split_images(folder, contents.kept, open_set, params, settings)
+        audited = folder / "audit.json"
+        findings, counts = write_audit(audited, frame, open_set, evidence, contents, Path(settings.root))
         write_quarantine(folder / "quarantine.csv", contents.quarantined)
         store.seal(folder, _info(params, dataset, len(contents.kept)))
     show(dataset, settings, counts, findings, len(contents.quarantined))
@@ -173,8 +184,6 @@ def _decoded(
 
 def workers(engine: Engine) -> int:
     """Processes for decoding."""
-    import joblib
-
     return joblib.cpu_count() if engine.workers == "auto" else engine.workers
 
 
@@ -186,54 +195,53 @@ def refuse_quarantine(entries: Sequence[Entry], limit: int) -> None:
         refuse([Problem("E_QUARANTINE", "prepare.max_quarantined", message), *found])
 
 
-def split_and_audit(
-    folder: Path, contents: Contents, open_set: dict[str, Any], params: Params, settings: Dataset
-) -> tuple[list[audit.Finding], list[dict[str, Any]]]:
-    """Write manifest.csv, protocol.json and audit.json; raises UserError with every leak and broken rule."""
-    frame = manifest.table([entry.row for entry in contents.kept])
+def split_images(
+    folder: Path, kept: Sequence[Entry], open_set: dict[str, Any], params: Params, settings: Dataset
+) -> tuple[pd.DataFrame, Evidence]:
+    """Divide the images and write manifest.csv and protocol.json.
+
+    Raises UserError with every broken rule of the manifest, every leak and every fault of the protocol.
+    """
+    frame = manifest.table([entry.row for entry in kept])
     images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
     near = audit.near_duplicates(images, params.prepare.near_duplicate_bits)
     unit = splits.units(frame, near)
-    native = [entry.sample.split for entry in contents.kept]
-    frame["split"] = splits.assign(
-        frame,
-        open_set,
-        unit,
-        native,
-        by=settings.split.by,
-        val=settings.split.val,
-        test=settings.split.test,
-        seed=params.prepare.seed,
-    )
+    native = [entry.sample.split for entry in kept]
+    shares = settings.split.model_dump()
+    frame["split"] = splits.assign(frame, open_set, unit, native, **shares, seed=params.prepare.seed)
     refuse(
         [*manifest.problems(frame), *splits.leaks(frame, open_set, near), *protocol.problems(frame, open_set)]
     )
     manifest.write(folder / "manifest.csv", frame)
     open_set["manifest_sha256"] = sha256_file(folder / "manifest.csv")
     write_json(folder / "protocol.json", open_set)
+    return frame, Evidence(near, unit, native)
+
+
+def write_audit(
+    path: Path,
+    frame: pd.DataFrame,
+    open_set: dict[str, Any],
+    evidence: Evidence,
+    contents: Contents,
+    root: Path,
+) -> tuple[list[audit.Finding], list[dict[str, Any]]]:
+    """Write audit.json; gives its warnings and its counts per role, source and label."""
+    listed = [entry.sample.image_path for entry in (*contents.kept, *contents.quarantined)]
+    unlisted = audit.unlisted(listed).items()
     findings = audit.warnings(
         frame,
         open_set,
-        near=near,
-        unit=unit,
-        native=native,
+        near=evidence.near,
+        unit=evidence.unit,
+        native=evidence.native,
         file_bytes=[entry.file_bytes for entry in contents.kept],
-        extra_files=_extra_files(settings, [*contents.kept, *contents.quarantined]),
+        extra_files={folder.relative_to(root).as_posix(): count for folder, count in unlisted},
     )
     counts = audit.counts(frame, open_set)
-    record = {
-        "schema": 1,
-        "findings": [finding._asdict() for finding in findings],
-        "counts": counts,
-        "quarantined": len(contents.quarantined),
-    }
-    write_json(folder / "audit.json", record)
+    record = {"findings": [finding._asdict() for finding in findings], "counts": counts}
+    write_json(path, {"schema": 1, **record, "quarantined": len(contents.quarantined)})
     return findings, counts
-
-
-def _extra_files(settings: Dataset, entries: Sequence[Entry]) -> dict[str, int]:
-    found = audit.unlisted(entry.sample.image_path for entry in entries)
-    return {path.relative_to(settings.root).as_posix(): count for path, count in found.items()}
 
 
 def _info(params: Params, dataset: str, n: int) -> dict[str, Any]:
