@@ -1,0 +1,120 @@
+"""All stages, as a user runs them: `dvc repro` on tiny phantoms, twice, on different numbers of workers."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+TINY = {
+    "cxr": {"films_known": 24, "films_held_out": 12},
+    "iris": {"known_live": 30, "known_attack": 12, "held_out_live": 10, "held_out_attack": 6},
+    "face": {"known_authentic": 16, "known_generator": 12, "held_out_authentic": 10, "held_out_generator": 6},
+}
+METHODS = ("cross_entropy", "cyborg", "difference_salience")
+
+
+def settings(workers: int) -> dict[str, Any]:
+    """The shipped settings, made small."""
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    for task, counts in TINY.items():
+        params["phantoms"]["tasks"][task].update(counts)
+    params["methods"] = {name: params["methods"][name] for name in METHODS}
+    params["prepare"]["image_size"] = 48
+    params["train"].update(seeds=[0, 1], epochs=2)
+    params["evaluate"].update(curve_steps=4, curve_samples=8, gallery=2)
+    params["identify"].update(max_features=3, exemplars=2)
+    params["engine"]["workers"] = workers
+    return params
+
+
+def make_project(folder: Path, workers: int) -> Path:
+    """A folder in which `dvc repro` runs this checkout's code with its own settings and no git."""
+    (folder / ".dvc").mkdir(parents=True)
+    (folder / ".dvc" / "config").write_text("[core]\n    analytics = false\n    no_scm = true\n")
+    (folder / ".dvcignore").write_text("__pycache__\n")
+    (folder / "dvc.yaml").write_bytes((ROOT / "dvc.yaml").read_bytes())
+    (folder / "params.yaml").write_text(yaml.safe_dump(settings(workers), sort_keys=False))
+    (folder / "pipeline").symlink_to(ROOT / "pipeline")
+    return folder
+
+
+def repro(folder: Path) -> str:
+    """Run `dvc repro` and return all that it printed."""
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    command = [sys.executable, "-m", "dvc", "repro"]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = make_project(tmp_path_factory.mktemp("first"), workers=1)
+    repro(folder)
+    return folder
+
+
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    """Every result that must not depend on where and when it was made."""
+    timed = {"record.json", "checkpoint.json"}  # hardware, dates, seconds
+    found = {}
+    for top in ("data", "runs", "evaluate", "identify", "reports"):
+        for path in sorted((folder / top).rglob("*")):
+            name = str(path.relative_to(folder))
+            if (
+                path.is_file()
+                and path.name not in timed
+                and not ("cost" in name or name.endswith("index.html"))
+            ):
+                found[name] = path.read_bytes()
+    return found
+
+
+def test_a_second_run_elsewhere_gives_the_same_bytes(project: Path, tmp_path: Path) -> None:
+    other = make_project(tmp_path / "second", workers=2)
+    repro(other)
+    first, second = bytes_of(project), bytes_of(other)
+    assert first.keys() == second.keys()
+    assert [name for name in first if first[name] != second[name]] == []
+
+
+def test_a_repeated_repro_runs_nothing_but_track(project: Path) -> None:
+    output = repro(project)
+    assert output.count("Running stage") == 1
+    assert "Running stage 'track'" in output
+
+
+def test_changing_one_method_trains_its_cells_only(project: Path) -> None:
+    before = records(project)
+    path = project / "params.yaml"
+    original = path.read_text()
+    changed = yaml.safe_load(original)
+    changed["methods"]["cyborg"]["alpha"] = 0.7
+    path.write_text(yaml.safe_dump(changed, sort_keys=False))
+    repro(project)
+    after = records(project)
+    assert {cell for cell in before if before[cell] != after[cell]} == {c for c in before if c[2] == "cyborg"}
+
+
+def records(project: Path) -> dict[tuple[str, ...], str]:
+    """Cell -> when it was trained."""
+    found = {}
+    for path in (project / "runs").rglob("record.json"):
+        record = json.loads(path.read_text())
+        found[tuple(path.parent.relative_to(project / "runs").parts)] = record["started"]
+    return found
+
+
+def test_every_cell_reaches_the_tables(project: Path) -> None:
+    cells = pd.read_csv(project / "reports" / "tables" / "cells.csv")
+    assert len(cells) == 3 * len(METHODS) * 2
+    page = (project / "reports" / "index.html").read_text()
+    assert "phantom" in page.lower()
