@@ -16,7 +16,7 @@ from pipeline.data.images import read_picture, shrink
 from pipeline.data.loaded import UnusableImage
 from pipeline.data.samples import Annotation, Boxes, Drawn, Ellipses, Fixations, Pasted, Problem
 
-GRID = 512  # cells on the longer side: finer than what a network's maps resolve
+GRID = 256  # cells on the longer side: several times finer than what any class activation map resolves
 MAP_BUDGET = {"max_megapixels": 256.0, "max_megabytes": 2048.0}  # before a map's size meets its image's
 MAX_OUTSIDE = 2  # px that a rectangle may reach over the image's edge; more is a wrong coordinate system
 FAINT = 1e-3  # share of a Gaussian's peak below which only its far tail reaches what was shown

@@ -149,25 +149,20 @@ def _corners(width: int, height: int, roi: str, crop: str) -> tuple[float, float
 
 
 def _region(width: int, height: int, roi: str) -> tuple[float, float, float, float]:
+    """The corners that a manifest's roi means; it must have an area and meet the image."""
     try:
         values = [float(part) for part in roi.split(",")]
     except ValueError:
         values = []
+    x0, y0, x1, y1 = values if len(values) == 4 else (0, 0, 0, 0)
+    margin = 0
     if len(values) == 3:
         cx, cy, r = values
         x0, y0, x1, y1 = cx - r, cy - r, cx + r, cy + r
-        usable = r > 0 and -r <= x0 and x1 <= width + r and -r <= y0 and y1 <= height + r
         margin = ROI_MARGIN
-    else:
-        x0, y0, x1, y1 = values if len(values) == 4 else (0, 0, 0, 0)
-        usable = 0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height
-        margin = 0
-    if not usable:
-        message = (
-            f"region {roi!r} does not fit an image of {width}x{height} px; expected cx,cy,r with r > 0 or "
-            "x0,y0,x1,y1 inside the image"
-        )
-        raise UnusableImage(Problem("E_ROI", "roi", message))
+    if not (max(x0, 0) < min(x1, width) and max(y0, 0) < min(y1, height)):
+        expected = f"expected cx,cy,r with r > 0 or x0,y0,x1,y1, in px of an image of {width}x{height}"
+        raise UnusableImage(Problem("E_ROI", "roi", f"{expected}; got {roi!r}"))
     return x0 - margin, y0 - margin, x1 + margin, y1 + margin
 
 
@@ -186,6 +181,7 @@ def _resample(
 
 
 @lru_cache(maxsize=64)  # a data set has few image sizes
+@lru_cache(maxsize=64)
 def _weights(length: int, start: float, stop: float, size: int) -> sparse.csr_array:
     """How much each of `length` pixels gives to each of `size` cells between `start` and `stop`.
 

@@ -107,10 +107,11 @@ def test_unusable_gaze() -> None:
 
 def test_large_images_get_a_reduced_grid_with_the_same_shape() -> None:
     large = mapped(gaze([(1000, 600)], sigma=100), width=2048, height=1024)
-    assert large.shape == (256, 512)
+    assert large.shape == (128, 256)
     y, x = np.unravel_index(large.argmax(), large.shape)
-    assert (x, y) == (250, 150)
-    assert large[150, 275] == pytest.approx(np.exp(-0.5), abs=0.01)
+    assert abs(x - 125) <= 1
+    assert abs(y - 75) <= 1
+    assert large[75, 137] == pytest.approx(np.exp(-0.5), abs=0.03)
     narrow = mapped(gaze([(1000, 600)], sigma=0.1), width=2048, height=1024)
     assert narrow.max() == pytest.approx(1)
 

@@ -195,7 +195,7 @@ def test_rectangle() -> None:
     np.testing.assert_array_equal(square[0], [[9, 10], [13, 14]])
 
 
-@pytest.mark.parametrize("roi", ["1,2,0", "a,b,c", "1,2", "3,2,1,4", "0,0,99,9", "500,2,3"])
+@pytest.mark.parametrize("roi", ["1,2,0", "a,b,c", "1,2", "3,2,1,4", "20,0,99,9", "500,2,3", "nan,1,2"])
 def test_bad_region(roi: str) -> None:
     with pytest.raises(UnusableImage, match="E_ROI"):
         to_square(np.eye(10, dtype=np.float32), roi=roi, crop="roi", image_size=4, channels=1)
