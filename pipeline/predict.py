@@ -9,6 +9,7 @@ the cell was not evaluated. Unusable files are listed at the end, exit code 1; a
 """
 
 import argparse
+import difflib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -112,9 +113,11 @@ def open_cell(folder: Path) -> Trained:
 
 
 def _near(folder: Path) -> str:
-    """The cells below a folder that is not one itself."""
-    cells = sorted(str(path.parent) for path in folder.glob("**/record.json"))
-    return f", such as {cells[0]}" if cells else ""
+    """A cell with a similar name, to put right a folder that is none."""
+    start = next((place for place in (folder, *folder.parents) if place.is_dir()), Path())
+    cells = [str(path.parent) for path in start.rglob(MODEL)]
+    close = difflib.get_close_matches(str(folder), cells, n=1, cutoff=0)
+    return f", such as {close[0]}" if close else ""
 
 
 def _threshold(folder: Path, key: str) -> float | None:

@@ -60,7 +60,8 @@ def report(params: Params) -> None:
     write_csv(TABLES / "cells.csv", grid.cells)
     write_csv(TABLES / "features_found.csv", values["features"])
     write_text(TABLES / "readme.md", markup.readme(found[0], grid))
-    jobs = [job for name, store in stores.items() for job in _figures(params, name, store, grid, values)]
+    auroc = found[0].tidy
+    jobs = [job for name in stores for job in _figures(params, name, stores[name], grid, values, auroc)]
     for job in track(jobs, "figures"):
         job()
     beaten = verdicts(found[0].tidy, grid)
@@ -145,12 +146,16 @@ def _grid(params: Params, stores: dict[str, Store], planned: pd.DataFrame) -> Gr
 
 
 def _figures(
-    params: Params, dataset: str, store: Store, grid: Grid, values: dict[str, pd.DataFrame]
+    params: Params,
+    dataset: str,
+    store: Store,
+    grid: Grid,
+    values: dict[str, pd.DataFrame],
+    auroc: pd.DataFrame,
 ) -> list[Callable[[], None]]:
     """What draws each figure of a data set, in the order of the page."""
     dpi = params.report.dpi
     mine = {name: frame[frame["dataset"] == dataset] for name, frame in values.items()}
-    general = tables.generalisation(values["metrics"], grid).tidy
     jobs: list[Callable[[], None]] = [lambda: _contact_sheet(dataset, store, grid, dpi)]
     if len(mine["history"]):
         path = FIGURES / f"training_{dataset}"
@@ -158,7 +163,7 @@ def _figures(
     if len(mine["metrics"]):
         jobs += [
             lambda: figures.roc(mine["scores"], grid, dataset, FIGURES / f"roc_{dataset}", dpi),
-            lambda: figures.sources(general, grid, dataset, FIGURES / f"sources_{dataset}", dpi),
+            lambda: figures.sources(auroc, grid, dataset, FIGURES / f"sources_{dataset}", dpi),
             lambda: _gallery(params, dataset, store, grid),
         ]
     if len(mine["exemplars"]):

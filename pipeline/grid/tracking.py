@@ -194,8 +194,8 @@ def _writing(address: str, *, wait: bool = True) -> Iterator[None]:
 
 
 def _database(address: str) -> Path | None:
-    """The file of a SQLite store."""
-    return Path(address.removeprefix("sqlite:///")) if address.startswith("sqlite:///") else None
+    """The file of a SQLite store; None for a server."""
+    return Path(address.removeprefix("sqlite:///")).resolve() if address.startswith("sqlite:///") else None
 
 
 @contextlib.contextmanager
@@ -222,7 +222,9 @@ class _Store:
 
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.ERROR)
-        self.address = address
+        self.database = _database(address)
+        if self.database is not None:  # absolute, since MLflow keeps one connection per address
+            address = f"sqlite:///{self.database}"
         self.client: MlflowClient = MlflowClient(tracking_uri=address)
         self.experiments: dict[str, str] = {}
         self.epochs: dict[str, int] = {}  # run -> last epoch copied by this process
@@ -240,8 +242,7 @@ class _Store:
         if dataset not in self.experiments:
             known = self.client.get_experiment_by_name(dataset)
             if known is None:
-                database = _database(self.address)
-                files = database.resolve().parent / "mlartifacts" / dataset if database else None
+                files = self.database.parent / "mlartifacts" / dataset if self.database else None
                 self.experiments[dataset] = self.client.create_experiment(
                     dataset, artifact_location=files.as_uri() if files else None
                 )

@@ -1,0 +1,163 @@
+"""The report on a small invented grid: every number leads back, nothing missing is hidden, bytes repeat."""
+
+import hashlib
+import re
+import shutil
+from pathlib import Path
+from urllib.parse import urlparse
+
+import pandas as pd
+import pytest
+from fake_results import params, write_all, write_cell
+
+from pipeline.common.config import Params
+from pipeline.common.errors import UserError
+from pipeline.report import report
+
+TABLES = ("generalisation", "attack_errors", "alignment", "features", "faithfulness", "cost")
+SETTINGS = params(datasets=1, seeds=2, report={"dpi": 50})
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which all cells are finished and reported."""
+    folder = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        write_all(SETTINGS)
+        report(SETTINGS)
+    return folder
+
+
+@pytest.fixture
+def copied(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it to spoil, as working directory."""
+    shutil.copytree(finished, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the figures, which take most of the time."""
+    monkeypatch.setattr("pipeline.report._figures", lambda *arguments: [])
+
+
+def digests(folder: Path) -> dict[str, str]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def test_every_table_and_figure_is_there(finished: Path) -> None:
+    for name in TABLES:
+        for suffix in ("csv", "md", "tex"):
+            assert (finished / f"reports/tables/{name}.{suffix}").stat().st_size > 0
+    for stem in ("roc", "sources", "training", "gallery", "contact_sheet", "exemplars"):
+        for suffix in ("png", "svg"):
+            assert (finished / f"reports/figures/{stem}_toy_0.{suffix}").stat().st_size > 0
+
+
+def test_same_records_give_the_same_bytes(copied: Path) -> None:
+    before = digests(copied / "reports")
+    shutil.rmtree("reports")
+    report(SETTINGS)
+    assert digests(copied / "reports") == before
+
+
+def test_numbers_are_those_of_the_records(finished: Path) -> None:
+    tidy = pd.read_csv(finished / "reports/tables/generalisation.csv", keep_default_na=False)
+    cells = pd.read_csv(finished / "reports/tables/cells.csv").set_index("cell")
+    row = tidy[(tidy["method"] == "cyborg") & (tidy["source"] == "site_c")].iloc[0]
+    values = []
+    for short in row["cells"].split():
+        cell = cells.loc[short]
+        assert cell["train_key"].startswith(short)
+        place = (
+            finished / "evaluate" / cell["dataset"] / cell["backbone"] / cell["method"] / str(cell["seed"])
+        )
+        metrics = pd.read_csv(place / "metrics.csv")
+        found = metrics[(metrics["source"] == "site_c") & (metrics["metric"] == "auroc")]
+        values.append(found["value"].item())
+    assert len(values) == 2
+    assert float(row["mean"]) == pytest.approx(sum(values) / 2)
+
+
+def test_page_needs_no_network_and_its_links_lead_somewhere(finished: Path) -> None:
+    page = (finished / "reports/index.html").read_text(encoding="utf-8")
+    links = re.findall(r'(?:href|src)="([^"]+)"', page)
+    assert len(links) > 30
+    for link in links:
+        assert not urlparse(link).scheme and not link.startswith("//"), link
+        if link.startswith("#"):
+            assert f'id="{link[1:]}"' in page
+        else:
+            assert (finished / "reports" / link).is_file(), link
+
+
+def test_page_labels_phantoms_and_gives_the_audits_warnings(finished: Path) -> None:
+    page = (finished / "reports/index.html").read_text(encoding="utf-8")
+    titles = re.findall(r"<h[23][^>]*toy_0[^>]*>.*?</h[23]>", page, re.S)
+    assert titles and all("phantom" in title for title in titles)
+    captions = re.findall(r"<figcaption>.*?</figcaption>", page, re.S)
+    assert captions and all("phantom" in caption for caption in captions)
+    assert "W_SHORTCUT" in page and "bits predict &lt;the&gt; class" in page
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_missing_cells_are_visible(copied: Path) -> None:
+    shutil.rmtree("evaluate/toy_0/compact/cyborg/1")
+    report(SETTINGS)
+    page = (copied / "reports/index.html").read_text(encoding="utf-8")
+    assert "7 of 8 cells complete" in page and "(1 of 2)" in page
+    cells = pd.read_csv("reports/tables/cells.csv", keep_default_na=False)
+    lacking = cells[cells["missing"] != ""]
+    assert lacking[["method", "seed", "missing"]].to_numpy().tolist() == [["cyborg", 1, "evaluate"]]
+    tidy = pd.read_csv("reports/tables/generalisation.csv", keep_default_na=False)
+    assert set(tidy.loc[tidy["method"] == "cyborg", "n"]) == {1}
+    assert "7 of 8 runs" in Path("reports/tables/generalisation.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("undrawn", "copied")
+def test_measurement_of_another_training_is_missing() -> None:
+    kept = Path("evaluate/toy_0/compact/cyborg/1/record.json").read_bytes()
+    cell = {"dataset": "toy_0", "backbone": "compact", "method": "cyborg", "seed": 1}
+    write_cell(cell, salt="trained again")
+    Path("evaluate/toy_0/compact/cyborg/1/record.json").write_bytes(kept)
+    report(SETTINGS)
+    cells = pd.read_csv("reports/tables/cells.csv", keep_default_na=False)
+    assert cells.loc[cells["missing"] != "", "missing"].tolist() == ["evaluate"]
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_what_an_earlier_report_left_is_gone(copied: Path) -> None:
+    (copied / "reports/figures/roc_gone.png").write_bytes(b"old")
+    report(SETTINGS)
+    assert not (copied / "reports/figures/roc_gone.png").exists()
+
+
+@pytest.mark.usefixtures("undrawn", "copied")
+def test_nothing_identified_still_reports() -> None:
+    shutil.rmtree("identify")
+    report(SETTINGS)
+    assert "0 of 8 runs" in Path("reports/tables/features.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("copied")
+def test_nothing_evaluated_is_an_error_and_keeps_the_old_report() -> None:
+    shutil.rmtree("evaluate")
+    with pytest.raises(UserError, match="no cell has been evaluated"):
+        report(SETTINGS)
+    assert Path("reports/index.html").is_file()
+
+
+def _one_method() -> Params:
+    raw = SETTINGS.model_dump()
+    raw["datasets"]["toy_0"]["methods"] = ["cross_entropy"]
+    return Params(**raw)
+
+
+@pytest.mark.usefixtures("undrawn", "copied")
+def test_one_method_has_no_differences() -> None:
+    report(_one_method())
+    text = Path("reports/tables/generalisation.md").read_text(encoding="utf-8")
+    assert "−" not in text and "cyborg" not in text
