@@ -60,7 +60,7 @@ def measure(task: Task, settings: config.Evaluate, device: str, code: str, root:
 
     threshold = fitted_threshold(scores, store.protocol["threshold"])
     detection = error_table(scores, threshold)
-    aligned = alignment_table(scores, cams, store)
+    aligned = alignment_table(scores, cams, store, settings.batch_size)
     curves, areas = curve_tables(model, scores, cams, store, settings)
     shown = gallery_rows(scores, settings.gallery)
 
@@ -137,26 +137,30 @@ def macro(unseen: list[pd.DataFrame], samples: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def alignment_table(scores: pd.DataFrame, cams: Tensor, store: Store) -> pd.DataFrame:
+def alignment_table(scores: pd.DataFrame, cams: Tensor, store: Store, batch_size: int) -> pd.DataFrame:
     """Mean alignment of each map with each reference; `undefined` counts samples without a value."""
     true_cam, false_cam = cam.select(cams, torch.tensor(scores["label"].to_numpy()))
     maps = {"true_cam": true_cam, "false_cam": false_cam, "difference_salience": true_cam - false_cam}
-    references = {"human": store.maps, "truth": store.truth("causal")}
     tables = []
-    for role, (kind, reference) in itertools.product(trained.TEST, references.items()):
-        place = np.flatnonzero(scores["role"] == role)
-        rows = scores["row"].to_numpy()[place]
-        usable = np.zeros(len(rows), bool) if reference is None else reference[rows].any(axis=(1, 2))
-        if not usable.any():
-            continue
-        wanted = np.asarray(reference[rows[usable]])
-        for name, map_ in maps.items():
-            found = pd.DataFrame(alignment.align(map_.numpy()[place[usable]], wanted))
+    for role, (kind, reference, there) in itertools.product(trained.TEST, references(store)):
+        rows = scores["row"].to_numpy()
+        place = np.flatnonzero((scores["role"] == role) & there[rows])
+        blocks = [place[start : start + batch_size] for start in range(0, len(place), batch_size)]
+        for name, map_ in maps.items() if blocks else ():
+            values = [alignment.align(map_.numpy()[block], reference[rows[block]]) for block in blocks]
+            found = pd.concat(map(pd.DataFrame, values))
             about = {"role": role, "map": name, "reference": kind, "metric": found.columns}
             counts = {"n": len(found), "undefined": found.isna().sum().to_numpy()}
             tables.append(pd.DataFrame({**about, "value": found.mean().to_numpy(), **counts}))
     columns = ["role", "map", "reference", "metric", "value", "n", "undefined"]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
+
+
+def references(store: Store) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """What maps are compared with: its name, uint8 (N, H, W), and which samples have one."""
+    causal = store.truth("causal")
+    truth = [] if causal is None else [("truth", causal, np.asarray(causal.any(axis=(1, 2))))]
+    return [("human", store.maps, store.has_map), *truth]
 
 
 def curve_tables(
@@ -168,6 +172,7 @@ def curve_tables(
     """
     lines, areas = [], []
     margins = partial(forward.margins, model, batch_size=settings.batch_size)
+    shares = faithfulness.shares(settings.curve_steps)
     for role in trained.TEST:
         place = by_hash(scores[scores["role"] == role], settings.curve_samples)
         if not len(place):
@@ -178,11 +183,11 @@ def curve_tables(
         orders = {"difference_salience": own - other, "true_cam": own, "random": None}
         found = faithfulness.curves(margins, images, classes.to(images.device), orders, settings.curve_steps)
         for (order, curve), points in found.items():
-            about = {"role": role, "order": order, "curve": curve}
-            shares = faithfulness.shares(settings.curve_steps)
-            lines.append(pd.DataFrame({**about, "share": shares, "score": points.mean(axis=0)}))
-            areas.append({**about, "area": faithfulness.area(points).mean(), "n": len(place)})
-    return pd.concat(lines, ignore_index=True), pd.DataFrame(areas)
+            lines += [(role, order, curve, *point) for point in zip(shares, points.mean(axis=0), strict=True)]
+            areas.append((role, order, curve, faithfulness.area(points).mean(), len(place)))
+    keys = ["role", "order", "curve"]
+    points_table = pd.DataFrame(lines, columns=[*keys, "share", "score"])
+    return points_table, pd.DataFrame(areas, columns=[*keys, "area", "n"])
 
 
 def gallery_rows(scores: pd.DataFrame, count: int) -> np.ndarray:

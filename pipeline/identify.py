@@ -280,16 +280,14 @@ def exemplar_table(samples: pd.DataFrame, regions: pd.DataFrame, count: int) -> 
 def channel_table(survey: Survey) -> pd.DataFrame:
     """Mean part of the margin per channel and predicted class, ranked by size."""
     tested = survey.samples["role"].isin(trained.TEST)
-    tables = []
+    rows = []
     for predicted in CLASSES:
         chosen = (tested & (survey.samples["predicted"] == predicted)).to_numpy()
         if chosen.any():
             importance = survey.channels[chosen].mean(axis=0, dtype=np.float64)
             order = np.argsort(-np.abs(importance), kind="stable")
-            ranks = np.arange(1, len(order) + 1)
-            ranked = {"channel": order, "importance": importance[order], "rank": ranks}
-            tables.append(pd.DataFrame({"predicted": predicted, **ranked}))
-    return pd.concat(tables, ignore_index=True)
+            rows += [(predicted, k, importance[k], rank) for rank, k in enumerate(order, start=1)]
+    return pd.DataFrame(rows, columns=["predicted", "channel", "importance", "rank"])
 
 
 def summary_table(samples: pd.DataFrame) -> pd.DataFrame:
@@ -310,14 +308,14 @@ def summary_table(samples: pd.DataFrame) -> pd.DataFrame:
     return counted[counted["n"] > 0].drop(columns="values")
 
 
-def headlines(tables: dict[str, pd.DataFrame]) -> dict[str, float]:
+def headlines(tables: dict[str, pd.DataFrame]) -> dict[str, int | float]:
     """The record's results: how many features, and on unseen sources the shared salience and the IoUs."""
     summary = tables["summary"]
     unseen = summary[summary["role"] == "test_open"].set_index(["metric", "reference"])["value"]
     wanted = {"shared_salience": ("shared_salience", "")}
     wanted |= {f"{kind}_iou": ("iou", kind) for kind in TRUTHS}
     found = {name: float(unseen.get(place, np.nan)) for name, place in wanted.items()}
-    return {"features": float(len(tables["features"])), **found}
+    return {"features": len(tables["features"]), **found}
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tiny_cells
+import tiny_store
 import torch
 from sklearn.metrics import roc_auc_score
 from tiny_store import NAME
@@ -17,8 +18,10 @@ from pipeline.common.errors import UserError
 from pipeline.data.store import open_store
 from pipeline.explain import alignment
 from pipeline.grid import trained
+from pipeline.identify import identify
 from pipeline.model import cam, load
 from pipeline.score import metrics
+from pipeline.train import train
 
 CELL = Path("compact/cross_entropy/0")
 OTHER = Path("compact/difference_salience/0")
@@ -234,3 +237,19 @@ def test_untrained_cells_are_listed(tiny_project: Path) -> None:
         "run `python -m pipeline.train tiny` first"
     )
     assert not Path("evaluate").exists()
+
+
+def test_a_data_set_without_test_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing to report is reported as nothing: headers without rows, headlines without a value."""
+    monkeypatch.chdir(tmp_path)
+    params = tiny_store.params(train={"epochs": 1}, methods={"cross_entropy": {"loss": "cross_entropy"}})
+    tiny_store.write(tmp_path / trained.PREPARED / NAME)
+    train(params, NAME)
+    stage.evaluate(params, NAME)
+    identify(params, NAME)
+    for name in ("alignment", "faithfulness", "curves"):
+        assert table(tmp_path, name).empty
+    assert set(table(tmp_path, "scores")["role"]) == {"val"}
+    results = record(tmp_path)["results"]
+    assert results["closed_auroc"] is None
+    assert results["open_auroc"] is None

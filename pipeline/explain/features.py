@@ -24,9 +24,11 @@ from scipy import ndimage
 from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
 
+from pipeline.common.seeding import numpy_rng
 from pipeline.explain.alignment import FINER, REGION, coarsen, resize
 
 _IN_ONE_IMAGE = np.stack([np.zeros((3, 3)), np.ones((3, 3)), np.zeros((3, 3))])  # 8 neighbours, same image
+LEARNED = 2000  # regions at most that features are learned from; silhouettes cost their square
 SEPARATE = 0.1  # mean silhouette below which regions are one feature
 
 
@@ -125,9 +127,11 @@ def centres(table: pd.DataFrame) -> np.ndarray:
 def recurring(vectors: np.ndarray, max_features: int, seed: int) -> np.ndarray:
     """Group (R, D) region patterns into recurring features; returns their centres (k, D), k <= max_features.
 
-    k-means with the k of the highest mean silhouette; one feature where none separates, no feature without
-    regions.
+    k-means with the k of the highest mean silhouette, on at most LEARNED regions drawn by `seed`; one feature
+    where none separates, no feature without regions.
     """
+    if len(vectors) > LEARNED:
+        vectors = vectors[numpy_rng(seed, "learned").choice(len(vectors), LEARNED, replace=False)]
     distinct = len(np.unique(vectors, axis=0))
     best, best_score = vectors.mean(axis=0, keepdims=True) if distinct else vectors, SEPARATE
     for k in range(2, min(max_features, distinct - 1) + 1):
@@ -140,7 +144,7 @@ def recurring(vectors: np.ndarray, max_features: int, seed: int) -> np.ndarray:
 
 def nearest_feature(vectors: np.ndarray, centre: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The closest of k centres for each of R vectors: its index (R,) and its distance (R,)."""
-    distance = np.linalg.norm(vectors[:, None] - centre[None], axis=2)
+    distance = np.stack([np.linalg.norm(vectors - place, axis=1) for place in centre], axis=1)
     return distance.argmin(axis=1), distance.min(axis=1)
 
 

@@ -183,3 +183,10 @@ def test_overlap_by_hand() -> None:
 def test_overlap_of_nothing_found() -> None:
     scores = features.overlap(np.zeros((1, 8, 8), bool), -np.ones((1, 2, 2)), np.ones((1, 8, 8), np.uint8))
     assert [float(value[0]) for value in scores] == [0, 0, 0, 0]
+
+
+def test_many_regions_are_learned_from_a_drawn_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features, "LEARNED", 30)
+    vectors, which = planted(0.05)
+    found, _ = features.nearest_feature(vectors, features.recurring(vectors, 6, 1))
+    assert all(len(set(found[which == corner])) == 1 for corner in range(3))
