@@ -70,14 +70,25 @@ def content(store: MlflowClient) -> dict[str, Any]:
     """All that a store says about the cells, without ids and addresses."""
     found = {}
     for run in runs(store):
-        curve = [(m.step, m.value) for m in store.get_metric_history(run.info.run_id, "train/loss")]
-        files = [item.path for top in store.list_artifacts(run.info.run_id)
-                 for item in (store.list_artifacts(run.info.run_id, top.path) if top.is_dir else [top])]  # fmt: skip
+        run_id = run.info.run_id
         found[run.info.run_name] = {
-            "metrics": run.data.metrics, "params": run.data.params, "curve": curve, "files": sorted(files),
-            "tags": run.data.tags, "status": run.info.status, "times": (run.info.start_time, run.info.end_time),
-        }  # fmt: skip
+            "metrics": run.data.metrics,
+            "params": run.data.params,
+            "tags": run.data.tags,
+            "status": run.info.status,
+            "times": (run.info.start_time, run.info.end_time),
+            "curve": [(m.step, m.value) for m in store.get_metric_history(run_id, "train/loss")],
+            "files": sorted(files(store, run_id)),
+        }
     return found
+
+
+def files(store: MlflowClient, run_id: str, folder: str | None = None) -> Iterator[str]:
+    for item in store.list_artifacts(run_id, folder):
+        if item.is_dir:
+            yield from files(store, run_id, item.path)
+        else:
+            yield item.path
 
 
 @pytest.mark.usefixtures("schema")
@@ -249,10 +260,9 @@ def server(tmp_path: Path) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [
-        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-        "--backend-store-uri", f"sqlite:///{tmp_path / 'server.db'}", "--artifacts-destination", str(tmp_path / "files"),
-    ]  # fmt: skip
+    database, artifacts = f"sqlite:///{tmp_path / 'server.db'}", str(tmp_path / "files")
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--workers", "1", "--backend-store-uri", database, "--artifacts-destination", artifacts]
     address = f"http://127.0.0.1:{port}"
     environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
