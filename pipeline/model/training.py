@@ -166,14 +166,15 @@ class Training:
         return loss, auroc(labels, (together[:, 1] - together[:, 0]).numpy())
 
     def state(self) -> State:
-        """All that the next epoch depends on, on the CPU."""
+        """A copy of all that the next epoch depends on, on the CPU."""
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         tensors |= {f"best.{name}": value for name, value in self.best.items()}
         for index, values in self.optimizer.state_dict()["state"].items():
             kept = {name: value for name, value in values.items() if value is not None}
             tensors |= {f"optimizer.{index}.{name}": value for name, value in kept.items()}
-        about = {"history": self.history, "best_epoch": self.best_epoch, "seconds": self.seconds}
-        return State({name: value.cpu().contiguous() for name, value in tensors.items()}, about)
+        about = {"history": list(self.history), "best_epoch": self.best_epoch, "seconds": self.seconds}
+        copies = {name: value.to("cpu", copy=True).contiguous() for name, value in tensors.items()}
+        return State(copies, about)
 
     def restore(self, state: State) -> None:
         """Go on from a state of the same settings."""

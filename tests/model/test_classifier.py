@@ -38,7 +38,7 @@ IMAGES = torch.rand(2, 3, 48, 48, generator=torch.Generator().manual_seed(0))
 
 @pytest.mark.parametrize("index", [0, 1])
 def test_maps_equal_torchcams(model: CamClassifier, index: int) -> None:
-    plain = Logits(model)
+    plain = Logits(model).eval()
     with TorchCAM(plain, target_layer="features", fc_layer="head") as extractor:
         scores = plain(IMAGES)
         (found,) = extractor(index, scores, normalized=False)
@@ -48,7 +48,8 @@ def test_maps_equal_torchcams(model: CamClassifier, index: int) -> None:
 
 @pytest.mark.parametrize("index", [0, 1])
 def test_maps_equal_monais_without_its_bias(model: CamClassifier, index: int) -> None:
-    found = MonaiCAM(Logits(model), target_layers="features", fc_layers="head").compute_map(IMAGES, torch.full((2,), index))
+    reference = MonaiCAM(Logits(model).eval(), target_layers="features", fc_layers="head")
+    found = reference.compute_map(IMAGES, torch.full((2,), index))
     ours = model(IMAGES).cams[:, index : index + 1] + model.head.bias[index]
     torch.testing.assert_close(found, ours, rtol=1e-4, atol=1e-5)
 
@@ -88,7 +89,9 @@ def test_a_missing_model_file(tmp_path: Path) -> None:
         load(tmp_path / "model.safetensors")
 
 
-@pytest.mark.parametrize("damage", [lambda data: data[:100], lambda data: data[:-7], lambda data: b"no model"])
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[:100], lambda data: data[:-7], lambda data: b"no model"]
+)
 def test_a_damaged_model_file(model: CamClassifier, tmp_path: Path, damage) -> None:
     path = tmp_path / "model.safetensors"
     save(model, path)

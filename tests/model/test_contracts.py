@@ -80,7 +80,9 @@ HUMAN = torch.rand((N, 6, 6), generator=torch.Generator().manual_seed(5), dtype=
 ALL = torch.ones(N, dtype=torch.bool)
 
 
-def total(name: str, found: Outputs, human: Tensor = HUMAN, has_map: Tensor = ALL, alpha: float = 0.5) -> Tensor:
+def total(
+    name: str, found: Outputs, human: Tensor = HUMAN, has_map: Tensor = ALL, alpha: float = 0.5
+) -> Tensor:
     terms = catalogue.get("model/losses", name)(found, LABELS, human, has_map, alpha=alpha)
     assert all(term.shape == () for term in terms)
     return terms.total

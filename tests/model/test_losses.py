@@ -128,7 +128,9 @@ def test_cyborg_can_follow_the_predicted_class() -> None:
 def test_alpha_mixes_the_two_terms() -> None:
     cams, human = maps()
     found = terms("true_false", cams, human, alpha=0.3)
-    assert found.total.item() == pytest.approx(0.3 * found.classification.item() + 0.7 * found.guidance.item())
+    assert found.total.item() == pytest.approx(
+        0.3 * found.classification.item() + 0.7 * found.guidance.item()
+    )
 
 
 def test_cyborg_looks_aligned_by_a_shift_that_softmax_cannot_see() -> None:

@@ -1,0 +1,115 @@
+"""Batches: a pure function of seed and epoch, maps that move with their images, and the two controls."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_store import arrays
+
+from pipeline.common.errors import UserError
+from pipeline.model.batches import Batch, Samples, TrainingBatches, map_rows, plain_batches
+
+STILL = dict.fromkeys(("horizontal_flip", "shift", "scale", "rotate", "brightness", "contrast"), 0.0)
+CPU = torch.device("cpu")
+
+
+def samples(n: int = 10, rows: list[int] | None = None, unmapped: tuple[int, ...] = ()) -> Samples:
+    images, maps, labels = arrays(n, 16)
+    has_map = ~np.isin(np.arange(n), unmapped)
+    return Samples(images, maps, has_map, labels, np.arange(n) if rows is None else np.array(rows))
+
+
+def epoch(data: Samples, number: int = 0, **settings: Any) -> list[Batch]:
+    train = {"batch_size": settings.pop("batch_size", 4), "augment": STILL | settings.pop("augment", {})}
+    source, seed = settings.pop("map_source", "human"), settings.pop("seed", 0)
+    return list(TrainingBatches(data, train, source, seed, CPU).epoch(number))
+
+
+def joined(batches: list[Batch]) -> Batch:
+    return Batch(*(torch.cat(column) for column in zip(*batches, strict=True)))
+
+
+@given(st.integers(1, 40), st.integers(1, 12))
+@settings(deadline=None, max_examples=25)
+def test_every_sample_once_in_batches_of_nearly_equal_size(n: int, size: int) -> None:
+    data = samples(n)
+    batches = epoch(data, batch_size=size)
+    sizes = [len(batch.labels) for batch in batches]
+    assert max(sizes) <= size and max(sizes) - min(sizes) <= 1 and len(sizes) == -(-n // size)
+    seen = sorted(joined(batches).images.flatten(1).sum(1).tolist())
+    assert seen == pytest.approx(sorted((data.images.reshape(n, -1) / 255).sum(1).tolist()), rel=1e-5)
+
+
+def test_image_label_and_map_stay_together() -> None:
+    data = samples()
+    found = joined(epoch(data, augment={"horizontal_flip": 1.0}))
+    for image, label, human in zip(found.images, found.labels, found.maps, strict=True):
+        match = [i for i in range(10) if np.array_equal(data.maps[i][:, ::-1], human.numpy() * 255)]
+        assert any(
+            np.array_equal(data.images[i, 0][:, ::-1], (image[0] * 255).round().numpy())
+            and data.labels[i] == label
+            for i in match
+        )
+
+
+def test_values_are_in_the_unit_interval() -> None:
+    found = joined(epoch(samples()))
+    assert found.images.dtype == found.maps.dtype == torch.float32
+    assert found.maps.unique().tolist() == [0, 1] and 0 <= found.images.min() < found.images.max() <= 1
+
+
+def test_an_epoch_is_a_pure_function_of_seed_and_number() -> None:
+    data, moving = samples(), {"augment": {"rotate": 20.0, "brightness": 0.2}}
+    first = joined(epoch(data, 3, **moving))
+    assert all(torch.equal(a, b) for a, b in zip(first, joined(epoch(data, 3, **moving)), strict=True))
+    for other in (joined(epoch(data, 4, **moving)), joined(epoch(data, 3, seed=1, **moving))):
+        assert not torch.equal(first.images, other.images)
+
+
+def test_augmentation_does_not_depend_on_the_batch() -> None:
+    data, moving = samples(), {"augment": {"rotate": 20.0}}
+    small, large = joined(epoch(data, batch_size=3, **moving)), joined(epoch(data, batch_size=10, **moving))
+    assert torch.equal(small.images, large.images)
+
+
+@given(st.integers(2, 12), st.integers(0, 1000))
+@settings(deadline=None, max_examples=40)
+def test_shuffled_maps_are_a_derangement_of_the_annotated_rows_in_use(n: int, seed: int) -> None:
+    data = samples(n + 4, rows=list(range(2, n + 4)), unmapped=(3, 5))
+    annotated = [row for row in range(2, n + 4) if row not in (3, 5)]
+    source = map_rows(data, seed)
+    assert sorted(source[annotated]) == annotated
+    assert all(source[row] != row for row in annotated)
+    others = [row for row in range(n + 4) if row not in annotated]
+    assert source[others].tolist() == others
+
+
+def test_shuffled_maps_are_the_same_in_every_epoch() -> None:
+    data = samples()
+    pairs = []
+    for number in (0, 1):
+        found = joined(epoch(data, number, map_source="shuffled"))
+        order = found.images.flatten(1).sum(1).argsort()
+        pairs.append(found.maps[order])
+    assert torch.equal(*pairs)
+    assert not torch.equal(pairs[0], joined(epoch(data)).maps)
+
+
+def test_one_annotated_image_cannot_be_shuffled() -> None:
+    with pytest.raises(UserError, match="at least 2 annotated training images, got 1"):
+        map_rows(samples(4, unmapped=(0, 1, 2)), 0)
+
+
+def test_inverted_maps() -> None:
+    plain, inverted = joined(epoch(samples())), joined(epoch(samples(), map_source="inverted"))
+    assert torch.equal(inverted.maps, 1 - plain.maps) and torch.equal(inverted.images, plain.images)
+
+
+def test_plain_batches_keep_the_order_of_rows() -> None:
+    data = samples(7, rows=[1, 4, 6])
+    parts = list(plain_batches(data, 2, CPU))
+    assert [len(part) for part in parts] == [2, 1]
+    assert np.array_equal((torch.cat(parts) * 255).round().numpy(), data.images[[1, 4, 6]])

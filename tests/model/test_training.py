@@ -1,0 +1,183 @@
+"""Training: it learns, it is pure, it can stop at any epoch and go on bit for bit."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+from tiny_store import arrays
+
+from pipeline.common.errors import UserError
+from pipeline.grid import checkpoint
+from pipeline.model.batches import Samples
+from pipeline.model.training import Fitted, State, Training, auroc, choose_device, fit, learning_rate
+
+AUGMENT = {
+    "horizontal_flip": 0.5,
+    "shift": 0.0,
+    "scale": 0.0,
+    "rotate": 5.0,
+    "brightness": 0.1,
+    "contrast": 0.0,
+}
+
+
+def samples(rows: slice, has_map: bool = True) -> Samples:
+    images, maps, labels = arrays(24, 32)
+    return Samples(images, maps, np.full(24, has_map), labels, np.arange(24)[rows])
+
+
+TRAIN, VAL = samples(slice(0, 16)), samples(slice(16, 24))
+
+
+def settings(loss: str = "divergence", alpha: float = 0.5, seed: int = 0, **train: Any) -> dict[str, Any]:
+    return {
+        "backbone": {"name": "compact", "weights": None},
+        "method": {"loss": loss, "alpha": alpha, "map_source": "human", "settings": {}},
+        "seed": seed,
+        "train": {
+            "epochs": 3,
+            "batch_size": 8,
+            "optimizer": {"name": "adamw", "lr": 0.002, "momentum": 0.9, "weight_decay": 1e-4},
+            "schedule": {"name": "cosine", "step_epochs": 1, "gamma": 0.1},
+            "early_stopping": None,
+            "augment": AUGMENT,
+            "precision": "auto",
+            **train,
+        },
+    }
+
+
+def run(chosen: dict[str, Any], start: State | None = None) -> tuple[Fitted, list[State]]:
+    states: list[State] = []
+    fitted = fit(chosen, TRAIN, VAL, device="cpu", start=start, save=states.append)
+    return fitted, states
+
+
+def same(first: Fitted, second: Fitted) -> bool:
+    ours, theirs = first.model.state_dict(), second.model.state_dict()
+    return first.history == second.history and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_it_learns_the_training_set_and_reports_every_epoch() -> None:
+    fitted, states = run(settings(epochs=8))
+    losses = [row["loss"] for row in fitted.history]
+    assert losses[-1] < 0.7 * losses[0]
+    assert [row["epoch"] for row in fitted.history] == list(range(1, 9)) and len(states) == 8
+    for row in fitted.history:
+        assert row["loss"] == pytest.approx(0.5 * row["classification"] + 0.5 * row["guidance"], rel=1e-5)
+    assert not fitted.model.training
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        {"name": "adamw", "lr": 0.002, "momentum": 0.9, "weight_decay": 1e-4},
+        {"name": "sgd", "lr": 0.01, "momentum": 0.9, "weight_decay": 1e-6},
+        {"name": "sgd", "lr": 0.01, "momentum": 0.0, "weight_decay": 0.0},
+    ],
+    ids=["adamw", "sgd", "plain sgd"],
+)
+def test_resuming_after_any_epoch_ends_bit_identical(optimizer: dict[str, Any], tmp_path: Path) -> None:
+    chosen = settings(optimizer=optimizer)
+    whole, states = run(chosen)
+    for state in states[:2]:
+        checkpoint.save(tmp_path, "k", *state)
+        loaded = checkpoint.load(tmp_path, "k")
+        assert loaded is not None
+        resumed, _ = run(chosen, State(*loaded))
+        assert same(whole, resumed)
+
+
+def test_resuming_a_finished_training_changes_nothing() -> None:
+    whole, states = run(settings())
+    resumed, more = run(settings(), states[-1])
+    assert same(whole, resumed) and not more
+
+
+def test_the_seed_is_all_the_randomness() -> None:
+    state = torch.get_rng_state()
+    first, _ = run(settings(epochs=1))
+    torch.manual_seed(99)
+    second, _ = run(settings(epochs=1))
+    other, _ = run(settings(epochs=1, seed=1))
+    assert same(first, second) and not same(first, other)
+    torch.set_rng_state(state)
+    run(settings(epochs=1))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_seeds_pair_across_methods() -> None:
+    """Same first weights and same batches: with alpha 1 every method is cross-entropy."""
+    guided, _ = run(settings("true_false", alpha=1.0, epochs=1))
+    plain, _ = run(settings("cross_entropy", epochs=1))
+    torch.testing.assert_close(guided.model.head.weight, plain.model.head.weight)
+
+
+def test_the_best_epoch_is_kept_and_of_equals_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = iter([0.6, 0.9, 0.9, 0.7])
+    monkeypatch.setattr(Training, "_validate", lambda self: (0.1, next(scores)))
+    fitted, states = run(settings(epochs=4))
+    assert (fitted.best_epoch, fitted.val_auroc) == (3, 0.9)
+    best = states[2].tensors
+    assert all(torch.equal(value, best[f"model.{name}"]) for name, value in fitted.model.state_dict().items())
+
+
+@pytest.mark.parametrize(("patience", "epochs"), [(1, 3), (2, 5), (None, 6)])
+def test_early_stopping_waits_for_a_strictly_better_epoch(
+    patience: int | None, epochs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([0.5, 0.6, 0.6, 0.7, 0.7, 0.6] if patience == 1 else [0.5, 0.6, 0.7, 0.7, 0.6, 0.6])
+    monkeypatch.setattr(Training, "_validate", lambda self: (0.1, next(scores)))
+    monkeypatch.setattr(Training, "_train", lambda self, epoch: [0.1, 0.1, 0.1])
+    assert len(run(settings(epochs=6, early_stopping=patience))[0].history) == epochs
+
+
+def test_a_loss_that_is_not_finite_ends_the_cell() -> None:
+    chosen = settings(optimizer={"name": "sgd", "lr": 1e30, "momentum": 0.9, "weight_decay": 0.0})
+    with pytest.raises(UserError, match=r"the loss became (nan|inf) in epoch \d; lower train\.optimizer\.lr"):
+        run(chosen)
+
+
+def test_one_forward_per_step() -> None:
+    training = Training(settings(), TRAIN, VAL, torch.device("cpu"))
+    training.run_epoch()
+    assert training.model.features.norm0.num_batches_tracked.item() == 2  # 16 samples, 8 per batch
+
+
+def test_bfloat16_on_request() -> None:
+    fitted, _ = run(settings(epochs=1, precision="bfloat16"))
+    assert np.isfinite(fitted.history[0]["loss"])
+    assert {value.dtype for value in fitted.model.parameters()} == {torch.float32}
+    assert fitted.history != run(settings(epochs=1))[0].history
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("constant", [1, 1, 1, 1, 1]),
+        ("step", [1, 1, 0.1, 0.1, 0.01]),
+        ("cosine", [1, 0.9045, 0.6545, 0.3455, 0.0955]),
+    ],
+)
+def test_schedules(name: str, expected: list[float]) -> None:
+    plan = {"epochs": 5, "schedule": {"name": name, "step_epochs": 2, "gamma": 0.1}}
+    rates = [learning_rate(1.0, plan, epoch) for epoch in range(5)]
+    assert rates == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_auroc_equals_scikit_learns(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels, margins = rng.permutation(np.arange(30) % 2), rng.integers(0, 8, 30).astype(float)
+    assert auroc(labels, margins) == pytest.approx(roc_auc_score(labels, margins))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+def test_a_gpu_that_is_not_there(device: str) -> None:
+    with pytest.raises(UserError, match=rf"train\.device: {device}: this machine shows 0 CUDA devices"):
+        choose_device(device)
+    assert choose_device("auto") == torch.device("cpu")
