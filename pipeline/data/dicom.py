@@ -70,31 +70,16 @@ def read(path: Path, *, max_megapixels: float, max_megabytes: float) -> Loaded:
     says that patient data are burned into its pixels), E_FLAT.
     """
     header = read_header(path, TAGS)
-    where = path.name
-    _check_header(header, where, max_megapixels, max_megabytes)
-    stored = dicom_pixels.decode(path)
-    colour = PHOTOMETRICS[header.PhotometricInterpretation] == "RGB"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            pixels = stored / np.float32(2**header.BitsAllocated - 1) if colour else _grey(stored, header)
+            _check_header(header, path.name, max_megapixels, max_megabytes)
+            return _loaded(header, dicom_pixels.decode(path), path.name)
         except UnusableImage:
             raise
-        except Exception as error:
-            raise _undecodable(where, f"its value transforms do not apply ({type(error).__name__})") from None
-    check_pixels(where, pixels)
-    row, column, kind = _spacing(header)
-    return Loaded(
-        pixels=pixels,
-        width=int(header.Columns),
-        height=int(header.Rows),
-        bits=int(header.BitsStored),
-        photometric=PHOTOMETRICS[header.PhotometricInterpretation],
-        spacing_row_mm=row,
-        spacing_col_mm=column,
-        spacing_kind=kind,
-        phi_flag="no" if _burned_in(header) == "NO" else "absent",
-    )
+        except Exception as error:  # a value of the wrong type, somewhere in the header
+            message = f"a header value cannot be used ({type(error).__name__}); the file is damaged"
+            raise _undecodable(path.name, message) from None
 
 
 def read_header(path: Path, keywords: list[str]) -> pydicom.Dataset:
@@ -108,8 +93,6 @@ def read_header(path: Path, keywords: list[str]) -> pydicom.Dataset:
             header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(keywords), force=True)
             for keyword in keywords:
                 header.get(keyword)  # values are parsed on first use: a damaged one must fail here
-        except OSError:
-            raise
         except Exception as error:
             raise _undecodable(path.name, f"not a readable DICOM file ({type(error).__name__})") from None
     return header
@@ -133,14 +116,32 @@ def _check_header(header: pydicom.Dataset, where: str, max_megapixels: float, ma
     check_budget(where, int(header.Columns), int(header.Rows), bands, **limits)
 
 
-def _grey(stored: np.ndarray, header: pydicom.Dataset) -> np.ndarray:
+def _loaded(header: pydicom.Dataset, stored: np.ndarray, where: str) -> Loaded:
+    """Stored values and header to a picture and its facts."""
+    photometric = PHOTOMETRICS[header.PhotometricInterpretation]
+    colour = photometric == "RGB"
+    pixels = stored / np.float32(np.iinfo(stored.dtype).max) if colour else _grey(stored, header, where)
+    check_pixels(where, pixels)
+    row, column, kind = _spacing(header)
+    return Loaded(
+        pixels=pixels,
+        width=int(header.Columns),
+        height=int(header.Rows),
+        bits=int(header.BitsStored),
+        photometric=photometric,
+        spacing_row_mm=row,
+        spacing_col_mm=column,
+        spacing_kind=kind,
+        phi_flag="no" if _burned_in(header) == "NO" else "absent",
+    )
+
+
+def _grey(stored: np.ndarray, header: pydicom.Dataset, where: str) -> np.ndarray:
     """Stored values to float32 (H, W) in [0, 1]."""
     padding = _padding(stored, header)
     shown = stored if padding is None else stored[~padding]
     if shown.size == 0 or shown.min() == shown.max():
-        raise UnusableImage(
-            Problem("E_FLAT", Path(str(header.filename)).name, "all pixels outside the padding are equal")
-        )
+        raise UnusableImage(Problem("E_FLAT", where, "all pixels outside the padding are equal"))
     values = _modality(stored, header)
     if header.get("VOILUTSequence"):
         bits = int(header.VOILUTSequence[0].LUTDescriptor[2])

@@ -140,6 +140,8 @@ REFUSED = {
     "wider than its data": ({"Columns": 4000}, "E_DECODE"),
     "narrower than its data": ({"Columns": 2}, "E_DECODE"),
     "pixel bomb": ({"Rows": 60000, "Columns": 60000}, "E_DECODE"),
+    "rows twice": ({"Rows": [4, 4]}, "E_DECODE"),
+    "not a photometric": ({"PhotometricInterpretation": ["MONOCHROME2", "RGB"]}, "E_DECODE"),
     "not numbers": ({"WindowCenter": 0, "WindowWidth": 0, "VOILUTFunction": "SIGMOID"}, "E_FLAT"),
 }
 
@@ -172,6 +174,23 @@ def test_truncated_and_garbage(tmp_path: Path, caplog: pytest.LogCaptureFixture)
     (tmp_path / "text.dcm").write_text(f"{SECRET} is not a picture\n" * 20)
     assert refused(tmp_path / "text.dcm").startswith("E_DECODE")
     assert SECRET not in caplog.text
+
+
+def test_damaged_headers_give_a_picture_or_a_line(tmp_path: Path) -> None:
+    tags = {"WindowCenter": [12, 3], "WindowWidth": 34, "PixelSpacing": [0.1, 0.2], "PixelPaddingValue": 9}
+    whole = write(tmp_path / "whole", np.tile(RAMP, (4, 4)), **tags).read_bytes()
+    rng, outcomes = np.random.default_rng(0), set()
+    for _ in range(200):
+        damaged = bytearray(whole)
+        for place in rng.integers(128, len(whole) - 512, 3):
+            damaged[place] = rng.integers(256)
+        (tmp_path / "a").write_bytes(damaged)
+        try:
+            outcomes.add(read(tmp_path / "a").pixels.dtype.name)
+        except UnusableImage as error:
+            outcomes.add(error.problem.code)
+            assert SECRET not in str(error)
+    assert {"float32", "E_DECODE"} <= outcomes
 
 
 def test_only_the_named_tags_are_read(tmp_path: Path) -> None:
