@@ -108,9 +108,11 @@ def _check(params: Params, dataset: str, store: Store) -> None:
                 f"{dataset}: {role} needs samples of labels 0 and 1, got {present.tolist()}; check its split"
             )
     samples = _samples(store, "train")
+    annotated = samples.rows[samples.has_map[samples.rows]]
+    guided = any(np.ptp(store.maps[row]) for row in annotated)  # a constant map guides nobody
     for method in dict.fromkeys(cell.method for cell in cells(params, dataset)):
         chosen = params.methods[method]
-        if chosen.loss != "cross_entropy" and not samples.has_map[samples.rows].any():
+        if chosen.loss != "cross_entropy" and not guided:
             problems.append(
                 f"methods.{method}: {chosen.loss} is guided by human maps, and no training image of "
                 f"{dataset} has one; annotate some, or list other methods in datasets.{dataset}.methods"

@@ -4,6 +4,7 @@ CAM: Zhou et al., CVPR 2016. The maps are raw: no ReLU, no scaling, no bias, so 
 plus the head's bias is the logit.
 """
 
+import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,11 +16,12 @@ from torch.nn import functional
 
 from pipeline.common import catalogue
 from pipeline.common.errors import UserError
-from pipeline.common.files import atomic
+from pipeline.common.files import atomic, canonical_json
 from pipeline.model import weights as published
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+ABOUT = "camdivide"
 
 
 class Outputs(NamedTuple):
@@ -72,8 +74,8 @@ def build(backbone: str, in_channels: int = 3, weights: str | None = None) -> Ca
 def save(model: CamClassifier, path: Path) -> None:
     """Write a model as safetensors with what `load` needs to rebuild it; atomic."""
     tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
-    about = {"backbone": model.backbone, "in_channels": str(model.in_channels)}
-    content = safetensors.torch.save(tensors, about)
+    about = canonical_json({"backbone": model.backbone, "in_channels": model.in_channels})
+    content = safetensors.torch.save(tensors, {ABOUT: about})  # one entry: safetensors does not order them
     with atomic(path) as temporary:
         temporary.write_bytes(content)
 
@@ -82,9 +84,9 @@ def load(path: Path) -> CamClassifier:
     """The model of `save`, on the CPU in eval mode; raises UserError if the file is absent or damaged."""
     try:
         with safe_open(path, "pt") as file:
-            about = file.metadata() or {}
+            about = json.loads((file.metadata() or {})[ABOUT])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        model = CamClassifier(about["backbone"], int(about["in_channels"]))
+        model = CamClassifier(about["backbone"], about["in_channels"])
         model.load_state_dict(tensors)
     except FileNotFoundError:
         raise UserError(f"{path}: not found; expected the model of a trained cell") from None

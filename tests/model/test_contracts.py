@@ -1,4 +1,4 @@
-"""Promises that every backbone and every loss of the catalogues must keep; new files are found by themselves."""
+"""Promises that every backbone and every loss must keep; a new file in a catalogue is found by itself."""
 
 from typing import Any
 

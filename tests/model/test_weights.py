@@ -172,5 +172,5 @@ def test_there_are_no_imagenet_weights_for_compact() -> None:
 
 
 def test_a_weights_file_that_is_not_there() -> None:
-    with pytest.raises(UserError, match="no file absent.pth; give null, imagenet or a file"):
+    with pytest.raises(UserError, match=r"no file absent\.pth; give null, imagenet or a file"):
         find("resnet50", "absent.pth")

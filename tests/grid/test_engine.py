@@ -1,0 +1,162 @@
+"""The engine: cells are skipped, run, and fail alone; Ctrl-C and dying workers cost no finished cell."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import tiny_store
+from engine_work import task, work
+
+from pipeline.common.config import Engine
+from pipeline.common.errors import UserError
+from pipeline.grid import engine, records
+
+HERE = Path(__file__).parent
+
+
+def settings(workers: int = 1, backend: str = "loky") -> Engine:
+    return tiny_store.params(engine={"workers": workers, "backend": backend}).engine
+
+
+def tries(folder: Path) -> int:
+    return len((folder / "tries").read_text().splitlines()) if (folder / "tries").exists() else 0
+
+
+def test_every_cell_runs_once_and_is_then_skipped(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    tasks = [task(tmp_path, "good", seed) for seed in range(3)]
+    engine.run("train", tasks, work, settings())
+    assert all(records.finished(task.folder, task.key) for task in tasks)
+    assert "train tiny: 3/3 cells done, 0 running, 0 failed" in capsys.readouterr().err
+    engine.run("train", tasks, work, settings())
+    assert [tries(task.folder) for task in tasks] == [1, 1, 1]
+    assert capsys.readouterr().err == ""
+
+
+def test_only_the_cells_whose_key_changed_run_again(tmp_path: Path) -> None:
+    tasks = [task(tmp_path, "good", seed) for seed in range(2)]
+    engine.run("train", tasks, work, settings())
+    tasks[1] = tasks[1]._replace(key="new")
+    engine.run("train", tasks, work, settings())
+    assert [tries(task.folder) for task in tasks] == [1, 2]
+
+
+def test_a_damaged_cell_runs_again_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    tasks = [task(tmp_path, "good", seed) for seed in range(2)]
+    engine.run("train", tasks, work, settings())
+    (tasks[0].folder / "out.txt").write_text("dome")
+    (tasks[1].folder / "record.json").write_text("{")
+    capsys.readouterr()
+    engine.run("train", tasks, work, settings())
+    assert capsys.readouterr().err.count("the cell is run again") == 2
+    assert all(records.finished(task.folder, task.key) for task in tasks)
+
+
+def test_failures_stay_alone_and_are_listed_at_the_end(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    tasks = [task(tmp_path, method) for method in ("mistake", "good", "bug", "full", "good2")]
+    with pytest.raises(UserError) as caught:
+        engine.run("train", tasks, work, settings())
+    assert records.finished(tasks[1].folder, tasks[1].key) and records.finished(tasks[4].folder, tasks[4].key)
+    lines = caught.value.problems
+    assert lines[:2] == ["mistake/compact/0: first problem", "mistake/compact/0: second problem"]
+    assert lines[2].startswith("bug/compact/0: KeyError: 'oops' (traceback in ")
+    assert lines[3].startswith("full/compact/0: could not read or write ")
+    assert lines[3].endswith("model.safetensors: No space left on device")
+    assert "raise KeyError" in (tasks[2].folder / engine.ERROR_LOG).read_text()
+    assert "2/5 cells done, 0 running, 3 failed" in capsys.readouterr().err
+
+
+def test_a_cell_that_failed_is_tried_again_and_leaves_no_log(tmp_path: Path) -> None:
+    bad = task(tmp_path, "bug")
+    with pytest.raises(UserError):
+        engine.run("train", [bad], work, settings())
+    mended = bad._replace(cell=task(tmp_path, "good").cell)
+    engine.run("train", [mended], work, settings())
+    assert not (bad.folder / engine.ERROR_LOG).exists()
+
+
+def test_an_old_record_is_gone_before_the_cell_is_run_anew(tmp_path: Path) -> None:
+    old = task(tmp_path, "good")
+    engine.run("train", [old], work, settings())
+    again = old._replace(key="new", cell=task(tmp_path, "mistake").cell)
+    with pytest.raises(UserError):
+        engine.run("train", [again], work, settings())
+    assert not (old.folder / "record.json").exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_folder_is_one_clear_line(tmp_path: Path) -> None:
+    tmp_path.chmod(0o555)
+    with pytest.raises(UserError, match=r"could not read or write .*: Permission denied"):
+        engine.run("train", [task(tmp_path, "good")], work, settings())
+
+
+def test_a_folder_that_is_in_the_way_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "tiny").write_text("a file where the cells' folder should be")
+    with pytest.raises(UserError, match=r"good/compact/0: could not read or write .*: Not a directory"):
+        engine.run("train", [task(tmp_path, "good")], work, settings())
+
+
+def test_a_worker_that_dies_takes_no_other_cell_down(tmp_path: Path) -> None:
+    tasks = [task(tmp_path, method) for method in ("good", "dies", "good2", "good3")]
+    with pytest.raises(UserError) as caught:
+        engine.run("train", tasks, work, settings(workers=2))
+    assert len(caught.value.problems) == 1
+    assert caught.value.problems[0].startswith("dies/compact/0: its worker process died, perhaps for want of")
+    others = [task for task in tasks if task.cell.method != "dies"]
+    assert all(records.finished(task.folder, task.key) for task in others)
+    pids = {(task.folder / "tries").read_text().strip().splitlines()[-1] for task in others}
+    assert str(os.getpid()) not in pids
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_finished_cells_and_stops_workers_at_once(tmp_path: Path) -> None:
+    paths = os.pathsep.join(map(str, (HERE.parents[1], HERE.parent, HERE)))
+    process = subprocess.Popen(
+        [sys.executable, str(HERE / "engine_work.py"), str(tmp_path)],
+        stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": paths}, start_new_session=True,
+    )  # fmt: skip
+    good, slow = task(tmp_path, "good"), task(tmp_path, "slow", 2)
+    deadline = time.monotonic() + 90
+    while not tries(slow.folder) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
+    _, error = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert error.endswith("train tiny: stopped; finished work is kept\n") and "Traceback" not in error
+    assert records.finished(good.folder, good.key)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((slow.folder / "tries").read_text()), 0)
+
+
+@pytest.mark.parametrize(("backend", "package"), [("ray", "ray"), ("dask", "dask")])
+def test_a_backend_that_is_not_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(
+        UserError, match=rf"engine\.backend: {backend} needs a package .* 'camdivide\[{backend}\]'"
+    ):
+        engine.run("train", [task(tmp_path, "good")], work, settings(backend=backend))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "threads", "expected"), [("auto", 1, 8), ("auto", 3, 2), ("auto", 64, 1), (5, 64, 5)]
+)
+def test_how_many_workers(
+    monkeypatch: pytest.MonkeyPatch, wanted: int | str, threads: int, expected: int
+) -> None:
+    monkeypatch.setattr("joblib.cpu_count", lambda: 8)
+    chosen = tiny_store.params(engine={"workers": wanted, "threads": threads}).engine
+    assert engine.workers(chosen) == expected
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.5, 4), (2, 1)])
+def test_gpus_limit_the_workers(monkeypatch: pytest.MonkeyPatch, share: float, expected: int) -> None:
+    monkeypatch.setattr("joblib.cpu_count", lambda: 16)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    chosen = tiny_store.params(engine={"workers": "auto", "gpus_per_cell": share}).engine
+    assert engine.workers(chosen) == expected

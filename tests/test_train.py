@@ -1,0 +1,233 @@
+"""The train stage on a tiny store: what it writes, skips, resumes, and refuses before it starts."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import tiny_store
+import torch
+import yaml
+
+from pipeline import train as stage
+from pipeline.common.errors import UserError
+from pipeline.common.files import sha256_file
+from pipeline.grid import checkpoint, records
+from pipeline.grid.cells import cells
+from pipeline.model import load
+
+FILES = ["history.csv", "model.safetensors", "record.json"]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(stage.tracking, "background", lambda params, dataset: nullcontext())
+    tiny_store.write(Path("data/prepared/tiny"))
+    return tmp_path
+
+
+def one_cell(**changes: Any) -> Any:
+    """Settings of a single guided cell."""
+    methods = {"difference_salience": {"loss": "difference_salience", "alpha": 0.5}}
+    report = {"baseline": "difference_salience", "confidence": 0.95, "dpi": 110}
+    return tiny_store.params(**{"methods": methods, "report": report, **changes})
+
+
+def folder(method: str = "difference_salience", seed: int = 0) -> Path:
+    return Path("runs/tiny/compact") / method / str(seed)
+
+
+def test_what_a_cell_leaves(workspace: Path) -> None:
+    params = one_cell()
+    stage.train(params, "tiny")
+    assert sorted(path.name for path in folder().iterdir()) == FILES
+    record = records.read(folder())
+    assert record is not None and record["stage"] == "train"
+    assert record["results"].keys() == {"best_epoch", "val_auroc", "epochs", "parameters"}
+    assert record["timings"].keys() == {"total_s", "epoch_s", "peak_memory_mb"}
+    assert record["settings"]["train"]["epochs"] == 2 and "device" not in record["settings"]["train"]
+    assert record["settings"]["preprocessing"]["image_size"] == 32
+    history = pd.read_csv(folder() / "history.csv")
+    columns = ["epoch", "lr", "loss", "classification", "guidance", "val_loss", "val_auroc"]
+    assert list(history) == columns and history["epoch"].tolist() == [1, 2]
+    assert record["results"]["val_auroc"] == pytest.approx(history["val_auroc"].max())
+    model = load(folder() / "model.safetensors")
+    assert (model.backbone, model.in_channels) == ("compact", 1)
+
+
+def test_running_again_trains_nothing_and_a_new_method_trains_alone(workspace: Path) -> None:
+    stage.train(one_cell(), "tiny")
+    before = (folder() / "record.json").stat().st_mtime_ns
+    methods = {
+        "difference_salience": {"loss": "difference_salience", "alpha": 0.5},
+        "shuffled": {"loss": "true_false", "alpha": 0.5, "map_source": "shuffled"},
+    }
+    stage.train(one_cell(methods=methods), "tiny")
+    assert (folder() / "record.json").stat().st_mtime_ns == before
+    assert records.read(folder("shuffled")) is not None
+
+
+@pytest.mark.parametrize("damaged", ["model.safetensors", "record.json"])
+def test_a_damaged_cell_is_trained_again_to_the_same_model(
+    workspace: Path, capsys: pytest.CaptureFixture, damaged: str
+) -> None:
+    params = one_cell(train={"epochs": 1})
+    stage.train(params, "tiny")
+    digest = sha256_file(folder() / "model.safetensors")
+    content = (folder() / damaged).read_bytes()
+    (folder() / damaged).write_bytes(content[: len(content) // 2])
+    stage.train(params, "tiny")
+    assert f"{damaged}: " in (error := capsys.readouterr().err) and "the cell is run again" in error
+    assert sha256_file(folder() / "model.safetensors") == digest
+
+
+class Killed(BaseException):
+    """As sudden as a kill, without losing the test's process."""
+
+
+def test_an_interrupted_cell_goes_on_and_ends_bit_identical(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = one_cell(train={"epochs": 3})
+    stage.train(params, "tiny")
+    digests = {name: sha256_file(folder() / name) for name in FILES[:2]}
+    (folder() / "record.json").unlink()
+    kept = checkpoint.save
+    epochs = []
+
+    def save_and_die(where: Path, key: str, tensors: dict[str, torch.Tensor], about: dict[str, Any]) -> None:
+        kept(where, key, tensors, about)
+        epochs.append(len(about["history"]))
+        if len(epochs) == 2:
+            raise Killed
+
+    monkeypatch.setattr(checkpoint, "save", save_and_die)
+    with pytest.raises(Killed):
+        stage.train(params, "tiny")
+    assert not records.finished(folder(), stage._task(params, cells(params, "tiny")[0], _store()).key)
+    stage.train(params, "tiny")
+    assert epochs == [1, 2, 3]  # the third epoch came from the checkpoint
+    assert {name: sha256_file(folder() / name) for name in FILES[:2]} == digests
+    assert sorted(path.name for path in folder().iterdir()) == FILES
+
+
+def _store() -> Any:
+    return stage.open_store(Path("data/prepared/tiny"))
+
+
+@pytest.mark.slow
+def test_a_killed_process_goes_on_and_ends_bit_identical(workspace: Path) -> None:
+    params = one_cell(train={"epochs": 30})
+    Path("params.yaml").write_text(yaml.safe_dump(json.loads(params.model_dump_json())))
+    command = [sys.executable, "-m", "pipeline.train", "tiny"]
+    env = {**os.environ, "PYTHONPATH": str(Path(stage.__file__).parents[1])}
+    env["MLFLOW_TRACKING_URI"] = f"sqlite:///{workspace}/mlflow.db"
+    process = subprocess.Popen(command, env=env)
+    while not (folder() / checkpoint.NAME).exists() and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert process.returncode == -signal.SIGKILL and (folder() / checkpoint.NAME).exists()
+    subprocess.run(command, env=env, check=True)
+    resumed = {name: sha256_file(folder() / name) for name in FILES[:2]}
+    (folder() / "record.json").unlink()
+    subprocess.run(command, env=env, check=True)
+    assert {name: sha256_file(folder() / name) for name in FILES[:2]} == resumed
+
+
+def test_a_full_disk_fails_the_cell_with_one_line_and_half_writes_nothing(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Path, content: bytes) -> int:
+        raise OSError(28, "No space left on device", str(self))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(UserError) as caught:
+        stage.train(one_cell(train={"epochs": 1}), "tiny")
+    (line,) = caught.value.problems
+    assert (
+        line.startswith("difference_salience/compact/0: could not read or write ") and "No space left" in line
+    )
+    assert [path.name for path in folder().iterdir()] == ["history.csv"]
+
+
+def test_a_loss_that_explodes_fails_its_cell(workspace: Path) -> None:
+    optimizer = {"name": "sgd", "lr": 1e30, "momentum": 0.9, "weight_decay": 0.0}
+    with pytest.raises(
+        UserError, match=r"^difference_salience/compact/0: the loss became .* lower train\.opt"
+    ):
+        stage.train(one_cell(train={"optimizer": optimizer}), "tiny")
+
+
+def refused(params: Any) -> list[str]:
+    with pytest.raises(UserError) as caught:
+        stage.train(params, "tiny")
+    assert not Path("runs").exists()  # before any training
+    return caught.value.problems
+
+
+def test_a_guided_method_without_maps_is_refused_before_any_training(workspace: Path) -> None:
+    tiny_store.write(Path("data/prepared/tiny2"), annotated=False).rename("data/prepared/bare")
+    Path("data/prepared/tiny").rename("data/prepared/mapped")
+    Path("data/prepared/bare").rename("data/prepared/tiny")
+    (line,) = refused(tiny_store.params())
+    assert line.startswith("methods.difference_salience: difference_salience is guided by human maps")
+    assert "no training image of tiny has one" in line and "datasets.tiny.methods" in line
+
+
+def test_a_map_that_is_flat_is_not_usable(workspace: Path) -> None:
+    """Rows that claim a map but hold a constant one would silently train cross-entropy."""
+    store = _store()
+    flat = store.folder / "maps.npy"
+    np.save(flat, np.full(store.maps.shape, 255, np.uint8), allow_pickle=False)
+    (line,) = refused(one_cell())
+    assert "no training image of tiny has" in line
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_everything_that_is_wrong_is_listed_together(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CAMDIVIDE_WEIGHTS", "nowhere")
+    monkeypatch.setenv("TORCH_HOME", str(workspace))
+    backbones = {"compact": {"weights": "absent.pth"}, "resnet50": {"weights": "imagenet"}}
+    lines = refused(one_cell(backbones=backbones, train={"device": "cuda"}))
+    assert len(lines) == 3
+    assert lines[0].startswith("train.device: cuda: this machine shows 0 CUDA devices")
+    assert lines[1].startswith("backbones.compact.weights: no file absent.pth")
+    assert lines[2].startswith("backbones.resnet50.weights: imagenet: no file nowhere/resnet50.safetensors")
+
+
+def test_weights_are_part_of_the_key_by_their_bytes(workspace: Path) -> None:
+    torch.manual_seed(0)
+    stage.train(one_cell(train={"epochs": 1}), "tiny")
+    (folder() / "model.safetensors").rename("first.safetensors")
+    params = one_cell(backbones={"compact": {"weights": "first.safetensors"}}, train={"epochs": 1})
+    stage.train(params, "tiny")
+    record = records.read(folder())
+    assert record is not None
+    assert record["settings"]["backbone"]["weights_sha256"] == sha256_file(Path("first.safetensors"))
+
+
+def test_one_class_in_validation_is_refused(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = stage.Store.rows
+    monkeypatch.setattr(
+        stage.Store, "rows", lambda self, role: rows(self, role)[::2] if role == "val" else rows(self, role)
+    )
+    (line,) = refused(one_cell())
+    assert line == "tiny: val needs samples of labels 0 and 1, got [0]; check its split"
+
+
+def test_no_prepared_data(workspace: Path) -> None:
+    Path("data/prepared/tiny").rename("elsewhere")
+    (line,) = refused(one_cell())
+    assert line.endswith("no prepared data here; run python -m pipeline.prepare tiny")
