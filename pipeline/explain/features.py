@@ -8,7 +8,8 @@ salience of class c against the other one, DS = M_c - M_c', sums exactly to the 
 so a region's importance is the sum of DS over it divided by the number of cells; regions, the rest and the
 bias add up to the margin, and so do channels: g_k = (W_ck - W_c'k) * mean of A_k. Important regions are the
 connected parts of the top share of positive DS (evidence for c) and of negative DS (evidence against it),
-on a grid four times finer than the CAM's, to which DS is brought bilinearly (which keeps its mean).
+on a grid four times finer than the CAM's, to which DS is brought bilinearly (which keeps its mean). Parts
+smaller than one cell of the CAM are more than it can tell, and count to the rest.
 
 The shared-salience ratio rho = 2 E(Mbar) / (2 E(Mbar) + E(D) / 2), with E the centred energy and Mbar the
 mean of both classes' CAMs, is the share of single-class CAM energy that softmax cannot see: near 1,
@@ -27,6 +28,7 @@ from sklearn.metrics import silhouette_score
 from pipeline.common.seeding import numpy_rng
 from pipeline.explain.alignment import FINER, REGION, coarsen, resize
 
+LEAST = FINER**2  # fine cells in a region: one cell of the CAM, the smallest thing that it can tell
 _IN_ONE_IMAGE = np.stack([np.zeros((3, 3)), np.ones((3, 3)), np.zeros((3, 3))])  # 8 neighbours, same image
 LEARNED = 2000  # regions at most that features are learned from; silhouettes cost their square
 SEPARATE = 0.1  # mean silhouette below which regions are one feature
@@ -82,8 +84,8 @@ def important(salience: np.ndarray, share: float) -> np.ndarray:
 def find_regions(salience: np.ndarray, share: float) -> Regions:
     """Important regions of (N, h, w) difference salience, for (sign 1) and against (sign -1) the class."""
     fine = refine(salience)
-    positive, count = ndimage.label(important(fine, share), _IN_ONE_IMAGE)
-    negative, _ = ndimage.label(important(-fine, share), _IN_ONE_IMAGE)
+    positive, count = _connected(important(fine, share))
+    negative, _ = _connected(important(-fine, share))
     labels = np.where(negative > 0, negative + count, positive)
     table = _describe(labels, fine)
     table["sign"] = np.where(np.arange(len(table)) < count, 1, -1)
@@ -160,6 +162,14 @@ def overlap(found: np.ndarray, salience: np.ndarray, masks: np.ndarray) -> Overl
         iou=both / either,
         energy=np.sum(positive, axis=axes, where=inside) / np.where(energy > 0, energy, 1),
     )
+
+
+def _connected(cells: np.ndarray) -> tuple[np.ndarray, int]:
+    """Number the connected parts (8 neighbours) of each image's cells, leaving out those below LEAST."""
+    labels, count = ndimage.label(cells, _IN_ONE_IMAGE)
+    large = np.bincount(labels.ravel(), minlength=count + 1) >= LEAST
+    large[0] = False
+    return np.where(large, np.cumsum(large), 0)[labels], int(large.sum())
 
 
 def _describe(labels: np.ndarray, fine: np.ndarray) -> pd.DataFrame:

@@ -36,7 +36,7 @@ def test_regions_and_the_rest_sum_to_the_margin(seen: tuple, share: float) -> No
     regions = features.find_regions(salience, share)
     rest = np.mean(features.refine(salience), axis=(1, 2), where=regions.labels == 0)
     rest *= np.mean(regions.labels == 0, axis=(1, 2))
-    found = regions.table.groupby("image")["importance"].sum().to_numpy()
+    found = regions.table.groupby("image")["importance"].sum().reindex(range(6), fill_value=0).to_numpy()
     np.testing.assert_allclose(found + rest, margins, atol=1e-6)
 
 
@@ -78,6 +78,16 @@ def test_table_rows_are_the_labelled_places(seen: tuple) -> None:
         assert (row.x, row.y) == (x.min() / fine.shape[2], y.min() / fine.shape[1])
         assert row.x + row.width == pytest.approx((x.max() + 1) / fine.shape[2])
         assert np.sign(row.importance) == row.sign
+
+
+def test_parts_smaller_than_a_cell_of_the_cam_are_no_regions() -> None:
+    """A plateau of 4 x 4 fine cells is one cell of the CAM; without one of them it is less."""
+    cells = np.zeros((2, 8, 8), bool)
+    cells[0, 2:6, 2:6] = cells[1, 2:6, 2:6] = True
+    cells[1, 2, 2] = False
+    labels, count = features._connected(cells)
+    assert count == 1
+    assert (labels == cells * np.array([1, 0])[:, None, None]).all()
 
 
 def test_regions_do_not_reach_into_the_next_image() -> None:
