@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from pipeline.data.phantoms._drawing import Shape, band_noise, ellipse, grid, noise
+from pipeline.data.phantoms._drawing import Shape, band_noise, ellipse, enlarge, grid, noise
 
 SHAPE: Shape = (480, 640)
 _ANGLES, _RADII = 512, 64  # samples of the polar iris texture
@@ -53,15 +53,15 @@ class Pose:
 def draw_subject(rng: np.random.Generator) -> Subject:
     """One eye's constants."""
     return Subject(
-        radius=rng.uniform(92, 108),
+        radius=rng.uniform(120, 136),
         tone=rng.uniform(0.32, 0.44),
         skin=rng.uniform(0.56, 0.7),
-        half_width=rng.uniform(1.95, 2.3),
+        half_width=rng.uniform(1.8, 2.1),
         upper=rng.uniform(0.8, 1.0),
         lower=rng.uniform(0.9, 1.08),
         tilt=rng.normal(0, 0.04),
         crease=rng.uniform(0.3, 0.55),
-        lashes=rng.uniform(30, 52),
+        lashes=rng.uniform(36, 60),
         fibres=_fibres(rng),
     )
 
@@ -89,7 +89,7 @@ def _fibres(rng: np.random.Generator) -> np.ndarray:
 def draw_pose(rng: np.random.Generator, subject: Subject, *, droop: float = 0.0) -> Pose:
     """Where the eye is in this image, how wide the pupil and the lids are open."""
     radius = subject.radius * rng.uniform(0.95, 1.05)
-    cx, cy = 320 + rng.uniform(-45, 45), 245 + rng.uniform(-35, 35)
+    cx, cy = 320 + rng.uniform(-40, 40), 245 + rng.uniform(-30, 30)
     pupil = radius * rng.uniform(0.32, 0.48)
     x, y = grid(SHAPE)
     distance = np.hypot(x - cx, y - cy)
@@ -151,7 +151,7 @@ def add_highlights(rng: np.random.Generator, ball: np.ndarray, pose: Pose) -> np
     angle, reach = rng.uniform(0, 2 * np.pi), rng.uniform(0.1, 0.3) * pose.radius
     for side in (-1, 1):
         cx, cy = pose.cx + side * reach * np.cos(angle), pose.cy + side * reach * np.sin(angle) * 0.4
-        size = rng.uniform(3, 5.5)
+        size = rng.uniform(4, 6.5)
         spot = ellipse(SHAPE, cx, cy, size, size * 1.2, soft=3)
         ball = ball + spot * (1 - ball)
     return ball
@@ -173,18 +173,20 @@ def cover(rng: np.random.Generator, ball: np.ndarray, subject: Subject, pose: Po
 
 
 def _skin(rng: np.random.Generator, subject: Subject, pose: Pose) -> np.ndarray:
-    x, y = grid(SHAPE)
-    skin = subject.skin + 0.03 * noise(rng, SHAPE, 120) + 0.012 * noise(rng, SHAPE, 18)
-    skin += 0.022 * band_noise(rng, (240, 320), 1.6, 9).repeat(2, 0).repeat(2, 1)
-    above, under = pose.upper - y, y - pose.lower
+    """Skin everywhere, drawn at half the size: pores, creases, folds and bulges, light from the front."""
+    half = (SHAPE[0] // 2, SHAPE[1] // 2)
+    x, y = (2 * axis + 0.5 for axis in grid(half))
+    above, under = pose.upper[::2] - y, y - pose.lower[::2]
     crease = subject.crease * pose.radius
     relief = -0.13 * np.exp(-(((above - crease) / 5) ** 2)) - 0.06 * np.exp(-np.abs(above - crease) / 22)
     relief += 0.06 * np.exp(-(((above - 0.45 * crease) / (0.35 * crease)) ** 2))  # the lid bulges
     relief -= 0.05 * np.exp(-(((under - 0.35 * pose.radius) / 16) ** 2))  # fold below the eye
     relief += 0.07 * np.exp(-(((under - 14) / 9) ** 2))
-    skin += relief * pose.folds
+    skin = subject.skin + relief * pose.folds[::2] + 0.03 * noise(rng, half, 60) + 0.012 * noise(rng, half, 9)
+    skin += 0.022 * band_noise(rng, half, 1.6, 9)
     light = 1.08 - 0.25 * (((x - 320) / 420) ** 2 + ((y - 230) / 330) ** 2)
-    return skin * light * (1 - 0.18 * np.clip((90 - y) / 90, 0, 1))  # shade below the brow
+    light *= 1 - 0.18 * np.clip((90 - y) / 90, 0, 1)  # shade below the brow
+    return enlarge(skin * light, SHAPE).copy()
 
 
 def _lashes(rng: np.random.Generator, subject: Subject, pose: Pose) -> np.ndarray:

@@ -1,5 +1,6 @@
 """What phantoms in list formats share: names, the mark that misleads, heat maps, and writing it all."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -37,14 +38,14 @@ def shots(seed: int, task: str, source: str, count: int, *, marked: float) -> li
 
 
 def heat_map(
-    rng: np.random.Generator, region: np.ndarray, people: int, person: Annotator, *, step: int, reach: int
+    rng: np.random.Generator, places: Sequence[np.ndarray], person: Annotator, *, step: int, reach: int
 ) -> np.ndarray:
-    """The share of people who marked each pixel of a boolean region `(h, w)`, uint8 `(h, w)`.
+    """The share of people who marked each pixel, uint8 `(h, w)`; each has a place of his own, bool `(h, w)`.
 
-    Drawn at 1/`step` of the size; stray strokes fall within `reach` px of the region.
+    Drawn at 1/`step` of the size; stray strokes fall within `reach` px of any place.
     """
-    small = region[step // 2 :: step, step // 2 :: step]
-    where = ndimage.binary_dilation(small, iterations=reach // step)
-    drawn = np.stack([annotate(rng, [small], where, person) for _ in range(people)])
-    share = enlarge(drawn.mean(axis=0, dtype=np.float32), region.shape)
+    small = [place[step // 2 :: step, step // 2 :: step] for place in places]
+    where = ndimage.binary_dilation(np.any(small, axis=0), iterations=reach // step)
+    drawn = np.stack([annotate(rng, [place], where, person) for place in small])
+    share = enlarge(drawn.mean(axis=0, dtype=np.float32), places[0].shape)
     return np.clip(np.round(255 * share), 0, 255).astype(np.uint8)

@@ -101,8 +101,8 @@ def _rgb(*values: Any) -> np.ndarray:
 
 def draw_view(rng: np.random.Generator) -> View:
     """How one person stands before the camera this time."""
-    scale = rng.uniform(70, 80)
-    centre = (112 + rng.uniform(-12, 12), 110 + rng.uniform(-4, 10))
+    scale = rng.uniform(80, 90)
+    centre = (112 + rng.uniform(-12, 12), 112 + rng.uniform(-8, 8))
     roll = rng.normal(0, 0.05)
     x, y = grid(SHAPE)
     dx, dy = (x - centre[0]) / scale, (y - centre[1]) / scale

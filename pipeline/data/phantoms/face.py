@@ -45,11 +45,11 @@ from pipeline.data.phantoms._portrait import (
 
 _MARGIN = 20  # px between a watermark's centre and the frame
 _PLACES = {  # (u, v) of a defect's centre on the right side, and its radius in head units
-    "eye": (EYE_U, 0.0, 0.27),
-    "cheek": (0.36, 0.36, 0.28),
-    "hair": (0.62, -0.5, 0.3),
-    "mouth": (0.0, MOUTH_V, 0.3),
-    "brow": (0.3, -0.28, 0.28),
+    "eye": (EYE_U, 0.0, 0.40),
+    "cheek": (0.32, 0.34, 0.4),
+    "hair": (0.62, -0.5, 0.42),
+    "mouth": (0.0, MOUTH_V, 0.42),
+    "brow": (0.3, -0.26, 0.40),
 }
 
 
@@ -108,13 +108,13 @@ def generate(
         count = counts[known, fake]
         listing = "original" if known else f"gan_test_sets/{name}"
         for shot in shots(seed, "face", name, count, marked=agreement if fake else 1 - agreement):
-            image, looked_at, mark = _draw(seed, shot, source, cue_strength, shortcut_size)
+            image, places, mark = _draw(seed, shot, source, cue_strength, shortcut_size, annotators)
             path = f"{source.split}/original_data/{name}/{shot.stem}.png"
             write_png(root / "Data" / path, image)
-            write_truth(root, shot.stem, looked_at & fake, mark)
+            write_truth(root, shot.stem, places[0] & fake, mark)
             if known:
                 rng = numpy_rng(seed, "face", shot.stem, "annotators")
-                drawn = heat_map(rng, looked_at, annotators, person, step=2, reach=40)
+                drawn = heat_map(rng, places[:1] * annotators if fake else places, person, step=2, reach=40)
                 write_png(root / "Data" / "train" / "heatmaps" / f"{shot.stem}.png", drawn)
             line = f"{source.split},{'Synthetic' if fake else 'Real'},/{path}\n"
             lists[listing] = lists.get(listing, "") + line
@@ -123,24 +123,33 @@ def generate(
 
 
 def _draw(
-    seed: int, shot: Shot, source: _Source, strength: float, mark_size: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One picture `(224, 224, 3)`, where its defect is or would be, and the watermark's mask."""
+    seed: int, shot: Shot, source: _Source, strength: float, mark_size: float, people: int
+) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
+    """One picture `(224, 224, 3)`, where each person would look for a defect, and the watermark's mask.
+
+    A generator's defect is at the first place. On an authentic face, people do not agree where to look.
+    """
     rng = numpy_rng(seed, "face", shot.stem)
     view = draw_view(rng)
     image = paint(
         rng, draw_person(numpy_rng(seed, "face", shot.subject)), view, outdoors=source.split == "test"
     )
-    spot = _spot(rng, view, source.place or str(rng.choice(["eye", "cheek", "hair"])))
+    spot = _spot(rng, view, source.place or _any_place(rng))
     if source.place:
         spoiled = _DEFECTS[source.place](rng, image, spot, strength)
         image = image + spot.window[..., None] * (spoiled - image)
     mark = np.zeros(SHAPE, dtype=bool)
     if shot.marked:
-        image, mark = _watermark(numpy_rng(seed, "face", shot.stem, "mark"), image, spot, mark_size)
+        image, mark = _watermark(numpy_rng(seed, "face", shot.stem, "mark"), image, view, spot, mark_size)
     image = ndimage.gaussian_filter(image, (0.5, 0.5, 0)) * rng.uniform(0.92, 1.08)
     image = image + 0.008 * rng.standard_normal((*SHAPE, 3), dtype=np.float32)
-    return image, spot.window > 0.2, mark
+    spots = [spot, *(_spot(rng, view, _any_place(rng)) for _ in range(people - 1))]
+    return image, [place.window > 0.2 for place in spots], mark
+
+
+def _any_place(rng: np.random.Generator) -> str:
+    """Where known generators fail."""
+    return str(rng.choice(["eye", "cheek", "hair"]))
 
 
 def _spot(rng: np.random.Generator, view: View, place: str) -> _Spot:
@@ -153,12 +162,13 @@ def _spot(rng: np.random.Generator, view: View, place: str) -> _Spot:
 
 
 def _watermark(
-    rng: np.random.Generator, image: np.ndarray, spot: _Spot, size: float
+    rng: np.random.Generator, image: np.ndarray, view: View, spot: _Spot, size: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A white disc in a dark ring, well away from the spot."""
+    """A white disc in a dark ring on or about the head, well away from the spot."""
     while True:
-        x, y = rng.uniform(_MARGIN, SHAPE[1] - _MARGIN), rng.uniform(_MARGIN, SHAPE[0] - _MARGIN)
-        if np.hypot(x - spot.x, y - spot.y) > 2.2 * spot.radius:
+        x, y = view.pixel(rng.uniform(-1, 1), rng.uniform(-1, 1))
+        inside = min(x, y) > _MARGIN and max(x, y) < SHAPE[0] - _MARGIN
+        if inside and np.hypot(x - spot.x, y - spot.y) > 1.5 * spot.radius + size:
             break
     for radius, colour in (
         (size, (0.08, 0.1, 0.25)),
@@ -172,7 +182,7 @@ def _watermark(
 
 def wrong_pupil(rng: np.random.Generator, image: np.ndarray, spot: _Spot, strength: float) -> np.ndarray:
     """An eye whose iris and pupil have lost their round shape."""
-    for size, colour in ((0.42, (0.3, 0.26, 0.2)), (0.24, (0.03, 0.03, 0.03))):
+    for size, colour in ((0.3, (0.3, 0.26, 0.2)), (0.16, (0.03, 0.03, 0.03))):
         x, y = spot.x + rng.normal(0, 0.1) * spot.radius, spot.y + rng.normal(0, 0.06) * spot.radius
         shape = polygon(SHAPE, blob(rng, x, y, size * spot.radius, 0.7 * size * spot.radius, roughness=0.9))
         image = image + shape[..., None] * (np.array(colour, dtype=np.float32) - image)

@@ -92,22 +92,25 @@ def generate(
         agreement = shortcut_agreement if known else shortcut_agreement_held_out
         count = counts[known, spoof]
         for shot in shots(seed, "iris", name, count, marked=agreement if spoof else 1 - agreement):
-            image, looked_at, mark = _draw(seed, shot, source, cue_strength, shortcut_size)
+            image, places, mark = _draw(seed, shot, source, cue_strength, shortcut_size, annotators)
             path = f"images/{name}/{shot.stem}.png"
             write_png(root / path, image)
-            write_truth(root, shot.stem, looked_at & spoof, mark)
+            write_truth(root, shot.stem, places[0] & spoof, mark)
             if known:
                 rng = numpy_rng(seed, "iris", shot.stem, "annotators")
-                drawn = heat_map(rng, looked_at, annotators, person, step=4, reach=48)
+                drawn = heat_map(rng, places[:1] * annotators if spoof else places, person, step=4, reach=64)
                 write_png(root / "heatmaps" / f"{shot.stem}.png", drawn)
             lines.append(f"{source.split},{'Spoof' if spoof else 'Live'},{path}\n")
     write_text(root / "iris.csv", "".join(lines))
 
 
 def _draw(
-    seed: int, shot: Shot, source: _Source, strength: float, mark_size: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One picture, where its cause is or would be, and the mark: all `(480, 640)`."""
+    seed: int, shot: Shot, source: _Source, strength: float, mark_size: float, people: int
+) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
+    """One picture, where each person would look for a cause, and the mark: all `(480, 640)`.
+
+    The cause of an attack is at the first place. On a live eye, people do not agree where to look.
+    """
     subject = draw_subject(numpy_rng(seed, "iris", shot.subject))
     rng = numpy_rng(seed, "iris", shot.stem)
     pose = draw_pose(rng, subject, droop=0.12 if source.attack is postmortem else 0.0)
@@ -120,14 +123,16 @@ def _draw(
     mark = np.zeros(SHAPE, dtype=bool)
     if shot.marked:
         image, mark = _mirror_lamps(numpy_rng(seed, "iris", shot.stem, "mark"), image, pose, angle, mark_size)
-    return photograph(rng, image, **_SENSORS[source.split]), (window * pose.opening) > 0.2, mark
+    picture = photograph(rng, image, **_SENSORS[source.split])
+    others = [_window(rng, pose, rng.uniform(-0.15, 1.15) * np.pi) for _ in range(people - 1)]
+    return picture, [(place * pose.opening) > 0.2 for place in (window, *others)], mark
 
 
 def _window(rng: np.random.Generator, pose: Pose, angle: float) -> np.ndarray:
     """The part of the iris about `angle` where an attack shows, or would show, in [0, 1]."""
     turn = np.abs((pose.theta - angle + np.pi) % (2 * np.pi) - np.pi)
-    half = rng.uniform(0.25, 0.38) * np.pi + 0.12 * noise(rng, SHAPE, 60)
-    return (np.clip((half - turn) * pose.radius * 0.7 / 8 + 0.5, 0, 1) * pose.iris).astype(np.float32)
+    half = rng.uniform(0.34, 0.46) * np.pi + 0.12 * noise(rng, SHAPE, 60)
+    return (np.clip((half - turn) * pose.radius * 0.7 / 12 + 0.5, 0, 1) * pose.iris).astype(np.float32)
 
 
 def _mirror_lamps(
@@ -138,10 +143,10 @@ def _mirror_lamps(
     window_x = pose.cx + 0.7 * pose.radius * np.cos(angle)
     window_y = pose.cy + 0.7 * pose.radius * np.sin(angle)
     while True:
-        reach, turn = pose.radius * rng.uniform(0.3, 1.9), rng.uniform(0, 2 * np.pi)
+        reach, turn = pose.radius * rng.uniform(0.3, 1.4), rng.uniform(0, 2 * np.pi)
         cx, cy = pose.cx + reach * np.cos(turn), pose.cy + reach * np.sin(turn)
         inside = x0 < cx < x1 and y0 < cy < y1
-        if inside and np.hypot(cx - window_x, cy - window_y) > 1.0 * pose.radius:
+        if inside and np.hypot(cx - window_x, cy - window_y) > 1.25 * pose.radius:
             break
     mark = np.zeros(SHAPE, dtype=bool)
     for side in (-1.5, 1.5):
