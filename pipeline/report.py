@@ -27,7 +27,7 @@ from pipeline.score.summaries import Grid, Note, verdicts
 
 TABLES, FIGURES = Path("reports/tables"), Path("reports/figures")
 FILES = {  # what is read of every cell: folder and file, and its columns where no cell has one
-    "metrics": ("evaluate/metrics.csv", "scope source metric value"),
+    "metrics": ("evaluate/metrics.csv", "scope source metric value n_negative n_positive"),
     "scores": ("evaluate/scores.csv", "label role margin"),
     "alignment": ("evaluate/alignment.csv", "role map reference metric value undefined"),
     "faithfulness": ("evaluate/faithfulness.csv", "role order curve area"),

@@ -33,9 +33,10 @@ from pipeline.grid.copies import Copy
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-ENVIRONMENT = {  # no telemetry, no bars, and no minutes of retries when a server is gone
+ENVIRONMENT = {  # no telemetry, bars or links, and no minutes of retries when a server is gone
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "GIT_PYTHON_REFRESH": "quiet",

@@ -13,6 +13,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from pipeline.common.files import atomic
 from pipeline.score.gallery import Sheet
@@ -181,6 +182,7 @@ def training(histories: pd.DataFrame, grid: Grid, dataset: str, path: Path, dpi:
                         low, high = epochs.min()[mean.index], epochs.max()[mean.index]
                         axis.fill_between(mean.index, low, high, alpha=0.10, color=line["color"], lw=0)
                 axis.set(title=f"{title}, {backbone}", xlabel="epoch")
+                axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         _finish(axes, dataset, grid)
 
 

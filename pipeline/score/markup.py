@@ -27,8 +27,8 @@ def markdown(table: Table, level: int = 1) -> str:
     """The panels under their headings, then the caption."""
     parts = [f"{'#' * level} {table.title}"]
     for panel in table.panels:
-        parts += [f"{'#' * (level + 1)} {panel.heading}", markdown_rows(panel.rows)]
-    return "\n\n".join([*parts, table.caption]) + "\n"
+        parts += [f"{'#' * (level + 1)} {panel.heading}", markdown_rows(panel.rows), panel.note]
+    return "\n\n".join(part for part in [*parts, table.caption] if part) + "\n"
 
 
 def markdown_rows(rows: pd.DataFrame) -> str:
@@ -52,10 +52,9 @@ def latex(table: Table) -> str:
     """
     parts = [r"% needs \usepackage{booktabs}"]
     for place, panel in enumerate(table.panels):
-        rest = f" {table.caption}" if place == 0 else ""
-        parts.append(
-            _latex_panel(panel.rows, f"{table.title}: {panel.heading}.{rest}", f"{table.name}-{place}")
-        )
+        said = [f"{table.title}: {panel.heading}.", panel.note, table.caption if place == 0 else ""]
+        caption = " ".join(part for part in said if part)
+        parts.append(_latex_panel(panel.rows, caption, f"{table.name}-{place}"))
     return "\n".join(parts)
 
 

@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pipeline.common.files import write_text
 from pipeline.score.summaries import Grid
-from pipeline.score.tables import Panel, Table, signed_estimate
+from pipeline.score.tables import Panel, Table, estimate, signed_estimate
 
 FIGURES = {  # stem -> caption
     "roc": "ROC curves: mean over seeds; the band runs from the least to the largest seed.",
@@ -36,8 +36,7 @@ def write(
     text = environment.get_template("report.html.j2").render(
         grid=grid,
         tables=tables,
-        summary=_summary(verdicts, grid),
-        sentences=sentences(verdicts, grid),
+        summary=_summary(tables[0].tidy, verdicts, grid),
         sections=[_section(path.parent, name, store, tables) for name, store in stores.items()],
         missing=grid.cells[grid.cells["missing"] != ""].to_dict("records"),
         seeds=sorted(set(grid.cells["seed"])),
@@ -45,42 +44,30 @@ def write(
     write_text(path, text)
 
 
-def sentences(verdicts: pd.DataFrame, grid: Grid) -> list[str]:
-    """Per reference: which methods beat it on how many data sets, and what the controls do."""
-    lines = []
+def _summary(generalisation: pd.DataFrame, verdicts: pd.DataFrame, grid: Grid) -> list[dict[str, Any]]:
+    """The page's first tables: macro AUROC, then the difference to each reference with its verdict."""
+    macro = generalisation[generalisation["scope"] == "macro"]
+    numbers = macro[["mean", "low", "high", "n", "planned"]].itertuples(index=False)
+    shown = macro.assign(text=[estimate(*row) for row in numbers], verdict="plain")
+    blocks = [{"title": "AUROC, macro over held-out sources", "counted": False, **_block(shown, grid)}]
     for reference in dict.fromkeys(verdicts["reference"]):
         rows = verdicts[verdicts["reference"] == reference]
-        places = rows.groupby(["dataset", "backbone"]).ngroups
-        parts = []
-        for method, mine in rows.groupby("method", sort=False):
-            counts = mine["verdict"].value_counts()
-            better, worse = int(counts.get("better", 0)), int(counts.get("worse", 0))
-            name = f"{method} (control)" if method in grid.controls else str(method)
-            parts.append(f"{name}: better on {better}, worse on {worse} of {places}")
-        lines.append(f"Against {reference}: {'; '.join(parts)}.")
-    return lines
-
-
-def _summary(verdicts: pd.DataFrame, grid: Grid) -> list[dict[str, Any]]:
-    """One block per reference: column names, and per method its differences with their verdicts."""
-    blocks = []
-    for reference, rows in verdicts.groupby("reference", sort=False):
-        columns = list(dict.fromkeys(zip(rows["dataset"], rows["backbone"], strict=True)))
-        lines = []
-        for method, mine in rows.groupby("method", sort=False):
-            by_place = {(row.dataset, row.backbone): row for row in mine.itertuples()}
-            found = [by_place.get(column) for column in columns]
-            lines.append(
-                {"method": method, "control": method in grid.controls, "cells": [_gain(r) for r in found]}
-            )
-        blocks.append({"reference": reference, "columns": columns, "rows": lines})
+        gains = rows[["difference", "low", "high"]].itertuples(index=False)
+        rows = rows.assign(text=[signed_estimate(*row) for row in gains])
+        blocks.append({"title": f"Difference to {reference}", "counted": True, **_block(rows, grid)})
     return blocks
 
 
-def _gain(row: Any) -> dict[str, str]:
-    if row is None:
-        return {"text": "–", "verdict": "missing"}
-    return {"text": signed_estimate(row.difference, row.low, row.high), "verdict": row.verdict}
+def _block(frame: pd.DataFrame, grid: Grid) -> dict[str, Any]:
+    """Rows of `text` and `verdict` by method, one column per data set and backbone."""
+    columns = list(dict.fromkeys(zip(frame["dataset"], frame["backbone"], strict=True)))
+    rows = []
+    for method, mine in frame.groupby("method", sort=False):
+        place = {(row.dataset, row.backbone): row for row in mine.itertuples()}
+        cells = [(place[c].text, place[c].verdict) if c in place else ("–", "missing") for c in columns]
+        counts = {name: sum(verdict == name for _, verdict in cells) for name in ("better", "worse")}
+        rows.append({"method": method, "control": method in grid.controls, "cells": cells, **counts})
+    return {"columns": columns, "rows": rows}
 
 
 def _section(folder: Path, dataset: str, store: Path, tables: list[Table]) -> dict[str, Any]:

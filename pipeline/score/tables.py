@@ -8,8 +8,8 @@ import pandas as pd
 from pipeline.score.summaries import GROUP, Grid, compared, summarise
 
 ERRORS = ("ap", "eer", "apcer_max", "bpcer", "acer_max", "bpcer10", "bpcer20", "bpcer100", "accuracy", "ece")
-MAPS = ("true_cam", "false_cam", "difference_salience")
-ALIGNMENT = ("cc", "auc_judd", "energy_pointing", "iou")  # the panels; the tidy table has all eight
+MAPS = {"true_cam": "true CAM", "false_cam": "false CAM", "difference_salience": "difference"}
+ALIGNMENT = {"cc": "CC", "auc_judd": "AUC-Judd", "energy_pointing": "energy", "iou": "IoU"}  # of eight
 TESTS = ("test_closed", "test_open")  # what the panels show; the tidy tables have validation too
 
 
@@ -19,6 +19,7 @@ class Panel(NamedTuple):
     dataset: str  # blank: about all of them
     heading: str
     rows: pd.DataFrame
+    note: str = ""
 
 
 class Table(NamedTuple):
@@ -51,20 +52,24 @@ def signed_estimate(difference: float, low: float, high: float) -> str:
 
     >>> signed_estimate(0.05, 0.02, 0.08), signed_estimate(float("nan"), 0, 0)
     ('+0.050 ± 0.030', '–')
+    >>> signed_estimate(-0.05, float("nan"), float("nan"))
+    '−0.050'
     """
     if difference != difference:
         return "–"
     half = (high - low) / 2
-    return f"{difference:+.3f}" + (f" ± {half:.3f}" if half == half else "")
+    return f"{difference:+.3f}".replace("-", "−") + (f" ± {half:.3f}" if half == half else "")
 
 
 def generalisation(metrics: pd.DataFrame, grid: Grid) -> Table:
     """AUROC on the closed set, each held-out source and their macro mean, with paired differences."""
     auroc = metrics[metrics["metric"] == "auroc"]
-    tidy = compared(auroc, ["scope", "source"], "scope", grid)
+    tidy = compared(auroc, ["scope", "source"], "scope", grid).merge(_samples(metrics), how="left")
     panels = []
     for dataset, heading, part in _parts(tidy, grid):
         part = part.assign(column=part["source"].where(part["source"] != "", part["scope"]))
+        counts = part.drop_duplicates("column")[["column", "n_negative", "n_positive"]].dropna()
+        sizes = [f"{name}: {negative:.0f} + {positive:.0f}" for name, negative, positive in counts.to_numpy()]
         text = _spread(part, dict.fromkeys(part["column"]))
         macro = part[part["column"] == "macro"].set_index("method").reindex(text.index)
         for reference in grid.references:
@@ -73,13 +78,27 @@ def generalisation(metrics: pd.DataFrame, grid: Grid) -> Table:
             if gains[name].notna().any():
                 text[f"macro − {reference}"] = [signed_estimate(*row) for row in gains.to_numpy()]
                 text[f"p; Holm ({reference})"] = [_p_values(row, name) for _, row in macro.iterrows()]
-        panels.append(Panel(dataset, heading, _named(text, grid)))
+        note = f"Test images of label 0 + label 1: {'; '.join(sizes)}."
+        panels.append(Panel(dataset, heading, _named(text, grid), note))
     caption = (
         "AUROC: on the closed test set, on each source never seen in training, and the mean over those "
         "sources (macro). Differences are paired by seed; p is the exact sign-flip test, then adjusted by "
-        f"Holm over data sets, backbones and methods. {about(grid, 'evaluate')}"
+        "Holm over data sets, backbones and methods. The interval covers the noise of training; the CSV also "
+        f"has DeLong's, which covers that of the test images. {about(grid, 'evaluate')}"
     )
     return Table("generalisation", "Generalisation", caption, tidy, panels)
+
+
+def _samples(metrics: pd.DataFrame) -> pd.DataFrame:
+    """How many test images an AUROC rests on, and DeLong's limits as a mean over seeds."""
+    by = [*GROUP, "scope", "source"]
+    auroc = metrics[metrics["metric"] == "auroc"].drop_duplicates(["dataset", "scope", "source"])
+    counts = auroc[["dataset", "scope", "source", "n_negative", "n_positive"]]
+    limits = metrics[metrics["metric"].isin(["auroc_low", "auroc_high"])]
+    wide = limits.pivot_table(index=by, columns="metric", values="value", aggfunc="mean", observed=True)
+    names = {"auroc_low": "delong_low", "auroc_high": "delong_high"}
+    wide = wide.reindex(columns=list(names)).rename(columns=names).reset_index()
+    return metrics[by].drop_duplicates().merge(counts, how="left").merge(wide, how="left")
 
 
 def attack_errors(metrics: pd.DataFrame, grid: Grid) -> Table:
@@ -104,17 +123,19 @@ def alignment(values: pd.DataFrame, grid: Grid) -> Table:
     tidy = summarise(values, ["role", "reference", "map", "metric"], grid)
     panels = []
     shown = tidy[tidy["metric"].isin(ALIGNMENT) & tidy["role"].isin(TESTS)]
-    columns = [f"{metric} {name}" for metric in ALIGNMENT for name in MAPS]
+    columns = [f"{metric}, {name}" for metric in ALIGNMENT.values() for name in MAPS.values()]
     for (role, reference), rows in shown.groupby(["role", "reference"], sort=False):
         for dataset, heading, part in _parts(rows, grid):
-            text = _spread(part.assign(column=part["metric"] + " " + part["map"]), columns)
+            names = part["metric"].map(ALIGNMENT) + ", " + part["map"].map(MAPS)
+            text = _spread(part.assign(column=names), columns)
             target = "human maps" if reference == "human" else "causal pixels"
             panels.append(Panel(dataset, f"{heading}, {role} against {target}", _named(text, grid)))
     undefined = int(values["undefined"].sum())
     caption = (
         "Agreement of the true-class CAM, the false-class CAM and the difference salience with what people "
-        "marked, and on phantoms with the truly causal pixels. A flat map has no correlation: it is left out "
-        f"of the mean and counted ({undefined} values in all). {about(grid, 'evaluate')}"
+        "marked, and on phantoms with the truly causal pixels. The CSV has SIM, KL, NSS and the pointing "
+        "game too. A flat map has no correlation: it is left out of the mean and counted "
+        f"({undefined} values in all). {about(grid, 'evaluate')}"
     )
     return Table("alignment", "Alignment of the maps", caption, tidy, panels)
 

@@ -38,7 +38,8 @@ def metrics(skip: tuple[str, int] | None = None) -> pd.DataFrame:
             for scope, source, shift in (("closed", "", 0.0), ("held_out", "s_1", 0.0), ("macro", "", 0.0)):
                 rows.append(
                     {"dataset": "d", "backbone": "b", "method": method, "seed": seed, "scope": scope,
-                     "source": source, "metric": "auroc", "value": value + shift}
+                     "source": source, "metric": "auroc", "value": value + shift,
+                     "n_negative": 40, "n_positive": 41}
                 )  # fmt: skip
     return pd.DataFrame(rows)
 
