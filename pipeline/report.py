@@ -38,6 +38,7 @@ FILES = {  # what is read of every cell: folder and file, and its columns where 
 }
 COORDINATES = ("dataset", "backbone", "method", "seed")
 STAGES = {"train": "runs", "evaluate": "evaluate", "identify": "identify"}
+PHANTOM = "Phantoms are drawn by a program. What holds on them is no claim about real images."
 IN_GALLERY = 5  # methods side by side; more do not fit a page
 
 
@@ -136,8 +137,8 @@ def _cost(found: dict[str, dict[str, Any] | None]) -> list[tuple[str, float]]:
 
 def _grid(params: Params, stores: dict[str, Store], planned: pd.DataFrame) -> Grid:
     notes = {
-        name: Note(store.info["title"], store.info["notice"] or "", bool(store.info["phantom"]))
-        for name, store in stores.items()
+        name: Note(info["title"], info["notice"] or (PHANTOM if info["phantom"] else ""), info["phantom"])
+        for name, info in ((name, store.info) for name, store in stores.items())
     }
     controls = frozenset(name for name, method in params.methods.items() if method.map_source != "human")
     unguided = [name for name, method in params.methods.items() if method.loss == "cross_entropy"]

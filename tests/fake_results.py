@@ -88,7 +88,7 @@ def write_store(folder: Path, name: str, phantom: bool = True) -> None:
     write_json(folder / "protocol.json", open_set)
     warning = {"code": "W_SHORTCUT", "where": "bits", "message": "bits predict <the> class", "remedy": "-"}
     counts = [{"role": "train", "source": "site_a", "label": 0, "rows": 8, "annotated": 8}]
-    write_json(folder / "audit.json", {"warnings": [warning], "counts": counts})
+    write_json(folder / "audit.json", {"findings": [warning], "counts": counts, "quarantined": 0})
     sizes = {"image_size": SIZE, "channels": 1, "crop": "none", "max_megapixels": 4, "max_megabytes": 64}
     info = {"dataset": name, "title": f"{name} (phantom)", "notice": "drawn, not real", "phantom": phantom}
     store.seal(folder, {**info, "task": "cxr_anomaly", "n": len(rows), "preprocessing": sizes})

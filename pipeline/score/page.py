@@ -82,7 +82,8 @@ def _section(folder: Path, dataset: str, store: Path, tables: list[Table]) -> di
         "name": dataset,
         "protocol": protocol,
         "counts": audit["counts"],
-        "warnings": audit["warnings"],
+        "findings": audit["findings"],
+        "quarantined": audit["quarantined"],
         "figures": {figure["kind"]: figure for figure in figures},
         "tables": [(table, _of(table, dataset)) for table in tables if _of(table, dataset)],
     }
