@@ -4,6 +4,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import threading
 import traceback
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from joblib.externals.loky.process_executor import BrokenProcessPool
 from pipeline.common.config import Engine
 from pipeline.common.errors import UserError
 from pipeline.grid import records
+from pipeline.grid.backends import parallel, workers
 from pipeline.grid.cells import Cell
 from pipeline.grid.display import Display
 
@@ -44,31 +46,18 @@ def run(stage: str, tasks: Sequence[Task], work: Work, engine: Engine) -> None:
     todo = [task for task in tasks if not records.finished(task.folder, task.key)]
     if not todo:
         return
-    failures: list[str] = []
+    failed: dict[Cell, list[str]] = {}
     outcomes = _outcomes(todo, work, engine)
     title = f"{stage} {todo[0].cell.dataset}"
     with Display(title, len(tasks), len(tasks) - len(todo)) as display, contextlib.closing(outcomes):
         display.running(min(workers(engine), len(todo)))
         for task, problems in outcomes:
-            failures += [f"{task.cell.name}: {problem}" for problem in problems]
+            if problems:
+                failed[task.cell] = problems
             display.ended(failed=bool(problems))
-    if failures:
-        raise UserError(failures)
-
-
-def workers(engine: Engine) -> int:
-    """How many cells run at once on this machine.
-
-    `auto` is one per `threads` cores, and no more than the GPUs can take at `gpus_per_cell`.
-    """
-    if engine.workers != "auto":
-        return engine.workers
-    count = max(1, joblib.cpu_count() // engine.threads)
-    if engine.gpus_per_cell > 0:
-        import torch
-
-        count = min(count, int(torch.cuda.device_count() / engine.gpus_per_cell))
-    return max(1, count)
+    if failed:
+        cells = [task.cell for task in todo if task.cell in failed]
+        raise UserError([f"{cell.name}: {problem}" for cell in cells for problem in failed[cell]])
 
 
 def _outcomes(tasks: Sequence[Task], work: Work, engine: Engine) -> Generator[Outcome]:
@@ -103,41 +92,16 @@ def _parallel(tasks: Sequence[Task], work: Work, engine: Engine, started: list[T
             started.append(task)
             yield joblib.delayed(_call)(work, task, engine.threads)
 
-    with _backend(engine):
-        parallel = joblib.Parallel(return_as="generator_unordered", pre_dispatch="n_jobs", batch_size=1)
-        with contextlib.closing(parallel(calls())) as outcomes:
-            yield from outcomes
-
-
-def _backend(engine: Engine) -> contextlib.AbstractContextManager[Any]:
-    """The joblib configuration that `engine` asks for; raises UserError if its package is not installed."""
-    count = workers(engine)
-    if engine.backend == "loky":
-        return joblib.parallel_config("loky", n_jobs=count, inner_max_num_threads=engine.threads)
-    try:
-        if engine.backend == "ray":
-            import ray
-            from ray.util.joblib import register_ray
-
-            register_ray()
-            ray.init(address=engine.address, ignore_reinit_error=True, logging_level="warning")
-            remote = {"num_cpus": engine.threads, "num_gpus": engine.gpus_per_cell}
-            return joblib.parallel_config("ray", n_jobs=count, ray_remote_args=remote)
-        from dask.distributed import Client
-    except ImportError as error:
-        raise UserError(
-            f"engine.backend: {engine.backend} needs a package that is not installed ({error.name}); "
-            f"pip install 'camdivide[{engine.backend}]', or use loky"
-        ) from None
-    client = Client(engine.address) if engine.address else Client(n_workers=count, threads_per_worker=1)
-    return joblib.parallel_config("dask", n_jobs=-1 if engine.address else count, client=client)
+    with parallel(engine, len(tasks)) as pool:
+        yield from pool(calls())
 
 
 def _call(work: Work, task: Task, threads: int) -> Outcome:
     """Run one task in a worker; whatever goes wrong becomes lines of text."""
     import torch
 
-    if multiprocessing.parent_process() is not None:
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if multiprocessing.parent_process() is not None and in_main_thread:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     torch.set_num_threads(threads)
     log = task.folder / ERROR_LOG
