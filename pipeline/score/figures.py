@@ -212,7 +212,9 @@ def sheet(
 ) -> None:
     """A mosaic at its own size, with title, names of rows and columns, and a legend of outlines."""
     tall, wide = content.picture.shape[:2]
-    left, above, right, below = 140, 58 if content.columns else 32, 8, 26 if legend else 8
+    longest = max((len(line) for _, text in content.rows for line in text.splitlines()), default=0)
+    left, above = max(70, 20 + 6 * longest), 58 if content.columns else 32
+    right, below = 8, 26 if legend else 8
     width, height = wide + left + right, tall + above + below
     with matplotlib.rc_context(STYLE):
         figure = plt.figure(figsize=(width / dpi, height / dpi), dpi=dpi)

@@ -130,16 +130,17 @@ def _named(
 
 
 def contact_sheet(samples: Samples, per_row: int = 8, side: int = 112) -> Sheet:
-    """Images of each source and class, evenly picked, with the human map and the truth as outlines."""
+    """Images of each source and label, evenly picked over classes, with human map and truth as outlines."""
     manifest = samples.manifest
-    held_out = manifest.groupby("source")["split"].agg(lambda splits: set(splits) == {"test"})
-    order = manifest.assign(held_out=manifest["source"].map(held_out))
+    unseen = manifest.groupby("source")["split"].agg(lambda splits: set(splits) == {"test"})
+    ordered = manifest.assign(unseen=manifest["source"].map(unseen)).sort_values("class_name", kind="stable")
     rows, names = [], []
-    for (late, source, label, kind), group in order.groupby(["held_out", "source", "label", "class_name"]):
+    for (late, source, label), group in ordered.groupby(["unseen", "source", "label"]):
         places = np.linspace(0, len(group) - 1, min(per_row, len(group))).round().astype(int)
         rows.append([_marked(samples, int(row), side) for row in np.asarray(group.index)[places]])
-        role = "held out" if late else "known"
-        names.append(f"{source} ({role})\nlabel {label}: {kind}\n{len(group)} images")
+        classes = [kind for kind in dict.fromkeys(group["class_name"]) if kind != source]
+        role = f"{'held out' if late else 'known'}, label {label}"
+        names.append("\n".join([str(source), role, *classes, f"{len(group)} images"]))
     return _named(rows, [], names, side)
 
 

@@ -9,6 +9,7 @@ from pipeline.common.files import write_csv, write_text
 from pipeline.score.summaries import Grid
 from pipeline.score.tables import Table, estimate, signed_estimate
 
+WIDE = 5  # columns; more are scaled to the width of the text
 LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{",
     "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "−": "$-$", "–": "--",
@@ -48,9 +49,9 @@ def markdown_rows(rows: pd.DataFrame) -> str:
 def latex(table: Table) -> str:
     r"""One `table` environment per panel; the caption is written in full in the first.
 
-    Needs `\usepackage{booktabs}` only.
+    Needs the packages booktabs and graphicx.
     """
-    parts = [r"% needs \usepackage{booktabs}"]
+    parts = [r"% needs \usepackage{booktabs,graphicx}"]
     for place, panel in enumerate(table.panels):
         said = [f"{table.title}: {panel.heading}.", panel.note, table.caption if place == 0 else ""]
         caption = " ".join(part for part in said if part)
@@ -61,22 +62,17 @@ def latex(table: Table) -> str:
 def _latex_panel(rows: pd.DataFrame, caption: str, label: str) -> str:
     lines = [" & ".join(escape(str(cell)) for cell in line) + r" \\" for line in rows.to_numpy().tolist()]
     header = " & ".join(escape(column) for column in rows.columns) + r" \\"
-    return "\n".join(
-        [
-            r"\begin{table}[ht]",
-            r"\centering\scriptsize\setlength{\tabcolsep}{3pt}",
-            rf"\caption{{{escape(caption)}}}\label{{tab:{label}}}",
-            rf"\begin{{tabular}}{{l{'r' * (rows.shape[1] - 1)}}}",
-            r"\toprule",
-            header,
-            r"\midrule",
-            *lines,
-            r"\bottomrule",
-            r"\end{tabular}",
-            r"\end{table}",
-            "",
-        ]
-    )
+    tabular = [
+        rf"\begin{{tabular}}{{l{'r' * (rows.shape[1] - 1)}}}",
+        *(r"\toprule", header, r"\midrule", *lines, r"\bottomrule", r"\end{tabular}"),
+    ]
+    if rows.shape[1] > WIDE:
+        tabular = [r"\resizebox{\linewidth}{!}{%", *tabular, "}"]
+    begin = [
+        r"\begin{table}[ht]\centering\footnotesize",
+        rf"\caption{{{escape(caption)}}}\label{{tab:{label}}}",
+    ]
+    return "\n".join([*begin, *tabular, r"\end{table}", ""])
 
 
 def escape(text: str) -> str:

@@ -17,7 +17,8 @@ FIGURES = {  # stem -> caption
     "contact_sheet": "Images of each source and class, evenly picked, with what people marked.",
     "gallery": "What was marked and what networks look at, first seed. Each CAM runs over its own range, "
     "dark to bright; the difference salience (true CAM minus false CAM) is signed: blue below 0, red above.",
-    "exemplars": "Regions that come back from image to image and speak for class 1, by importance.",
+    "exemplars": "Regions that come back from image to image and speak for class 1, by importance, first "
+    "seed. Boxes are the regions; a grey tile: fewer images than places show it.",
     "training": "Training by epoch: mean over seeds; the band runs from the least to the largest seed.",
 }
 

@@ -43,7 +43,7 @@ def estimate(mean: float, low: float, high: float, n: int, planned: int, digits:
     if n == 0:
         return f"missing (0 of {planned})"
     half = (high - low) / 2
-    text = f"{mean:.{digits}f}" + (f" ± {half:.{digits}f}" if half == half else "")
+    text = f"{mean:.{digits}f}".replace("-", "−") + (f" ± {half:.{digits}f}" if half == half else "")
     return text if n == planned else f"{text} ({n} of {planned})"
 
 
