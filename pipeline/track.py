@@ -30,14 +30,16 @@ def draw(cell: Cell, path: Path) -> None:
     """Write the CAM gallery of one evaluated cell as PNG."""
     from pipeline.score import gallery  # only when there is something to draw: an idle `track` is quick
 
-    samples, held_out = _samples(cell.dataset)
+    title, samples, held_out = _samples(cell.dataset)
     maps = gallery.read_maps(cell.folder(Path("evaluate")) / "gallery.npz")
     chosen = gallery.choose(samples, maps.rows, IN_PICTURE, held_out)
-    gallery.save(gallery.gallery(samples, {cell.method: maps}, chosen, side=64), path)
+    sheet = gallery.gallery(samples, {cell.method: maps}, chosen, side=64)
+    gallery.save(sheet, f"{title}, {cell.name}", path)
 
 
 @cache
-def _samples(dataset: str) -> "tuple[Samples, set[str]]":
+def _samples(dataset: str) -> "tuple[str, Samples, set[str]]":
+    """Title, arrays and held-out sources of a prepared data set."""
     from pipeline.data.protocol import sources
     from pipeline.data.store import open_store
     from pipeline.score.gallery import Samples
@@ -45,7 +47,8 @@ def _samples(dataset: str) -> "tuple[Samples, set[str]]":
     store = open_store(Path("data/prepared") / dataset)
     truths = (store.truth("causal"), store.truth("shortcut"))
     samples = Samples(store.manifest, store.images, store.maps, *truths)
-    return samples, sources(store.protocol, "held_out")
+    title = f"PHANTOM: {store.info['title']}" if store.info["phantom"] else store.info["title"]
+    return title, samples, sources(store.protocol, "held_out")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from pipeline.common.config import Params
+from pipeline.common.config import Dataset, Params
 from pipeline.common.errors import UserError
 from pipeline.common.files import sha256_text
 from pipeline.common.progress import track
@@ -67,7 +67,7 @@ def sync(params: Params, datasets: Sequence[str] | None = None, draw: Draw | Non
     """
     try:
         with _writing(uri(params)):
-            store = _Store(uri(params))
+            store = _Store(uri(params), params.datasets)
             counts = [_sync(store, params, name, draw) for name in datasets or params.datasets]
     except Unreachable as error:
         raise UserError(
@@ -116,7 +116,7 @@ def _copy_until(stop: threading.Event, params: Params, dataset: str, since: floa
             found = [_trained_since(cell, since) for cell in cells(params, dataset)]
             if any(found):
                 with _writing(uri(params), wait=last):
-                    store = store or _Store(uri(params))
+                    store = store or _Store(uri(params), params.datasets)
                     runs = store.runs(dataset)
                     for copy in filter(None, found):
                         _copy(store, copy, runs.get(copy.cell.name, []), None)
@@ -216,7 +216,7 @@ def _refusals() -> Iterator[None]:
 class _Store:
     """MLflow, as far as copies need it."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, datasets: dict[str, Dataset]) -> None:
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         from mlflow import MlflowClient
@@ -227,6 +227,7 @@ class _Store:
         if self.database is not None:  # absolute, since MLflow keeps one connection per address
             address = f"sqlite:///{self.database}"
         self.client: MlflowClient = MlflowClient(tracking_uri=address)
+        self.datasets = datasets
         self.experiments: dict[str, str] = {}
         self.epochs: dict[str, int] = {}  # run -> last epoch copied by this process
 
@@ -244,8 +245,12 @@ class _Store:
             known = self.client.get_experiment_by_name(dataset)
             if known is None:
                 files = self.database.parent / "mlartifacts" / dataset if self.database else None
+                settings = self.datasets[dataset]
+                about = f"{'PHANTOM: ' if settings.phantom else ''}{settings.title}. {settings.notice or ''}"
                 self.experiments[dataset] = self.client.create_experiment(
-                    dataset, artifact_location=files.as_uri() if files else None
+                    dataset,
+                    artifact_location=files.as_uri() if files else None,
+                    tags={"mlflow.note.content": about.strip(), "phantom": str(settings.phantom).lower()},
                 )
             else:
                 if known.lifecycle_stage == "deleted":

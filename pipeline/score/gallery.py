@@ -177,14 +177,15 @@ def exemplars(
     return _named(rows, heads, list(cells), side)
 
 
-def save(sheet: Sheet, path: Path) -> None:
-    """Write a sheet as a plain PNG with the names of its columns above; quicker than a figure."""
+def save(sheet: Sheet, title: str, path: Path) -> None:
+    """Write a sheet as a plain PNG under its title and the names of its columns; quicker than a figure."""
     tall, wide = sheet.picture.shape[:2]
-    canvas = Image.new("RGB", (wide, tall + 30), "white")
-    canvas.paste(Image.fromarray(sheet.picture), (0, 30))
+    canvas = Image.new("RGB", (wide, tall + 48), "white")
+    canvas.paste(Image.fromarray(sheet.picture), (0, 48))
     pen, font = ImageDraw.Draw(canvas), ImageFont.load_default(11)
+    pen.text((2, 14), title, fill="black", font=font, anchor="lb")
     for x, text, weight in sheet.columns:
-        pen.text((x, 14 if weight == "bold" else 28), text, fill="black", font=font, anchor="mb")
+        pen.text((x, 31 if weight == "bold" else 45), text, fill="black", font=font, anchor="mb")
     canvas.save(path, format="PNG")
 
 

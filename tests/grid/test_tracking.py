@@ -118,6 +118,8 @@ def test_a_run_shows_its_cell(place: Path) -> None:
     assert {"gallery.png", "model/model.safetensors", "model/record.json", "evaluate/metrics.csv"} <= set(
         run["files"]
     )
+    about = client().get_experiment_by_name("toy_0").tags
+    assert about["phantom"] == "true" and about["mlflow.note.content"].startswith("PHANTOM: Toy 0")
     assert run["status"] == "FINISHED" and run["times"][1] - run["times"][0] == 2000  # total_s of the record
 
 
