@@ -161,3 +161,14 @@ def test_one_method_has_no_differences() -> None:
     report(_one_method())
     text = Path("reports/tables/generalisation.md").read_text(encoding="utf-8")
     assert "−" not in text and "cyborg" not in text
+
+
+@pytest.mark.usefixtures("undrawn", "copied")
+def test_without_held_out_sources_only_closed_results_remain() -> None:
+    for path in Path("evaluate").rglob("metrics.csv"):
+        metrics = pd.read_csv(path, keep_default_na=False)
+        metrics[metrics["scope"] == "closed"].to_csv(path, index=False)
+    report(SETTINGS)
+    assert "No data set holds out a source" in Path("reports/index.html").read_text(encoding="utf-8")
+    assert "| method | closed |" in Path("reports/tables/generalisation.md").read_text(encoding="utf-8")
+    assert "|" not in Path("reports/tables/readme.md").read_text(encoding="utf-8")

@@ -85,8 +85,13 @@ def escape(text: str) -> str:
 
 
 def readme(table: Table, grid: Grid) -> str:
-    """The generalisation table as the README shows it: one row per method, macro AUROC per data set."""
+    """The generalisation table as the README shows it: one row per method, macro AUROC per data set.
+
+    Only the caption where no data set holds out a source.
+    """
     macro = table.tidy[table.tidy["scope"] == "macro"]
+    if macro.empty:
+        return f"{table.caption}\n"
     reference = grid.references[-1]
     methods = list(dict.fromkeys(macro["method"]))
     rows = pd.DataFrame({"method": [f"{m} (control)" if m in grid.controls else m for m in methods]})

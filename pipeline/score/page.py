@@ -48,6 +48,8 @@ def write(
 def _summary(generalisation: pd.DataFrame, verdicts: pd.DataFrame, grid: Grid) -> list[dict[str, Any]]:
     """The page's first tables: macro AUROC, then the difference to each reference with its verdict."""
     macro = generalisation[generalisation["scope"] == "macro"]
+    if macro.empty:
+        return []
     numbers = macro[["mean", "low", "high", "n", "planned"]].itertuples(index=False)
     shown = macro.assign(text=[estimate(*row) for row in numbers], verdict="plain")
     blocks = [{"title": "AUROC, macro over held-out sources", "counted": False, **_block(shown, grid)}]

@@ -198,9 +198,10 @@ def about(grid: Grid, stage: str) -> str:
     seeds = grid.cells["seed"].nunique()
     lines = [
         f"Mean ± half the {grid.confidence:.0%} t interval over seeds.",
-        f"{found} of {planned} runs ({seeds} seeds per method).",
-        f"With {seeds} seeds the two-sided p cannot go below {2 / 2**seeds:.3g}.",
+        f"{found} of {planned} runs (seeds per method: {seeds}).",
     ]
+    if seeds > 1:
+        lines.append(f"With {seeds} seeds the two-sided p cannot go below {2 / 2**seeds:.3g}.")
     phantoms = [name for name, note in grid.datasets.items() if note.phantom]
     if phantoms:
         lines.append(f"Phantoms, drawn and not real images: {', '.join(phantoms)}.")
