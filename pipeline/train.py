@@ -6,7 +6,7 @@ goes on from its last epoch. While cells train, their curves are copied to MLflo
 """
 
 import time
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,8 @@ def train(params: Params, dataset: str) -> None:
     """Train what is not trained yet; raises UserError listing every cell that failed."""
     store = open_store(PREPARED / dataset)
     _check(params, dataset, store)
-    tasks = [_task(params, cell, store) for cell in cells(params, dataset)]
+    backbones = {name: _backbone(name, chosen.weights) for name, chosen in params.backbones.items()}
+    tasks = [_task(params, cell, store, backbones[cell.backbone]) for cell in cells(params, dataset)]
     work = partial(train_cell, prepared=store.folder.resolve(), device=params.train.device)
     with tracking.background(params, dataset):
         engine.run("train", tasks, work, params.engine)
@@ -70,7 +71,7 @@ def train_cell(task: Task, *, prepared: Path, device: str) -> None:
         key=task.key,
         settings=task.settings,
         data_hash=store.data_hash,
-        code_hash=_code_hash(task.settings),
+        code_hash=_code_hash(task.settings["method"]["loss"], task.cell.backbone),
         files=["model.safetensors", "history.csv"],
         results={
             "best_epoch": fitted.best_epoch,
@@ -123,22 +124,24 @@ def _check(params: Params, dataset: str, store: Store) -> None:
         raise UserError(problems)
 
 
-def _task(params: Params, cell: Cell, store: Store) -> Task:
-    settings = _settings(params, cell, store)
+def _backbone(name: str, weights: str | None) -> dict[str, str | None]:
+    """A backbone's settings; a weights file counts by its bytes."""
+    given = {"weights_sha256": sha256_file(find(name, weights))} if weights is not None else {}
+    return {"name": name, "weights": weights, **given}
+
+
+def _task(params: Params, cell: Cell, store: Store, backbone: dict[str, str | None]) -> Task:
+    settings = _settings(params, cell, store, backbone)
     return Task(
         cell,
         cell.folder(RUNS).absolute(),
-        key(settings, store.data_hash, _code_hash(settings)),
+        key(settings, store.data_hash, _code_hash(settings["method"]["loss"], cell.backbone)),
         settings,
     )
 
 
-def _settings(params: Params, cell: Cell, store: Store) -> dict[str, Any]:
+def _settings(params: Params, cell: Cell, store: Store, backbone: dict[str, str | None]) -> dict[str, Any]:
     """All that can change a cell's result, as plain values; where it runs is left out."""
-    weights = params.backbones[cell.backbone].weights
-    backbone = {"name": cell.backbone, "weights": weights}
-    if weights is not None:
-        backbone["weights_sha256"] = sha256_file(find(cell.backbone, weights))
     return {
         "backbone": backbone,
         "method": params.methods[cell.method].model_dump(),
@@ -148,11 +151,11 @@ def _settings(params: Params, cell: Cell, store: Store) -> dict[str, Any]:
     }
 
 
-def _code_hash(settings: dict[str, Any]) -> str:
+@cache
+def _code_hash(loss: str, backbone: str) -> str:
     """Of the training loop, the cell's own loss and its own backbone: editing another one costs nothing."""
-    loss = catalogue.source("model/losses", settings["method"]["loss"])
-    backbone = catalogue.source("model/backbones", settings["backbone"]["name"])
-    return code_hash(PACKAGE / "model" / "training.py", loss, backbone)
+    members = catalogue.source("model/losses", loss), catalogue.source("model/backbones", backbone)
+    return code_hash(PACKAGE / "model" / "training.py", *members)
 
 
 def _samples(store: Store, role: str) -> Samples:

@@ -65,7 +65,7 @@ class TrainingBatches:
         order = numpy_rng(self.seed, "order", number).permutation(len(self.samples.rows))
         parts = np.array_split(order, -(-len(order) // self.batch_size))
         if self.resident is not None:
-            yield from (Batch(*(whole[torch.from_numpy(part)] for whole in self.resident)) for part in parts)
+            yield from (_rows(self.resident, part) for part in parts)
         elif self.device.type == "cuda":
             yield from self._prefetched(parts, number)
         else:
@@ -125,6 +125,11 @@ def plain_batches(samples: Samples, size: int, device: torch.device) -> Iterator
 def unit(values: np.ndarray, device: torch.device) -> Tensor:
     """uint8 0..255 to float32 0..1; bytes travel, floats are made on the device."""
     return torch.from_numpy(np.ascontiguousarray(values)).to(device, non_blocking=True).float() / 255
+
+
+def _rows(whole: Batch, part: np.ndarray) -> Batch:
+    images, *others = (column[torch.from_numpy(part)] for column in whole)
+    return Batch(images.contiguous(memory_format=torch.channels_last), *others)
 
 
 def _fits(samples: Samples, device: torch.device) -> bool:

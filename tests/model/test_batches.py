@@ -113,3 +113,16 @@ def test_plain_batches_keep_the_order_of_rows() -> None:
     parts = list(plain_batches(data, 2, CPU))
     assert [len(part) for part in parts] == [2, 1]
     assert np.array_equal((torch.cat(parts) * 255).round().numpy(), data.images[[1, 4, 6]])
+
+
+def test_what_a_gpu_would_get_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Resident samples and prefetched batches, on the CPU."""
+    plain = epoch(samples(), batch_size=3)
+    monkeypatch.setattr("pipeline.model.batches._fits", lambda samples, device: True)
+    resident = epoch(samples(), batch_size=3)
+    moving = {"batch_size": 3, "augment": STILL | {"rotate": 20.0}}
+    batches = TrainingBatches(samples(), moving, "human", 0, CPU)
+    parts = np.array_split(np.arange(10), 4)
+    prefetched, drawn = list(batches._prefetched(parts, 2)), [batches._draw(part, 2) for part in parts]
+    for ours, theirs in zip([*plain, *drawn], [*resident, *prefetched], strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
