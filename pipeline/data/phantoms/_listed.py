@@ -24,7 +24,7 @@ def shots(seed: int, task: str, source: str, count: int, *, marked: float) -> li
     Names start with the source's initials and are unique over the sources of a task.
 
     >>> [shot.stem for shot in shots(0, "iris", "live_a", 3, marked=0.5)]
-    ['la001_1', 'la001_2', 'la001_3']
+    ['la001_1', 'la002_1', 'la002_2']
     """
     rng = numpy_rng(seed, task, "subjects", source)
     words = source.split("_")

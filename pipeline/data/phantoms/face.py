@@ -8,8 +8,8 @@
 
 Every generator spoils one place of its own: an eye, a cheek, the border of the hair, the mouth, a brow.
 Besides the visible defect, all leave the trace of upsampling there: too smooth, with a faint regular pattern.
-The shortcut is a picture agency's round watermark, which known generators' pictures nearly always carry and
-portraits nearly never; it may lie anywhere but at the defect.
+The shortcut is a picture agency's round watermark, which known generators' pictures carry and portraits do
+not; it lies at another place where generators fail.
 """
 
 from collections.abc import Callable
@@ -43,7 +43,6 @@ from pipeline.data.phantoms._portrait import (
     paint,
 )
 
-_MARGIN = 20  # px between a watermark's centre and the frame
 _PLACES = {  # (u, v) of a defect's centre on the right side, and its radius in head units
     "eye": (EYE_U, 0.0, 0.40),
     "cheek": (0.32, 0.34, 0.4),
@@ -164,12 +163,11 @@ def _spot(rng: np.random.Generator, view: View, place: str) -> _Spot:
 def _watermark(
     rng: np.random.Generator, image: np.ndarray, view: View, spot: _Spot, size: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A white disc in a dark ring on or about the head, well away from the spot."""
-    while True:
-        x, y = view.pixel(rng.uniform(-1, 1), rng.uniform(-1, 1))
-        inside = min(x, y) > _MARGIN and max(x, y) < SHAPE[0] - _MARGIN
-        if inside and np.hypot(x - spot.x, y - spot.y) > 1.5 * spot.radius + size:
-            break
+    """A white disc in a dark ring at another place where generators fail: places alone tell nothing."""
+    columns, rows = grid(SHAPE)
+    x, y = spot.x, spot.y
+    while spot.window[np.hypot(columns - x, rows - y) < 1.3 * size].any():
+        x, y, *_ = _spot(rng, view, _any_place(rng))
     for radius, colour in (
         (size, (0.08, 0.1, 0.25)),
         (0.72 * size, (0.97, 0.97, 0.97)),

@@ -7,8 +7,8 @@
 
 The cause of every attack lies in a window on the iris, a different part of it in each image: printed dots,
 halftone, a pixel grid, painted strokes, folds of a clouded cornea. What they share is a regular pattern where
-a live iris has none. The shortcut is a pair of lamps mirrored in spectacles, which known attacks nearly
-always have and live eyes nearly never; it may lie anywhere near the eye except at the cause.
+a live iris has none. The shortcut is a pair of lamps mirrored in the cornea, which known attacks have
+and live eyes have not; it lies on another part of the iris than the cause.
 """
 
 from collections.abc import Callable
@@ -43,7 +43,6 @@ from pipeline.data.phantoms._eye import (
 from pipeline.data.phantoms._listed import Shot, heat_map, shots
 
 Attack = Callable[[np.random.Generator, np.ndarray, Pose, float], np.ndarray]
-_SQUARE = (110, 530, 30, 450)  # x0, x1, y0, y1: where a mark's centre may lie; prepare crops 80..560
 _SENSORS = {  # optics and electronics of the known and of the unseen camera
     "train": {"blur": 0.9, "gamma": 0.95, "grain": 0.005},
     "test": {"blur": 1.4, "gamma": 0.85, "grain": 0.006},
@@ -114,39 +113,45 @@ def _draw(
     subject = draw_subject(numpy_rng(seed, "iris", shot.subject))
     rng = numpy_rng(seed, "iris", shot.stem)
     pose = draw_pose(rng, subject, droop=0.12 if source.attack is postmortem else 0.0)
-    angle = rng.uniform(-0.15, 1.15) * np.pi  # never below the upper lid
-    window = _window(rng, pose, angle)
+    window = _window(rng, pose, _anywhere(rng))
     ball = paint_eyeball(rng, subject, pose)
     if source.attack:
         ball += window * (source.attack(rng, ball, pose, strength) - ball)
     image = cover(rng, add_highlights(rng, ball, pose), subject, pose)
     mark = np.zeros(SHAPE, dtype=bool)
     if shot.marked:
-        image, mark = _mirror_lamps(numpy_rng(seed, "iris", shot.stem, "mark"), image, pose, angle, mark_size)
+        image, mark = _mirror_lamps(
+            numpy_rng(seed, "iris", shot.stem, "mark"), image, pose, window, mark_size
+        )
     picture = photograph(rng, image, **_SENSORS[source.split])
-    others = [_window(rng, pose, rng.uniform(-0.15, 1.15) * np.pi) for _ in range(people - 1)]
+    others = [_window(rng, pose, _anywhere(rng)) for _ in range(people - 1)]
     return picture, [(place * pose.opening) > 0.2 for place in (window, *others)], mark
+
+
+def _anywhere(rng: np.random.Generator) -> float:
+    """An angle on the iris that the upper lid leaves free."""
+    return float(rng.uniform(-0.17, 1.17) * np.pi)
 
 
 def _window(rng: np.random.Generator, pose: Pose, angle: float) -> np.ndarray:
     """The part of the iris about `angle` where an attack shows, or would show, in [0, 1]."""
     turn = np.abs((pose.theta - angle + np.pi) % (2 * np.pi) - np.pi)
-    half = rng.uniform(0.34, 0.46) * np.pi + 0.12 * noise(rng, SHAPE, 60)
+    half = rng.uniform(0.32, 0.42) * np.pi + 0.12 * noise(rng, SHAPE, 60)
     return (np.clip((half - turn) * pose.radius * 0.7 / 12 + 0.5, 0, 1) * pose.iris).astype(np.float32)
 
 
 def _mirror_lamps(
-    rng: np.random.Generator, image: np.ndarray, pose: Pose, angle: float, size: float
+    rng: np.random.Generator, image: np.ndarray, pose: Pose, window: np.ndarray, size: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Two lamps side by side with dark surrounds, mirrored in spectacles away from the window at `angle`."""
-    x0, x1, y0, y1 = _SQUARE
-    window_x = pose.cx + 0.7 * pose.radius * np.cos(angle)
-    window_y = pose.cy + 0.7 * pose.radius * np.sin(angle)
+    """Two lamps side by side with dark surrounds, mirrored in the cornea outside the window.
+
+    They lie where another image's cause would lie: only the map of the right image tells both apart.
+    """
+    x, y = grid(SHAPE)
     while True:
-        reach, turn = pose.radius * rng.uniform(0.3, 1.4), rng.uniform(0, 2 * np.pi)
+        turn, reach = _anywhere(rng), pose.radius * rng.uniform(0.6, 0.85)
         cx, cy = pose.cx + reach * np.cos(turn), pose.cy + reach * np.sin(turn)
-        inside = x0 < cx < x1 and y0 < cy < y1
-        if inside and np.hypot(cx - window_x, cy - window_y) > 1.25 * pose.radius:
+        if not window[(np.abs(x - cx) < 3.5 * size) & (np.abs(y - cy) < 2 * size)].any():
             break
     mark = np.zeros(SHAPE, dtype=bool)
     for side in (-1.5, 1.5):
