@@ -211,7 +211,9 @@ def _bones(body: Body, view: View, rng: np.random.Generator, aerated: np.ndarray
         collar.append([(side * x, y) for x, y in _COLLAR])
         blades.append(_polygon(view, [(side * x, y) for x, y in _BLADE], 5.0, body))
         arm = view.place(np.array([(side * 0.93 * body.width, -0.66)]))[0]
-        blades.append(drawing.ellipse(view.shape, *arm, 0.14 * view.scale, 0.13 * view.scale, soft=4))
+        blades.append(
+            drawing.ellipse(view.shape, arm[0], arm[1], 0.14 * view.scale, 0.13 * view.scale, soft=4)
+        )
     ribs = _tubes(view, body, back, 0.066) + 0.75 * _tubes(view, body, front, 0.075)
     bones = ribs * (0.035 + 0.075 * aerated) + 0.12 * _tubes(view, body, collar, 0.06)
     return body.bone * (bones + 0.045 * np.maximum.reduce(blades))
