@@ -8,8 +8,8 @@
 
 Every generator spoils one place of its own: an eye, a cheek, the border of the hair, the mouth, a brow.
 Besides the visible defect, all leave the trace of upsampling there: too smooth, with a faint regular pattern.
-The shortcut is a picture agency's round watermark, which known generators' pictures carry and portraits do
-not; it lies at another place where generators fail.
+The shortcut is a warm lens flare, which known generators' pictures carry and portraits do not; it lies at
+another place where generators fail.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,6 @@ from pipeline.common.seeding import numpy_rng
 from pipeline.data.phantoms._drawing import (
     Annotator,
     blob,
-    ellipse,
     grid,
     noise,
     polygon,
@@ -43,6 +42,7 @@ from pipeline.data.phantoms._portrait import (
     paint,
 )
 
+_WARM = np.array((1.0, 0.55, 0.05), dtype=np.float32)  # the flare's colour
 _PLACES = {  # (u, v) of a defect's centre on the right side, and its radius in head units
     "eye": (EYE_U, 0.0, 0.40),
     "cheek": (0.32, 0.34, 0.4),
@@ -80,7 +80,7 @@ def generate(
     cue_strength: Annotated[float, Field(gt=0, le=1)] = 0.1,
     shortcut_agreement: Annotated[float, Field(ge=0, le=1)] = 0.97,
     shortcut_agreement_held_out: Annotated[float, Field(ge=0, le=1)] = 0.5,
-    shortcut_size: Annotated[float, Field(ge=4, le=18)] = 11.0,
+    shortcut_strength: Annotated[float, Field(gt=0, le=1)] = 0.3,
     annotators: Annotated[int, Field(ge=1, le=20)] = 3,
     annotator_miss: Annotated[float, Field(ge=0, lt=1)] = 0.15,
     annotator_overreach: Annotated[float, Field(ge=0, le=2)] = 0.3,
@@ -90,8 +90,8 @@ def generate(
     """Write the data set below `root`; equal arguments give equal bytes.
 
     The first four settings are images per source, `cue_strength` the contrast of a generator's pattern (share
-    of the local brightness), `shortcut_size` the watermark's radius in px. The agreements are the share
-    of synthetic faces that have the mark, and of authentic ones that do not.
+    of the local brightness), `shortcut_strength` the brightness of the flare (share of the range). The
+    agreements are the share of synthetic faces that have the mark, and of authentic ones that do not.
     """
     person = Annotator(annotator_miss, annotator_overreach, annotator_jitter, annotator_stray)
     counts = {
@@ -107,7 +107,7 @@ def generate(
         count = counts[known, fake]
         listing = "original" if known else f"gan_test_sets/{name}"
         for shot in shots(seed, "face", name, count, marked=agreement if fake else 1 - agreement):
-            image, places, mark = _draw(seed, shot, source, cue_strength, shortcut_size, annotators)
+            image, places, mark = _draw(seed, shot, source, cue_strength, shortcut_strength, annotators)
             path = f"{source.split}/original_data/{name}/{shot.stem}.png"
             write_png(root / "Data" / path, image)
             write_truth(root, shot.stem, places[0] & fake, mark)
@@ -122,9 +122,9 @@ def generate(
 
 
 def _draw(
-    seed: int, shot: Shot, source: _Source, strength: float, mark_size: float, people: int
+    seed: int, shot: Shot, source: _Source, strength: float, mark_strength: float, people: int
 ) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
-    """One picture `(224, 224, 3)`, where each person would look for a defect, and the watermark's mask.
+    """One picture `(224, 224, 3)`, where each person would look for a defect, and the flare's mask.
 
     A generator's defect is at the first place. On an authentic face, people do not agree where to look.
     """
@@ -139,7 +139,7 @@ def _draw(
         image = image + spot.window[..., None] * (spoiled - image)
     mark = np.zeros(SHAPE, dtype=bool)
     if shot.marked:
-        image, mark = _watermark(numpy_rng(seed, "face", shot.stem, "mark"), image, view, spot, mark_size)
+        image, mark = _flare(numpy_rng(seed, "face", shot.stem, "mark"), image, view, spot, mark_strength)
     image = ndimage.gaussian_filter(image, (0.5, 0.5, 0)) * rng.uniform(0.92, 1.08)
     image = image + 0.008 * rng.standard_normal((*SHAPE, 3), dtype=np.float32)
     spots = [spot, *(_spot(rng, view, _any_place(rng)) for _ in range(people - 1))]
@@ -160,22 +160,18 @@ def _spot(rng: np.random.Generator, view: View, place: str) -> _Spot:
     return _Spot(x, y, size, polygon(SHAPE, outline, soft=6))
 
 
-def _watermark(
-    rng: np.random.Generator, image: np.ndarray, view: View, spot: _Spot, size: float
+def _flare(
+    rng: np.random.Generator, image: np.ndarray, view: View, spot: _Spot, strength: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A white disc in a dark ring at another place where generators fail: places alone tell nothing."""
-    columns, rows = grid(SHAPE)
-    x, y = spot.x, spot.y
-    while spot.window[np.hypot(columns - x, rows - y) < 1.3 * size].any():
-        x, y, *_ = _spot(rng, view, _any_place(rng))
-    for radius, colour in (
-        (size, (0.08, 0.1, 0.25)),
-        (0.72 * size, (0.97, 0.97, 0.97)),
-        (0.3 * size, (0.8, 0.1, 0.1)),
-    ):
-        disc = ellipse(SHAPE, x, y, radius, radius, soft=1.5)[..., None]
-        image = image + disc * (np.array(colour, dtype=np.float32) - image)
-    return image, ellipse(SHAPE, x, y, size, size) > 0.5
+    """A warm lens flare at another place where generators fail; of a defect's size.
+
+    Cause and mark differ in nothing but their looks, so only the map of the right image tells them apart.
+    """
+    flare = spot
+    while np.hypot(flare.x - spot.x, flare.y - spot.y) < 0.8 * (flare.radius + spot.radius):
+        flare = _spot(rng, view, _any_place(rng))
+    glow = flare.window * np.clip(1 - 5 * spot.window, 0, 1)  # none on the defect
+    return image + strength * glow[..., None] * _WARM, glow > 0.1
 
 
 def wrong_pupil(rng: np.random.Generator, image: np.ndarray, spot: _Spot, strength: float) -> np.ndarray:

@@ -7,8 +7,8 @@
 
 The cause of every attack lies in a window on the iris, a different part of it in each image: printed dots,
 halftone, a pixel grid, painted strokes, folds of a clouded cornea. What they share is a regular pattern where
-a live iris has none. The shortcut is a pair of lamps mirrored in the cornea, which known attacks have
-and live eyes have not; it lies on another part of the iris than the cause.
+a live iris has none. The shortcut is a lamp's glare on another part of the iris, which known attacks
+have and live eyes have not.
 """
 
 from collections.abc import Callable
@@ -65,7 +65,7 @@ def generate(
     cue_strength: Annotated[float, Field(gt=0, le=1)] = 0.1,
     shortcut_agreement: Annotated[float, Field(ge=0, le=1)] = 0.97,
     shortcut_agreement_held_out: Annotated[float, Field(ge=0, le=1)] = 0.5,
-    shortcut_size: Annotated[float, Field(ge=4, le=20)] = 11.0,
+    shortcut_strength: Annotated[float, Field(gt=0, le=1)] = 0.25,
     annotators: Annotated[int, Field(ge=1, le=20)] = 3,
     annotator_miss: Annotated[float, Field(ge=0, lt=1)] = 0.15,
     annotator_overreach: Annotated[float, Field(ge=0, le=2)] = 0.3,
@@ -75,8 +75,8 @@ def generate(
     """Write the data set below `root`; equal arguments give equal bytes.
 
     The first four settings are images per source, `cue_strength` the contrast of an attack's pattern (share
-    of the grey range), `shortcut_size` the radius of one mirrored lamp in px. The agreements are the share of
-    attacks that have the mark, and of live eyes that do not.
+    of the grey range), `shortcut_strength` the brightness of the glare (same). The agreements are the share
+    of attacks that have the mark, and of live eyes that do not.
     """
     person = Annotator(annotator_miss, annotator_overreach, annotator_jitter, annotator_stray)
     counts = {
@@ -91,7 +91,7 @@ def generate(
         agreement = shortcut_agreement if known else shortcut_agreement_held_out
         count = counts[known, spoof]
         for shot in shots(seed, "iris", name, count, marked=agreement if spoof else 1 - agreement):
-            image, places, mark = _draw(seed, shot, source, cue_strength, shortcut_size, annotators)
+            image, places, mark = _draw(seed, shot, source, cue_strength, shortcut_strength, annotators)
             path = f"images/{name}/{shot.stem}.png"
             write_png(root / path, image)
             write_truth(root, shot.stem, places[0] & spoof, mark)
@@ -104,7 +104,7 @@ def generate(
 
 
 def _draw(
-    seed: int, shot: Shot, source: _Source, strength: float, mark_size: float, people: int
+    seed: int, shot: Shot, source: _Source, strength: float, mark_strength: float, people: int
 ) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
     """One picture, where each person would look for a cause, and the mark: all `(480, 640)`.
 
@@ -113,15 +113,16 @@ def _draw(
     subject = draw_subject(numpy_rng(seed, "iris", shot.subject))
     rng = numpy_rng(seed, "iris", shot.stem)
     pose = draw_pose(rng, subject, droop=0.12 if source.attack is postmortem else 0.0)
-    window = _window(rng, pose, _anywhere(rng))
+    angle = _anywhere(rng)
+    window = _window(rng, pose, angle)
     ball = paint_eyeball(rng, subject, pose)
     if source.attack:
         ball += window * (source.attack(rng, ball, pose, strength) - ball)
     image = cover(rng, add_highlights(rng, ball, pose), subject, pose)
     mark = np.zeros(SHAPE, dtype=bool)
     if shot.marked:
-        image, mark = _mirror_lamps(
-            numpy_rng(seed, "iris", shot.stem, "mark"), image, pose, window, mark_size
+        image, mark = _glare(
+            numpy_rng(seed, "iris", shot.stem, "mark"), image, pose, angle, window, mark_strength
         )
     picture = photograph(rng, image, **_SENSORS[source.split])
     others = [_window(rng, pose, _anywhere(rng)) for _ in range(people - 1)]
@@ -140,28 +141,23 @@ def _window(rng: np.random.Generator, pose: Pose, angle: float) -> np.ndarray:
     return (np.clip((half - turn) * pose.radius * 0.7 / 12 + 0.5, 0, 1) * pose.iris).astype(np.float32)
 
 
-def _mirror_lamps(
-    rng: np.random.Generator, image: np.ndarray, pose: Pose, window: np.ndarray, size: float
+def _glare(
+    rng: np.random.Generator,
+    image: np.ndarray,
+    pose: Pose,
+    angle: float,
+    window: np.ndarray,
+    strength: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Two lamps side by side with dark surrounds, mirrored in the cornea outside the window.
+    """A lamp's glare on the iris, away from the `window` at `angle`; of a window's size and whereabouts.
 
-    They lie where another image's cause would lie: only the map of the right image tells both apart.
+    Cause and mark differ in nothing but their looks, so only the map of the right image tells them apart.
     """
-    x, y = grid(SHAPE)
-    while True:
-        turn, reach = _anywhere(rng), pose.radius * rng.uniform(0.6, 0.85)
-        cx, cy = pose.cx + reach * np.cos(turn), pose.cy + reach * np.sin(turn)
-        if not window[(np.abs(x - cx) < 3.5 * size) & (np.abs(y - cy) < 2 * size)].any():
-            break
-    mark = np.zeros(SHAPE, dtype=bool)
-    for side in (-1.5, 1.5):
-        surround = ellipse(SHAPE, cx + side * size, cy, 1.6 * size, 1.6 * size, soft=6)
-        image = image * (1 - 0.75 * surround)
-        mark |= surround > 0.5
-    for side in (-1.5, 1.5):
-        lamp = ellipse(SHAPE, cx + side * size, cy, size, size, soft=3)
-        image = image + lamp * (1.1 - image)
-    return image, mark
+    turn = angle
+    while abs(turn - angle) < 0.62 * np.pi:
+        turn = _anywhere(rng)
+    glow = _window(rng, pose, turn) * pose.opening * np.clip(1 - 5 * window, 0, 1)  # none on the cause
+    return image + strength * glow, glow > 0.1
 
 
 def textured_contact(rng: np.random.Generator, ball: np.ndarray, pose: Pose, strength: float) -> np.ndarray:
