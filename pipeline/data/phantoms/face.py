@@ -113,7 +113,7 @@ def generate(
             write_truth(root, shot.stem, places[0] & fake, mark)
             if known:
                 rng = numpy_rng(seed, "face", shot.stem, "annotators")
-                drawn = heat_map(rng, places[:1] * annotators if fake else places, person, step=2, reach=40)
+                drawn = heat_map(rng, places, person, step=2, reach=40)
                 write_png(root / "Data" / "train" / "heatmaps" / f"{shot.stem}.png", drawn)
             line = f"{source.split},{'Synthetic' if fake else 'Real'},/{path}\n"
             lists[listing] = lists.get(listing, "") + line
@@ -126,7 +126,7 @@ def _draw(
 ) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
     """One picture `(224, 224, 3)`, where each person would look for a defect, and the flare's mask.
 
-    A generator's defect is at the first place. On an authentic face, people do not agree where to look.
+    A generator's defect is at all places alike. On an authentic face, people do not agree where to look.
     """
     rng = numpy_rng(seed, "face", shot.stem)
     view = draw_view(rng)
@@ -142,8 +142,10 @@ def _draw(
         image, mark = _flare(numpy_rng(seed, "face", shot.stem, "mark"), image, view, spot, mark_strength)
     image = ndimage.gaussian_filter(image, (0.5, 0.5, 0)) * rng.uniform(0.92, 1.08)
     image = image + 0.008 * rng.standard_normal((*SHAPE, 3), dtype=np.float32)
-    spots = [spot, *(_spot(rng, view, _any_place(rng)) for _ in range(people - 1))]
-    return image, [place.window > 0.2 for place in spots], mark
+    spots = [spot] * people
+    if source.place is None:
+        spots[1:] = [_spot(rng, view, _any_place(rng)) for _ in range(people - 1)]
+    return image, [each.window > 0.2 for each in spots], mark
 
 
 def _any_place(rng: np.random.Generator) -> str:

@@ -97,7 +97,7 @@ def generate(
             write_truth(root, shot.stem, places[0] & spoof, mark)
             if known:
                 rng = numpy_rng(seed, "iris", shot.stem, "annotators")
-                drawn = heat_map(rng, places[:1] * annotators if spoof else places, person, step=4, reach=64)
+                drawn = heat_map(rng, places, person, step=4, reach=64)
                 write_png(root / "heatmaps" / f"{shot.stem}.png", drawn)
             lines.append(f"{source.split},{'Spoof' if spoof else 'Live'},{path}\n")
     write_text(root / "iris.csv", "".join(lines))
@@ -108,7 +108,7 @@ def _draw(
 ) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
     """One picture, where each person would look for a cause, and the mark: all `(480, 640)`.
 
-    The cause of an attack is at the first place. On a live eye, people do not agree where to look.
+    The cause of an attack is at all places alike. On a live eye, people do not agree where to look.
     """
     subject = draw_subject(numpy_rng(seed, "iris", shot.subject))
     rng = numpy_rng(seed, "iris", shot.stem)
@@ -125,8 +125,10 @@ def _draw(
             numpy_rng(seed, "iris", shot.stem, "mark"), image, pose, angle, window, mark_strength
         )
     picture = photograph(rng, image, **_SENSORS[source.split])
-    others = [_window(rng, pose, _anywhere(rng)) for _ in range(people - 1)]
-    return picture, [(place * pose.opening) > 0.2 for place in (window, *others)], mark
+    windows = [window] * people
+    if source.attack is None:
+        windows[1:] = [_window(rng, pose, _anywhere(rng)) for _ in range(people - 1)]
+    return picture, [(place * pose.opening) > 0.2 for place in windows], mark
 
 
 def _anywhere(rng: np.random.Generator) -> float:
