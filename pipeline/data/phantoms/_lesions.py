@@ -1,4 +1,4 @@
-"""What a chest film may show beside anatomy: findings, side markers, and where readers look."""
+"""What a chest film may show beside anatomy: findings, electrodes, and where readers look."""
 
 from typing import NamedTuple
 
@@ -31,10 +31,10 @@ def opacity(
 ) -> tuple[np.ndarray, np.ndarray]:
     """A soft, irregular, cloudy patch in a lung: the film `(h, w)` with it, and its boolean mask."""
     cx, cy = _spot(rng, film, view, margin=0.09)
-    rx, ry = rng.uniform(0.14, 0.22, 2) * view.scale
+    rx, ry = rng.uniform(0.24, 0.38, 2) * view.scale
     outline = drawing.blob(rng, cx, cy, rx, ry, roughness=0.3)
     density = drawing.polygon(view.shape, outline, soft=0.06 * view.scale) * film.lungs
-    cloud = 1 + 0.35 * drawing.noise(rng, view.shape, 0.07 * view.scale)
+    cloud = 1 + 0.2 * drawing.noise(rng, view.shape, 0.07 * view.scale)
     return film.brightness + contrast * density * np.clip(cloud, 0.3, 1.8), density > 0.35
 
 
@@ -43,7 +43,7 @@ def nodule(
 ) -> tuple[np.ndarray, np.ndarray]:
     """A small round shadow in a lung: the film `(h, w)` with it, and its boolean mask."""
     cx, cy = _spot(rng, film, view, margin=0.06)
-    radius = rng.uniform(0.06, 0.09) * view.scale
+    radius = rng.uniform(0.10, 0.14) * view.scale
     stretch = rng.uniform(0.85, 1.15)
     density = drawing.ellipse(view.shape, cx, cy, radius * stretch, radius / stretch, soft=0.6 * radius)
     return film.brightness + contrast * density, density > 0.35
@@ -56,7 +56,7 @@ def effusion(
     side = film.right if rng.random() < 0.5 else ~film.right
     x, y = drawing.grid(view.shape)
     u, v = (x - view.x) / view.scale, (y - view.y) / view.scale
-    meniscus = rng.uniform(0.26, 0.38) - rng.uniform(0.20, 0.40) * (np.abs(u) / 0.65) ** 2
+    meniscus = rng.uniform(0.20, 0.34) - rng.uniform(0.25, 0.45) * (np.abs(u) / 0.65) ** 2
     fluid = np.clip((v - meniscus) / 0.05 + 0.5, 0, 1) * film.lungs * side
     return film.brightness + contrast * fluid, fluid > 0.5
 
@@ -72,26 +72,21 @@ def _spot(rng: np.random.Generator, film: Film, view: View, margin: float) -> tu
     return float(xs[pick]), float(ys[pick])
 
 
-def marker(rng: np.random.Generator, view: View, *, plate: bool) -> tuple[np.ndarray, np.ndarray]:
-    """A lead letter in an upper corner, bare or on a plate: its brightness `(h, w)` and boolean mask."""
-    size = 0.095 * min(view.shape)
-    x = rng.uniform(0.65, 0.95) * size
-    if rng.random() < 0.5:
-        x = view.shape[1] - x
-    y = rng.uniform(0.7, 1.0) * size
-    letter = drawing.stroke(view.shape, _LETTER_R * 0.34 * size + (x, y), 0.13 * size)
-    if not plate:
-        ys, xs = np.nonzero(letter > 0.5)
-        mask = np.zeros(view.shape, dtype=bool)
-        mask[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1] = True
-        return 0.95 * letter, mask
-    disc = drawing.ellipse(view.shape, x, y, 0.62 * size, 0.62 * size)
-    return 0.95 * disc * (1 - 0.8 * letter), disc > 0.5
+def electrode(
+    rng: np.random.Generator, film: Film, view: View, finding: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The metal disc of a monitoring electrode on the chest: its brightness `(h, w)` and boolean mask.
 
-
-_LETTER_R = np.array(
-    [(-0.6, 1), (-0.6, -1), (0.2, -1), (0.6, -0.75), (0.6, -0.3), (0.2, 0), (-0.6, 0), (0.65, 1)]
-)
+    It lies over a lung, where a finding of another film would lie, and clear of this film's finding: only
+    the map of the right film tells both apart.
+    """
+    radius = rng.uniform(0.05, 0.07) * min(view.shape)
+    away = ndimage.distance_transform_edt(~finding) if finding.any() else np.full(view.shape, np.inf)
+    x, y = max(
+        (_spot(rng, film, view, margin=0.06) for _ in range(8)), key=lambda at: away[int(at[1]), int(at[0])]
+    )
+    disc = drawing.ellipse(view.shape, x, y, radius, radius)
+    return 0.95 * disc, disc > 0.5
 
 
 def read(
@@ -104,7 +99,7 @@ def read(
     marked = np.zeros_like(finding)
     if finding.any() and rng.random() >= reader.hand.miss:
         marked = drawing.annotate(rng, [finding], lungs, reader.hand)
-    search = _scan_order(rng, lungs, int(rng.integers(9, 15)))
+    search = _scan_order(rng, lungs, int(rng.integers(16, 25)))
     if marked.any():
         ys, xs = np.nonzero(marked)
         for stop in range(len(search)):

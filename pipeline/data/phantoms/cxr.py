@@ -2,8 +2,8 @@
 
 Four invented sites stand for hospitals. Sites a and b are known: normal films, and films with an opacity or a
 nodule. Site c has the same findings and another look; site d has normal films and effusions, a finding
-that no other site shows. A lead letter in an upper corner is on a plate on nearly all abnormal films of the
-known sites and bare on the normal ones; at the held-out sites the plate says nothing.
+that no other site shows. The shortcut is a monitoring electrode over a lung, which the abnormal films of
+the known sites have and the normal ones have not; at the held-out sites it says nothing.
 """
 
 from collections.abc import Iterator
@@ -31,15 +31,15 @@ class Site(NamedTuple):
 
 SITES = {
     "site_a": Site(
-        chest.Look(1.00, 1.00, 0.00, 0.018, 0.5, 1.15, 320, 320), ("opacity", "nodule"), True, False
+        chest.Look(1.00, 1.00, 0.00, 0.018, 0.5, 1.26, 320, 320), ("opacity", "nodule"), True, False
     ),
     "site_b": Site(
-        chest.Look(0.85, 0.85, 0.02, 0.028, 0.6, 1.08, 328, 304), ("opacity", "nodule"), True, True
+        chest.Look(0.85, 0.85, 0.02, 0.028, 0.6, 1.20, 328, 304), ("opacity", "nodule"), True, True
     ),
     "site_c": Site(
-        chest.Look(1.20, 0.95, 0.02, 0.034, 0.8, 1.20, 312, 312), ("opacity", "nodule"), False, False
+        chest.Look(1.20, 0.95, 0.02, 0.034, 0.8, 1.30, 312, 312), ("opacity", "nodule"), False, False
     ),
-    "site_d": Site(chest.Look(0.90, 0.78, 0.03, 0.028, 0.9, 1.06, 304, 320), ("effusion",), False, True),
+    "site_d": Site(chest.Look(0.90, 0.85, 0.02, 0.028, 0.8, 1.20, 304, 320), ("effusion",), False, True),
 }
 
 
@@ -49,7 +49,7 @@ class Film(NamedTuple):
     study: reflacx.Study
     label: int
     finding: str  # blank: normal
-    plate: bool  # the marker's look
+    electrode: bool  # the shortcut
 
 
 def generate(
@@ -58,23 +58,23 @@ def generate(
     *,
     films_known: Annotated[int, Field(ge=2)] = 160,
     films_held_out: Annotated[int, Field(ge=2)] = 80,
-    opacity_contrast: Annotated[float, Field(gt=0, le=1)] = 0.14,
-    nodule_contrast: Annotated[float, Field(gt=0, le=1)] = 0.18,
-    effusion_contrast: Annotated[float, Field(gt=0, le=1)] = 0.24,
-    shortcut_agreement: Annotated[float, Field(ge=0, le=1)] = 0.97,
+    opacity_contrast: Annotated[float, Field(gt=0, le=1)] = 0.34,
+    nodule_contrast: Annotated[float, Field(gt=0, le=1)] = 0.45,
+    effusion_contrast: Annotated[float, Field(gt=0, le=1)] = 0.45,
+    shortcut_agreement: Annotated[float, Field(ge=0, le=1)] = 1.0,
     shortcut_agreement_held_out: Annotated[float, Field(ge=0, le=1)] = 0.5,
     readers: Annotated[int, Field(ge=1, le=5)] = 3,
     reader_miss: Annotated[float, Field(ge=0, le=1)] = 0.1,
     reader_overreach: Annotated[float, Field(ge=0, le=2)] = 0.3,
     reader_jitter: Annotated[float, Field(ge=0, le=2)] = 0.2,
     reader_stray: Annotated[float, Field(ge=0, le=1)] = 0.1,
-    gaze_on_finding: Annotated[float, Field(ge=0, le=1)] = 0.7,
+    gaze_on_finding: Annotated[float, Field(ge=0, le=1)] = 0.85,
     gaze_discarded: Annotated[float, Field(ge=0, lt=1)] = 0.03,
 ) -> None:
     """Draw all films below `root`; same seed and settings, same bytes.
 
     Per site `films_known` or `films_held_out` films, half of them abnormal, one to three per patient.
-    Contrasts are shares of the film's range. `shortcut_agreement` is the share of films whose marker fits
+    Contrasts are shares of the film's range. `shortcut_agreement` is the share of films whose electrode fits
     the label. Each film has `readers` or one reader less; `Reader` and `Annotator` explain how they err.
     """
     hand = drawing.Annotator(reader_miss, reader_overreach, reader_jitter, reader_stray)
@@ -95,7 +95,7 @@ def generate(
 
 
 def _plan(seed: int, name: str, count: int, agreement: float, first: int) -> Iterator[Film]:
-    """A site's films: normal and abnormal patients in turn, the marker's disagreements spread at random."""
+    """A site's films: normal and abnormal patients in turn, electrodes' disagreements at random."""
     site, rng = SITES[name], numpy_rng(seed, "plan", name)
     number, subject = first, 99_000_000 + 1000 * (1 + list(SITES).index(name))
     for label in (0, 1):
@@ -109,7 +109,7 @@ def _plan(seed: int, name: str, count: int, agreement: float, first: int) -> Ite
             split = str(splits[patient - patients[0]]) if site.known else "test"
             study = reflacx.Study(name, int(patient), number, split, seed)
             finding = site.findings[index % len(site.findings)] if label else ""
-            yield Film(study, label, finding, plate=bool(agrees[index] == label))
+            yield Film(study, label, finding, electrode=bool(agrees[index] == label))
             number += 1
 
 
@@ -124,8 +124,11 @@ def _draw(root: Path, film: Film, site: Site, contrast: dict[str, float]) -> tup
     if film.finding:
         draw_finding = lesions.FINDINGS[film.finding]
         brightness, finding = draw_finding(rng, drawn, view, contrast[film.finding])
-    lead, shortcut = lesions.marker(rng, view, plate=film.plate)
-    pixels = chest.expose(rng, np.maximum(brightness, lead), site.look)
+    shortcut = np.zeros(view.shape, dtype=bool)
+    if film.electrode:
+        metal, shortcut = lesions.electrode(rng, drawn, view, finding)
+        brightness = np.maximum(brightness, metal)
+    pixels = chest.expose(rng, brightness, site.look)
     reflacx.write_film(root, study, pixels, rng, site.compress)
     drawing.write_truth(root, study.dicom_id, finding, shortcut)
     return finding, drawn.lungs > 0.5
