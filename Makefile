@@ -5,7 +5,7 @@ BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 export NO_ALBUMENTATIONS_UPDATE := 1
 
-.PHONY: env repro test test-all lint bench clean help
+.PHONY: env repro test test-all lint bench readme clean help
 .DEFAULT_GOAL := help
 
 env: .venv/installed  ## create .venv and install the pinned environment
@@ -33,6 +33,10 @@ lint: env  ## ruff and mypy
 
 bench: env  ## measure speed and memory as ratios, into benchmarks/
 	@python -m benchmarks.run
+
+readme:  ## copy the last run's table and gallery into README.md and docs/
+	@sed -i -e '/<!-- results -->/,/<!-- end of results -->/{//!d}' -e '/<!-- results -->/r reports/tables/readme.md' README.md
+	@cp reports/figures/gallery_face.png docs/gallery.png
 
 clean:  ## remove everything that the pipeline made (the environment stays)
 	@rm -rf data/raw/phantoms data/prepared runs evaluate identify reports workspaces mlflow.db mlartifacts

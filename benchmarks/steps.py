@@ -106,7 +106,7 @@ def _step(backbone: str, name: str, device: str) -> Callable[[], None]:
 
 
 def _cyborg_way(backbone: str, device: str) -> Callable[[], None]:
-    """The shape of the published scripts, written anew: a second forward for features, a loop over samples."""
+    """The shape of the published scripts, written anew: a second forward, a loop over samples."""
     model, optimizer = _model(backbone, device)
     images, labels, maps, _ = _batch(device)
 
