@@ -78,7 +78,7 @@ def settings_model(catalogue: str, name: str) -> type[BaseModel]:
         annotation = eval(ast.unparse(argument.annotation), dict(_ANNOTATION_NAMES))
         value = ... if default is None else ast.literal_eval(default)
         fields[argument.arg] = (annotation, value)
-    config = ConfigDict(extra="forbid", strict=False)
+    config = ConfigDict(extra="forbid", strict=True)  # values are handed on as they were read
     return create_model(f"{name}_settings", __config__=config, **fields)
 
 

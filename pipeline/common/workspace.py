@@ -44,9 +44,9 @@ def workspace(profile: str) -> Path:
         known = [path.stem for path in (PROJECT / "profiles").glob("*.yaml")]
         raise UserError(f"profile {profile!r} is not in profiles/: {nearest(profile, known)}")
     settings = merge(_read(PROJECT / "params.yaml"), _expand(_read(source)))
+    parse(settings, f"profiles/{profile}.yaml over params.yaml")
     for dataset in settings["datasets"].values():
         dataset["root"] = _root(dataset["root"])
-    parse(settings, f"profiles/{profile}.yaml over params.yaml")
 
     folder = PROJECT / "workspaces" / profile
     write_text(folder / ".dvc" / "config", DVC_CONFIG)

@@ -49,9 +49,11 @@ def test_the_shipped_settings_are_valid() -> None:
         (("datasets", "cxr"), "methods", ["cyborgs"], "datasets.cxr.methods: 'cyborgs' is not in methods"),
         (("phantoms", "tasks"), "irsi", {}, "'irsi' is not in pipeline/data/phantoms: did you mean 'iris'?"),
         (("phantoms", "tasks"), "iris", {"shortcut": 1}, "phantoms.tasks.iris: shortcut: unknown key"),
+        (("phantoms", "tasks", "iris"), "cue_strength", "2e-1", "cue_strength: Input should be a valid"),
+        (("datasets", "iris", "adapters", 0), "lists", [], "lists: List should have at least 1 item"),
     ],
 )  # fmt: skip
-def test_one_mistake(raw: dict[str, Any], path: tuple[str, ...], key: str, value: Any, expected: str) -> None:
+def test_one_mistake(raw: dict[str, Any], path: tuple[Any, ...], key: str, value: Any, expected: str) -> None:
     section = raw
     for part in path:
         section = section[part]

@@ -60,8 +60,17 @@ def test_a_typo_names_the_nearest_profile(project: Path) -> None:
         workspace.workspace("papr")
 
 
-def test_a_wrong_profile_creates_nothing(project: Path) -> None:
-    write(project, "wrong", "train: {epoch: 1}")
-    with pytest.raises(UserError, match=r"profiles/wrong.yaml over params.yaml: train.epoch: unknown key"):
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("train: {epoch: 1}", "train.epoch: unknown key"),
+        ("datasets: {mine: {title: t}}", "datasets.mine.root: missing"),
+        ("datasets: null", "datasets: Input should be"),
+        ("[train]", "expected sections"),
+    ],
+)
+def test_a_wrong_profile_creates_nothing(project: Path, text: str, expected: str) -> None:
+    write(project, "wrong", text)
+    with pytest.raises(UserError, match=rf"profiles/wrong.yaml over params.yaml: {expected}"):
         workspace.workspace("wrong")
     assert not (project / "workspaces").exists()
