@@ -37,7 +37,8 @@ def annotate(
 ) -> None:
     """Give each sample (with its row of the image table) the annotations that `maps` tells of.
 
-    Broken boxes make a sample a problem (E_BOX); absent files are noted in the listing (E_ANN_MISSING).
+    Broken boxes make a sample a problem (E_BOX); absent files (E_ANN_MISSING) and a table that names none of
+    the images (E_JOIN) are noted in the listing.
     Raises UserError: settings that do not fit the kind, E_LAYOUT and the codes of `tables.read`.
     """
     _check(maps)
@@ -47,6 +48,10 @@ def annotate(
             _add_drawn(listing, sample, cells, maps)
         return
     marked = _by_image(listing, maps)
+    if marked and not any(sample.image_path.name in marked for sample, _ in samples):
+        message = f"column {maps['key']!r} names none of the images; expected file names such as"
+        example = samples[0][0].image_path.name if samples else "image.png"
+        listing.add("E_JOIN", maps["table"], f"{message} {example!r}, mend maps.key or the table")
     for sample, _ in samples:
         for rows in marked.get(sample.image_path.name, {}).values():
             if kind == "pasted":

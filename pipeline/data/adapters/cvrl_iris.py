@@ -50,7 +50,7 @@ ATTACK_TYPES = {  # published words as slugs -> canonical
 def read(
     root: Path,
     *,
-    lists: list[str] = ["*.csv"],  # noqa: B006  read as a literal, never changed
+    lists: Annotated[list[str], Field(min_length=1)] = ["*.csv"],  # noqa: B006  read as a literal, never changed
     maps: str | None = "heatmaps",
     annotators: Annotated[int, Field(ge=1)] = 1,
     source_pattern: str = r"(?:^|/)(?P<source>[^/]+)/[^/]+$",

@@ -33,11 +33,13 @@ PUBLISHED = (  # (what a path looks like, its source if the path does not spell 
     (re.compile(r"(?:^|/)(?P<source>[^/]+)/[^/]+$"), ""),
 )
 
+SOURCES = {"stargan": "starganv2", "stylegan_ada": "stylegan2_ada"}  # published words as slugs -> canonical
+
 
 def read(
     root: Path,
     *,
-    lists: list[str] = ["csvs/original.csv", "csvs/gan_test_sets/*.csv"],  # noqa: B006  a literal
+    lists: Annotated[list[str], Field(min_length=1)] = ["csvs/original.csv", "csvs/gan_test_sets/*.csv"],  # noqa: B006  a literal
     images: str = "Data",
     maps: str | None = "Data/train/heatmaps",
     annotators: Annotated[int, Field(ge=1)] = 1,
@@ -60,7 +62,7 @@ def read(
     samples = []
     for entry in _lists.read(listing, lists, LABELS, images=images, maps=maps):
         source, subject = published(entry.listed)
-        source = tables.named(sources, "source", entry.listed) if sources else source
+        source = tables.slug(tables.named(sources, "source", entry.listed) if sources else source)
         subject = tables.named(subjects, "subject", entry.listed) if subjects else subject
         class_name = "synthetic" if entry.label else "authentic"
         is_validation = entry.split == "test" and entry.list_name in VALIDATION_LISTS
@@ -68,7 +70,7 @@ def read(
             entry.sample(
                 annotators,
                 class_name=class_name,
-                source=tables.slug(source) or class_name,
+                source=SOURCES.get(source, source) or class_name,
                 source_kind="generator",
                 modality="face",
                 subject_id=f"{'frgc' if source == 'frgc' else 'cyborg'}:{subject}" if subject else "",

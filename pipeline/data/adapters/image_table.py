@@ -76,8 +76,8 @@ def read(
     Give `table` (its image paths start from `folder`) or `glob` (such as `train/*/*.jpeg`), below `root`.
 
     Raises UserError: settings that contradict each other, E_LAYOUT, E_IMAGE_MISSING, E_PATH_ESCAPE,
-    E_LABEL_ALIAS, E_ENUM (split), E_SOURCE, E_ANN_MISSING and the codes of `tables.read`. Single samples
-    carry E_LABEL_CONFLICT or E_BOX.
+    E_LABEL_ALIAS, E_ENUM (split), E_SOURCE, E_ANN_MISSING, E_JOIN and the codes of `tables.read`. Single
+    samples carry E_LABEL_CONFLICT or E_BOX.
     """
     telling = _telling(table, glob, columns, patterns, constants)
     root = tables.existing_root(root, table or glob or "")

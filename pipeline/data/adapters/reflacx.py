@@ -169,7 +169,7 @@ def _look_into_file(
     try:
         header = dicom.read_header(sample.image_path, tags)
         size = f"{int(header.Columns)}x{int(header.Rows)}"
-    except (UnusableImage, AttributeError):
+    except (UnusableImage, AttributeError, TypeError, ValueError):
         message = "not a DICOM image: no size in its header; replace or drop the file"
         sample.problem = Problem("E_DECODE", sample.where, f"{sample.image_path.name}: {message}")
         if source_tag:  # the source is needed before files are decoded

@@ -21,7 +21,7 @@ def test_good_tree(tmp_path: Path) -> None:
         "99001d12": (0, "frgc", "frgc:99001", "val"),
         "MW1_99002d3": (1, "srefi", "", "val"),
         "inv_progan": (1, "progan", "", "test"),
-        "inv_stylegan-ada": (1, "stylegan_ada", "", "test"),
+        "inv_stylegan-ada": (1, "stylegan2_ada", "", "test"),
     }
     fake = samples["p1_1_fake"]
     assert fake.annotations == [Drawn(tmp_path / "Data" / "train" / "heatmaps" / "p1_1_fake.png")]

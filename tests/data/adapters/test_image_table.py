@@ -134,6 +134,15 @@ def test_pasted_masks(tmp_path: Path) -> None:
     assert codes(caught.value) == {"E_ANN_MISSING"}
 
 
+def test_marks_of_other_images_only_are_refused(tmp_path: Path) -> None:
+    root = table(tmp_path)
+    text(root / "boxes.csv", ["image,x,y,w,h", "99001,1,2,3,4"])  # without the extension
+    maps = {"kind": "xywh", "table": "boxes.csv", "key": "image", "corners": ["x", "y", "w", "h"]}
+    with pytest.raises(UserError, match=r"names none of the images.*'99001\.png'") as caught:
+        read(root, **TABLE, maps=maps)
+    assert codes(caught.value) == {"E_JOIN"}
+
+
 def test_boxes_that_are_no_numbers_set_the_image_aside(tmp_path: Path) -> None:
     root = table(tmp_path)
     text(root / "boxes.csv", ["image,x,y,w,h", "99001.png,1,2,three,4"])

@@ -10,6 +10,7 @@ from pipeline.common.errors import UserError
 from pipeline.data.adapters.reflacx import read
 from pipeline.data.samples import Ellipses, Fixations
 from tests.data.adapters.trees import codes, dicom_id, edit, image_path, reflacx
+from tests.data.dicom_files import write as write_dicom
 
 PHASE_1 = "main_data/metadata_phase_1.csv"
 PHASE_3 = "main_data/metadata_phase_3.csv"
@@ -122,6 +123,10 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "no gaze": (lambda root: (root / GAZE).unlink(), "E_ANN_MISSING"),
     "gaze": (lambda root: edit(root / GAZE, ",12,10,", ",,10,"), "E_FIX"),
     "header": (lambda root: (root / image_path(1)).write_bytes(b"no DICOM" * 40), "E_DECODE"),
+    "blank size": (
+        lambda root: write_dicom(root / image_path(1), np.eye(4, dtype="u2"), Rows=None),
+        "E_DECODE",
+    ),
     "size": (lambda root: edit(root / PHASE_1, ",24,20,", ",2400,2000,"), "E_DIMS"),
     "ellipse": (lambda root: edit(root / ELLIPSES, "6,5,14,11", "6,5,14,x"), "E_SHAPE"),
 }
