@@ -88,14 +88,22 @@ def source_problems(manifest: pd.DataFrame, protocol: Mapping[str, Any]) -> list
         for source in group
     }
     counts = manifest[~manifest["source"].isin(excluded)].groupby(["label", "source"]).size()
-    for label, source in sorted(set(counts.index) - listed):
+    unlisted = set(counts.index) - listed
+    unknown = {(label, "unknown") for label in ("0", "1")} & set(counts.index)
+    if unknown and sources(protocol, "held_out"):
+        message = (
+            f"{sum(counts[kind] for kind in unknown)} rows, which cannot be kept apart from held-out "
+            "sources; tell where they come from, or list 'unknown' in excluded"
+        )
+        found.append(Problem("E_SOURCE", "source 'unknown'", message))
+        unlisted -= unknown
+    for label, source in sorted(unlisted):
         where = f"source {source!r} label {label}"
         message = (
             f"{counts[label, source]} rows, but the protocol lists it neither in known.{label} nor in "
             f"held_out.{label} nor in excluded; add it to one of them"
         )
-        code = "E_SOURCE" if source == "unknown" and sources(protocol, "held_out") else "P_SOURCE_UNLISTED"
-        found.append(Problem(code, where, message))
+        found.append(Problem("P_SOURCE_UNLISTED", where, message))
     for label, source in sorted(listed - set(counts.index)):
         hint = nearest(source, manifest["source"].unique())
         message = f"listed in the protocol, but no row of label {label} has it; {hint}"

@@ -51,8 +51,8 @@ def assign(
 
     Held-out sources are test. Known rows that share a unit with a held-out row are test as well, since the
     network must not meet that subject in training. All others are divided by unit: `by="subject"` ignores
-    `native` (train, val, test or blank per row); `by="native"` keeps it and divides only what it leaves open:
-    blank rows, and the training rows if it has no validation or no test.
+    `native` (train, val, test or blank per row); `by="native"` keeps it, shared units too, and divides only
+    what it leaves open: blank rows, and the training rows if its validation or test lacks a class.
     """
     source = manifest["source"]
     held_out = source.isin(sources(protocol, "held_out")).to_numpy()
@@ -64,7 +64,9 @@ def assign(
     if by == "native":
         given = _joined(np.asarray(native, dtype=object), unit)
         split[known] = given[known]
-        missing = [name for name in ("val", "test") if not (known & (given == name)).any()]
+        missing = [
+            name for name in ("val", "test") if manifest["label"][known & (given == name)].nunique() < 2
+        ]
         shares = {name: shares[name] for name in ("train", *missing)}
         open_rows = known & np.isin(given, ["", "train"] if missing else [""])
     else:

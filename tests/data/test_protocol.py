@@ -92,6 +92,9 @@ def test_an_unknown_source_cannot_be_held_out_from() -> None:
     frame = table()
     frame.loc[0, "source"] = "unknown"
     assert [found.code for found in protocol.source_problems(frame, build())] == ["E_SOURCE"]
+    listed = build(known={"0": ["live_a", "unknown"], "1": ["print", "contact"]})
+    assert [found.code for found in protocol.source_problems(frame, listed)] == ["E_SOURCE"]
+    assert protocol.source_problems(frame, build(excluded=["diseased", "unknown"])) == []
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])

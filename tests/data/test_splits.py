@@ -132,6 +132,15 @@ def test_native_splits_are_kept_and_what_is_missing_is_carved_from_train() -> No
     assert splits.leaks(frame, OPEN_SET) == []
 
 
+def test_a_native_test_of_one_class_is_filled_up_from_train() -> None:
+    """As in the CYBORG release: of the known sources only StyleGAN2 has a test list."""
+    frame = rows(*[("", "a", str(n % 2)) for n in range(40)], *[("", "x", "1")] * 6)
+    split = assign(frame, ["val"] * 8 + ["train"] * 32 + ["test"] * 6, by="native")
+    assert set(split[:8]) == {"val"}
+    assert set(split[40:]) == {"test"}
+    assert set(frame["label"][split == "test"]) == {"0", "1"} == set(frame["label"][split == "train"])
+
+
 def test_complete_native_splits_are_not_touched() -> None:
     frame = rows(*[(f"s{n}", "a", str(n % 2)) for n in range(6)])
     native = ["train", "train", "val", "val", "test", "test"]
