@@ -181,7 +181,6 @@ def _resample(
 
 
 @lru_cache(maxsize=64)  # a data set has few image sizes
-@lru_cache(maxsize=64)
 def _weights(length: int, start: float, stop: float, size: int) -> sparse.csr_array:
     """How much each of `length` pixels gives to each of `size` cells between `start` and `stop`.
 

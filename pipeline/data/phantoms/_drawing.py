@@ -88,13 +88,6 @@ def polygon(
     return smooth(mask, soft / 2) if soft > 1 else mask
 
 
-def stroke(
-    shape: Shape, points: Sequence[tuple[float, float]] | np.ndarray, width: float, soft: float = 1.0
-) -> np.ndarray:
-    """An open line `(h, w)` in [0, 1] of `width` px through `(n, 2)` points x, y."""
-    return strokes(shape, [(points, width, 1.0)], soft)
-
-
 def strokes(
     shape: Shape,
     lines: Sequence[tuple[Sequence[tuple[float, float]] | np.ndarray, float, float]],
@@ -142,13 +135,6 @@ class Annotator(NamedTuple):
     overreach: float = 0.3  # growth of a marked region, share of its radius; spread by half of it
     jitter: float = 0.2  # shift of a marked region, share of its radius (standard deviation)
     stray: float = 0.15  # probability of one more region where nothing is
-
-
-def regions_of(mask: np.ndarray, smallest: int = 4) -> list[np.ndarray]:
-    """The connected parts of a boolean mask `(h, w)`, without those below `smallest` px."""
-    labels, count = ndimage.label(mask)
-    parts = [labels == index for index in range(1, count + 1)]
-    return [part for part in parts if part.sum() >= smallest]
 
 
 def annotate(

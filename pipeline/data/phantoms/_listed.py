@@ -1,4 +1,4 @@
-"""What phantoms in list formats share: names, the mark that misleads, heat maps, and writing it all."""
+"""What phantoms in list formats share: names, who carries the misleading mark, and heat maps."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

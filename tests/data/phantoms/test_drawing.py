@@ -41,7 +41,7 @@ def test_shapes_cover_their_area() -> None:
     assert drawing.ellipse(SHAPE, 40, 30, 12, 7, angle=0.6).sum() == pytest.approx(np.pi * 12 * 7, rel=0.03)
     square = [(10, 10), (29, 10), (29, 29), (10, 29)]
     assert drawing.polygon(SHAPE, square).sum() == pytest.approx(20 * 20, rel=0.06)
-    assert drawing.stroke(SHAPE, [(10, 30), (70, 30)], 4).sum() == pytest.approx(60 * 4, rel=0.1)
+    assert drawing.strokes(SHAPE, [([(10, 30), (70, 30)], 4, 1.0)]).sum() == pytest.approx(60 * 4, rel=0.1)
 
 
 def test_curves_pass_through_their_knots() -> None:
