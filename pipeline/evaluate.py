@@ -6,9 +6,9 @@ tables follow. The threshold comes from validation; test samples choose nothing.
 
     scores.csv         one row per validation and test sample: margin z1 - z0, higher is more abnormal
     metrics.csv        scope closed (known sources), held_out (one unseen source), macro (mean over those)
-    alignment.csv      true CAM, false CAM and difference salience against human maps and phantoms' exact
-    masks faithfulness.csv   areas under deletion and insertion curves, which are in curves.csv gallery.npz
-    raw CAMs of the samples shown in pictures, the same samples for every cell
+    alignment.csv      true CAM, false CAM and difference salience against human maps and exact masks
+    faithfulness.csv   areas under deletion and insertion curves; the curves are in curves.csv
+    gallery.npz        raw CAMs of the samples shown in pictures, the same samples for every cell
 """
 
 import itertools
@@ -222,4 +222,4 @@ def _arrays(group: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 if __name__ == "__main__":
-    run_dataset_stage(evaluate, "evaluate", __doc__)
+    run_dataset_stage("evaluate", __doc__)

@@ -319,4 +319,4 @@ def headlines(tables: dict[str, pd.DataFrame]) -> dict[str, int | float]:
 
 
 if __name__ == "__main__":
-    run_dataset_stage(identify, "identify", __doc__)
+    run_dataset_stage("identify", __doc__)

@@ -60,4 +60,4 @@ def _draw(root: Path, seed: int, task: str, settings: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    run_stage(phantoms, "phantoms", __doc__)
+    run_stage("phantoms", __doc__)

@@ -310,4 +310,4 @@ def show(
 
 
 if __name__ == "__main__":
-    run_dataset_stage(prepare, "prepare", __doc__)
+    run_dataset_stage("prepare", __doc__)

@@ -115,7 +115,7 @@ def _csvs(cell: Cell, found: dict[str, dict[str, Any] | None]) -> list[tuple[str
         if found[stage]:
             text = {"source": str, "reference": str, "sample_id": str}
             frame = pd.read_csv(
-                cell.folder(Path(root)) / file, dtype=text, na_values=[""], keep_default_na=True
+                cell.folder(Path(root)) / file, dtype=text, na_values=[""], keep_default_na=False
             )
             frames.append((name, frame.fillna({column: "" for column in text if column in frame})))
     return frames
@@ -184,6 +184,8 @@ def _contact_sheet(dataset: str, store: Store, grid: Grid, dpi: int) -> None:
 
 def _gallery(params: Params, dataset: str, store: Store, grid: Grid) -> None:
     shown = _first_cells(params, dataset, "evaluate")
+    if not shown:
+        return
     maps = {m: gallery.read_maps(cell.folder(Path("evaluate")) / "gallery.npz") for m, cell in shown.items()}
     samples, first = _samples(store), next(iter(maps.values()))
     chosen = gallery.choose(samples, first.rows, 6, sources(store.protocol, "held_out"))
@@ -196,6 +198,8 @@ def _gallery(params: Params, dataset: str, store: Store, grid: Grid) -> None:
 
 def _exemplars(params: Params, dataset: str, store: Store, grid: Grid, mine: dict[str, pd.DataFrame]) -> None:
     shown = _first_cells(params, dataset, "identify")
+    if not shown:
+        return
     found = {}
     for method, cell in shown.items():
         features, regions = (
@@ -217,7 +221,7 @@ def _first_cells(params: Params, dataset: str, stage: str) -> dict[str, Cell]:
     found: dict[str, Cell] = {}
     for cell in cells(params, dataset):
         wanted = params.methods[cell.method].map_source == "human" and len(found) < IN_GALLERY
-        if wanted and cell.method not in found and records.read(cell.folder(Path(STAGES[stage]))):
+        if wanted and cell.method not in found and _records(cell)[stage]:
             found[cell.method] = cell
     return found
 
@@ -228,4 +232,4 @@ def _samples(store: Store) -> gallery.Samples:
 
 
 if __name__ == "__main__":
-    run_stage(report, "report", __doc__)
+    run_stage("report", __doc__)

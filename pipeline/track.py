@@ -52,4 +52,4 @@ def _samples(dataset: str) -> "tuple[str, Samples, set[str]]":
 
 
 if __name__ == "__main__":
-    run_stage(track, "track", __doc__)
+    run_stage("track", __doc__)

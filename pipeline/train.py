@@ -168,4 +168,4 @@ def _write_history(folder: Path, history: list[Row]) -> None:
 
 
 if __name__ == "__main__":
-    run_dataset_stage(train, "train", __doc__)
+    run_dataset_stage("train", __doc__)

@@ -49,7 +49,7 @@ def test_exit_code_and_line_without_a_server(
     monkeypatch.setattr("pipeline.common.cli.load", lambda path: SETTINGS)
     monkeypatch.setattr(sys, "argv", ["track"])
     with pytest.raises(SystemExit) as left:
-        run_stage(track, "track", "doc")
+        run_stage("track", "doc")
     assert left.value.code == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("track: error: MLflow at http://127.0.0.1:9 failed")

@@ -1,12 +1,13 @@
 """The command line that all stages share: `python -m pipeline.<stage> [dataset] [--debug]`."""
 
 import argparse
+import importlib
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.common.config import Params, load
+from pipeline.common.config import load
 from pipeline.common.errors import UserError, nearest
 
 
@@ -31,17 +32,19 @@ def exit_with(work: Callable[[], None], *, debug: bool, name: str) -> None:
         sys.exit(130)
 
 
-def run_stage(stage: Callable[[Params], None], name: str, doc: str) -> None:
+def run_stage(name: str, doc: str) -> None:
     """Entry point of a stage that works on all data sets at once."""
     args = _parser(name, doc).parse_args()
+    stage = _stage(name)
     exit_with(lambda: stage(load(args.params)), debug=args.debug, name=name)
 
 
-def run_dataset_stage(stage: Callable[[Params, str], None], name: str, doc: str) -> None:
+def run_dataset_stage(name: str, doc: str) -> None:
     """Entry point of a stage that works on one data set, named by its key in `params.yaml`."""
     parser = _parser(name, doc)
     parser.add_argument("dataset", help="a key of `datasets` in params.yaml")
     args = parser.parse_args()
+    stage = _stage(name)
 
     def work() -> None:
         params = load(args.params)
@@ -51,6 +54,12 @@ def run_dataset_stage(stage: Callable[[Params, str], None], name: str, doc: str)
         stage(params, args.dataset)
 
     exit_with(work, debug=args.debug, name=f"{name} {args.dataset}")
+
+
+def _stage(name: str) -> Callable[..., None]:
+    """The function of a stage, by its module's own name: worker processes cannot import `__main__`."""
+    stage: Callable[..., None] = getattr(importlib.import_module(f"pipeline.{name}"), name)
+    return stage
 
 
 def _parser(name: str, doc: str) -> argparse.ArgumentParser:

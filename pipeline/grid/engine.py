@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import joblib
-from joblib.externals.loky.process_executor import BrokenProcessPool
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from pipeline.common.config import Engine
 from pipeline.common.errors import UserError
@@ -73,7 +73,7 @@ def _outcomes(tasks: Sequence[Task], work: Work, engine: Engine) -> Generator[Ou
             for task, problems in outcomes:
                 waiting.remove(task)
                 yield task, problems
-    except BrokenProcessPool:
+    except TerminatedWorkerError:
         if len(tasks) == 1:
             yield tasks[0], ["its worker process died, perhaps for want of memory; try fewer engine.workers"]
             return
