@@ -36,9 +36,9 @@ bench: env  ## measure speed and memory as ratios, into benchmarks/
 
 readme:  ## copy the last run's table and gallery into README.md and docs/
 	@sed -i -e '/<!-- results -->/,/<!-- end of results -->/{//!d}' -e '/<!-- results -->/r reports/tables/readme.md' README.md
-	@cp reports/figures/gallery_face.png docs/gallery.png
+	@mkdir -p docs && cp reports/figures/gallery_face.png docs/gallery.png
 
-clean:  ## remove everything that the pipeline made (the environment stays)
+clean:  ## remove everything that the pipeline made (.venv and DVC's cache stay)
 	@rm -rf data/raw/phantoms data/prepared runs evaluate identify reports workspaces mlflow.db mlartifacts
 
 help:  ## list these commands
