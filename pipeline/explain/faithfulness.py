@@ -46,7 +46,7 @@ def curves(
     at_ends = {curve: [score(end) for end in pair] for curve, pair in ends.items()}
     found: dict[tuple[str, Curve], np.ndarray] = {}
     for name, map_ in maps.items():
-        ranks = pixel_ranks(map_, len(images), (size[0], size[1]))
+        ranks = pixel_ranks(map_, len(images), (size[0], size[1])).to(images.device)
         for curve in CURVES:
             start, end = ends[curve]
             between = [

@@ -82,6 +82,15 @@ def test_a_constant_model_has_its_score_as_area() -> None:
         np.testing.assert_allclose(faithfulness.area(points), 1 / (1 + np.exp(-2)), rtol=1e-6)
 
 
+def test_random_order_works_wherever_the_images_are() -> None:
+    """The device `meta` refuses what CUDA refuses: masks of the CPU on images that are elsewhere."""
+    images = corner_images().to("meta")
+    found = faithfulness.curves(
+        lambda batch: torch.zeros(len(batch)), images, torch.tensor([1, 0]), {"random": None}, steps=3
+    )
+    assert found["random", "deletion"].tolist() == [[0.5] * 3] * 2
+
+
 def test_one_forward_per_step_for_the_whole_batch() -> None:
     """Two ends for each curve, shared by all orders; the steps between for each order and curve."""
     batches = []
