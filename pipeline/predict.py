@@ -60,7 +60,8 @@ def predict(model: Path, inputs: Sequence[Path], out: Path, overlays: Path | Non
     """Score files into the CSV `out`; raises UserError listing unusable files once the others are scored."""
     files = find(inputs)
     cell = open_cell(model)
-    above = Path(os.path.commonpath([path.parent for path in files]))
+    places = {path: path.parent.resolve() / path.name for path in files}
+    above = os.path.commonpath([place.parent for place in places.values()])
     rows = []
     problems: list[str] = []
     for looked in track(look(cell, files, problems), "predict", total=len(files)):
@@ -68,7 +69,7 @@ def predict(model: Path, inputs: Sequence[Path], out: Path, overlays: Path | Non
         scored = {"file": str(looked.path), "score": expit(looked.margin), "margin": looked.margin}
         rows.append({**scored, "decision": decision})
         if overlays is not None:
-            draw(looked, overlays / f"{looked.path.relative_to(above)}.png")
+            draw(looked, overlays / f"{places[looked.path].relative_to(above)}.png")
     if rows:
         write_csv(out, pd.DataFrame(rows))
     if problems:
@@ -114,8 +115,8 @@ def open_cell(folder: Path) -> Trained:
 
 def _near(folder: Path) -> str:
     """A cell with a similar name, to put right a folder that is none."""
-    start = next((place for place in (folder, *folder.parents) if place.is_dir()), Path())
-    cells = [str(path.parent) for path in start.rglob(MODEL)]
+    runs = next((place for place in (folder, *folder.parents) if place.name == "runs"), Path("runs"))
+    cells = [str(path.parent) for path in runs.glob(f"*/*/*/*/{MODEL}")]
     close = difflib.get_close_matches(str(folder), cells, n=1, cutoff=0)
     return f", such as {close[0]}" if close else ""
 
@@ -125,8 +126,10 @@ def _threshold(folder: Path, key: str) -> float | None:
     if len(folder.parts) < 6 or folder.parts[-5] != "runs":
         return None
     record = records.read(folder.parents[4] / "evaluate" / Path(*folder.parts[-4:]))
-    fitted = record is not None and record["settings"].get("train") == key
-    return float(record["results"]["threshold"]) if record and fitted else None
+    if record is None or record["settings"].get("train") != key:
+        return None
+    threshold = record["results"]["threshold"]  # null: infinite, so that it decides nothing
+    return None if threshold is None else float(threshold)
 
 
 def look(cell: Trained, files: Sequence[Path], problems: list[str]) -> Iterator[Looked]:

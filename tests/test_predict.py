@@ -87,8 +87,10 @@ def test_decision_at_the_threshold_of_this_training(model: Path, images: Path, t
     folder.mkdir(parents=True)
     middle = float(margins.median()) - 1e-6  # the table has ten digits
     try:
-        for trained_on, wanted in (("k" * 64, (margins >= middle).astype(float).tolist()), ("other", [])):
-            results = {"threshold": middle}
+        called = (margins >= middle).astype(float).tolist()
+        cases = (("k" * 64, middle, called), ("other", middle, []), ("k" * 64, None, []))
+        for trained_on, threshold, wanted in cases:  # null in a record: an infinite threshold
+            results = {"threshold": threshold}
             write_record(folder, "evaluate", CELL, "e", settings={"train": trained_on}, results=results)
             predict(model, [images], tmp_path / "cut.csv")
             assert pd.read_csv(tmp_path / "cut.csv")["decision"].dropna().tolist() == wanted
@@ -118,6 +120,18 @@ def test_overlay_shows_the_image_and_both_signs(model: Path, images: Path, tmp_p
     left, right = np.array_split(picture, 2, axis=1)
     assert (left[..., 0] == left[..., 2]).mean() > 0.95  # the grey image
     assert np.abs(right[..., 0] - right[..., 2]).max() > 30  # coloured
+
+
+def test_overlays_of_relative_and_absolute_inputs_stay_in_their_folder(
+    model: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    inputs = [Path("../images/grey.png"), images / "deep"]
+    predict(model, inputs, tmp_path / "scores.csv", tmp_path / "looked")
+    looked = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.png.png"))
+    assert looked == ["looked/grey.png.png"]
+    assert (tmp_path / "looked/deep/colour.JPG.png").is_file()
 
 
 def test_only_bad_files_leave_no_table(model: Path, tmp_path: Path) -> None:
