@@ -102,13 +102,11 @@ def apcer_at_bpcer(labels: np.ndarray, scores: np.ndarray, types: np.ndarray, li
     return max(apcer_by_type(labels, scores, types, threshold).values())
 
 
-def expected_calibration_error(
-    labels: np.ndarray, margins: np.ndarray, bins: int = CALIBRATION_BINS
-) -> float:
+def expected_calibration_error(labels: np.ndarray, margins: np.ndarray) -> float:
     """Mean distance between P(abnormal) = sigmoid(margin) and the share of positives, over equal-width bins.
 
-    Each bin weighs as many samples as it holds (Guo et al. 2017, here for the probability of the positive
-    class).
+    Each of the CALIBRATION_BINS bins weighs as many samples as it holds (Guo et al. 2017, here for the
+    probability of the positive class).
 
     >>> round(expected_calibration_error(np.array([1, 0]), np.array([0.0, 0.0])), 6)
     0.0

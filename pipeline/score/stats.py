@@ -13,7 +13,11 @@ import numpy as np
 from scipy.special import betaincinv, ndtr, ndtri, stdtrit
 from scipy.stats import rankdata
 
+from pipeline.common.seeding import numpy_rng
+
 MAX_FLIPS = 24  # 2^23 sums are held in memory
+DRAWN_FLIPS = 2**16  # random sign patterns where there are more pairs
+DRAWN_FLIPS = 2**16  # sign patterns drawn for more pairs than that
 
 
 class Interval(NamedTuple):
@@ -100,22 +104,25 @@ def t_interval(values: Sequence[float] | np.ndarray, confidence: float = 0.95) -
 
 
 def sign_flip_p(differences: Sequence[float] | np.ndarray) -> float:
-    """Exact two-sided p of paired differences whose signs could as well have been any other.
+    """Two-sided p, exact, of paired differences whose signs could as well have been any other.
 
     The share of all 2^n sign patterns whose absolute sum is at least the observed one; NaN without
-    differences. Raises ValueError for more than MAX_FLIPS differences.
+    differences. For more than MAX_FLIPS differences, of DRAWN_FLIPS random patterns (always the same ones)
+    and the observed one.
 
     >>> sign_flip_p([0.1, 0.2, 0.3])
     0.25
     """
     values = np.asarray(differences, dtype=np.float64)
-    if len(values) > MAX_FLIPS:
-        raise ValueError(f"exact sign-flip test expects at most {MAX_FLIPS} pairs, got {len(values)}")
     if len(values) == 0:
         return float("nan")
-    sums = values[:1]  # the first sign is fixed: every pattern has a mirror image of equal size
-    for value in values[1:]:
-        sums = np.concatenate([sums + value, sums - value])
+    if len(values) > MAX_FLIPS:
+        signs = numpy_rng(0, "sign flips").choice((-1.0, 1.0), (DRAWN_FLIPS, len(values)))
+        sums = np.append(signs @ values, values.sum())
+    else:
+        sums = values[:1]  # the first sign is fixed: every pattern has a mirror image of equal size
+        for value in values[1:]:
+            sums = np.concatenate([sums + value, sums - value])
     rounding = 1e-12 * float(np.abs(values).sum())
     return float(np.mean(np.abs(sums) >= abs(values.sum()) - rounding))
 

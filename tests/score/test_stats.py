@@ -123,10 +123,18 @@ def test_smallest_sign_flip_p(n: int, smallest: float) -> None:
     assert stats.sign_flip_p(np.full(n, 0.1)) == smallest  # 0.1 + 0.1 + ... rounds; p must not
 
 
-def test_sign_flip_limits() -> None:
+def test_sign_flip_without_pairs_is_undefined() -> None:
     assert np.isnan(stats.sign_flip_p([]))
-    with pytest.raises(ValueError, match="at most 24 pairs, got 25"):
-        stats.sign_flip_p(np.ones(25))
+
+
+def test_many_pairs_are_tested_on_drawn_patterns() -> None:
+    """The sum of n fair signs is normal to within the drawing, (1 - erf(2 / sqrt 2)) at two deviations."""
+    assert stats.sign_flip_p(np.ones(25)) == 1 / (stats.DRAWN_FLIPS + 1)
+    values = np.random.default_rng(0).normal(size=60)
+    values += 2 * np.linalg.norm(values - values.mean()) / 60 - values.mean()
+    expected = 2 * scipy.stats.norm.sf(values.sum() / np.linalg.norm(values))
+    assert stats.sign_flip_p(values) == pytest.approx(expected, rel=0.1)
+    assert stats.sign_flip_p(values) == stats.sign_flip_p(values)
 
 
 def test_holm_by_hand() -> None:
