@@ -12,7 +12,7 @@ from fake_results import params, write_all, write_cell
 
 from pipeline.common.config import Params
 from pipeline.common.errors import UserError
-from pipeline.report import report
+from pipeline.report import _first_cells, report
 
 TABLES = ("generalisation", "attack_errors", "alignment", "features", "faithfulness", "cost")
 SETTINGS = params(datasets=1, seeds=2, report={"dpi": 50})
@@ -126,6 +126,38 @@ def test_measurement_of_another_training_is_missing() -> None:
     report(SETTINGS)
     cells = pd.read_csv("reports/tables/cells.csv", keep_default_na=False)
     assert cells.loc[cells["missing"] != "", "missing"].tolist() == ["evaluate"]
+
+
+@pytest.mark.usefixtures("copied")
+def test_pictures_show_measurements_of_the_present_training() -> None:
+    kept = Path("evaluate/toy_0/compact/cyborg/0/record.json").read_bytes()
+    cell = {"dataset": "toy_0", "backbone": "compact", "method": "cyborg", "seed": 0}
+    write_cell(cell, salt="trained again")
+    Path("evaluate/toy_0/compact/cyborg/0/record.json").write_bytes(kept)
+    shown = _first_cells(SETTINGS, "toy_0", "evaluate")
+    assert {method: cell.seed for method, cell in shown.items()} == {
+        "cross_entropy": 0,
+        "cyborg": 1,
+        "difference_salience": 0,
+    }
+
+
+def test_only_controls_evaluated_leaves_the_gallery_out(copied: Path) -> None:
+    for stage in ("evaluate", "identify"):
+        for method in ("cross_entropy", "cyborg", "difference_salience"):
+            shutil.rmtree(f"{stage}/toy_0/compact/{method}")
+    report(SETTINGS)
+    drawn = {path.name for path in (copied / "reports/figures").iterdir()}
+    assert "roc_toy_0.png" in drawn and not {"gallery_toy_0.png", "exemplars_toy_0.png"} & drawn
+
+
+@pytest.mark.usefixtures("undrawn", "copied")
+def test_a_source_named_null_is_a_name() -> None:
+    for path in Path("evaluate").rglob("metrics.csv"):
+        path.write_text(path.read_text(encoding="utf-8").replace("site_c", "null"), encoding="utf-8")
+    report(SETTINGS)
+    tidy = pd.read_csv("reports/tables/generalisation.csv", keep_default_na=False)
+    assert set(tidy["source"]) == {"", "null", "unseen_type"}
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -84,10 +84,12 @@ class Copy:
         for path, (above, columns, value_column) in NAMES.items():
             root, name = path.split("/")
             if self.keys[root]:
-                frame = pd.read_csv(self.cell.folder(Path(root)) / name, dtype=dict.fromkeys(columns, str))
+                file, text = self.cell.folder(Path(root)) / name, dict.fromkeys(columns, str)
+                frame = pd.read_csv(file, dtype=text, na_values=[""], keep_default_na=False)
                 for row in frame.dropna(subset=value_column).to_dict("records"):
                     parts = [above, *(row[column] for column in columns)]
-                    yield "/".join(part for part in parts if isinstance(part, str) and part), row[value_column]
+                    metric = "/".join(part for part in parts if isinstance(part, str) and part)
+                    yield metric, row[value_column]
 
     def artifacts(self) -> Iterator[tuple[Path, str]]:
         """(file, folder in MLflow) of everything that is kept there."""

@@ -152,7 +152,8 @@ def faithfulness(values: pd.DataFrame, grid: Grid) -> Table:
             panels.append(Panel(dataset, f"{heading}, {role}", _named(text, grid)))
     caption = (
         "Area under the curve of the predicted class's score while pixels are deleted (lower is better) or "
-        f"inserted (higher is better) in order of salience; random is the control. {about(grid, 'evaluate')}"
+        "inserted (higher is better) in order of salience; true cam is the CAM of the predicted class alone, "
+        f"random the control. {about(grid, 'evaluate')}"
     )
     return Table("faithfulness", "Faithfulness of the maps", caption, tidy, panels)
 
