@@ -13,7 +13,8 @@ from pipeline.common.errors import UserError
 def workers(engine: Engine) -> int:
     """How many cells run at once.
 
-    `auto` is one per `threads` cores of this machine, and no more than its GPUs take at `gpus_per_cell`.
+    `auto` is one per `threads` cores of this machine, and no more than its GPUs, if it has any, take at
+    `gpus_per_cell`.
     """
     if engine.workers != "auto":
         return engine.workers
@@ -21,7 +22,8 @@ def workers(engine: Engine) -> int:
     if engine.gpus_per_cell > 0:
         import torch
 
-        count = min(count, int(torch.cuda.device_count() / engine.gpus_per_cell))
+        gpus = torch.cuda.device_count()
+        count = min(count, int(gpus / engine.gpus_per_cell)) if gpus else count
     return max(1, count)
 
 
@@ -60,7 +62,8 @@ def _enter_ray(stack: contextlib.ExitStack, engine: Engine, count: int) -> None:
     register_ray()
     ray.init(address=engine.address, ignore_reinit_error=True, logging_level="warning")
     stack.callback(ray.shutdown)
-    remote: dict[str, Any] = {"num_cpus": engine.threads, "num_gpus": engine.gpus_per_cell}
+    gpus = engine.gpus_per_cell if ray.cluster_resources().get("GPU") else 0
+    remote: dict[str, Any] = {"num_cpus": engine.threads, "num_gpus": gpus}
     stack.enter_context(joblib.parallel_config("ray", n_jobs=count, ray_remote_args=remote))
 
 

@@ -161,6 +161,8 @@ class Training:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
                 logits.append(self.model(images).logits)
         together = torch.cat(logits).double().cpu()
+        if not together.isfinite().all():
+            raise UserError("validation scores are not finite; lower train.optimizer.lr")
         labels = self.val.labels[self.val.rows]
         loss = functional.cross_entropy(together, torch.from_numpy(labels)).item()
         return loss, auroc(labels, (together[:, 1] - together[:, 0]).numpy())

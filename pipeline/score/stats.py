@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import betaincinv, ndtr, ndtri, stdtrit
+from scipy.special import betaincinv, ndtri, stdtrit
 from scipy.stats import rankdata
 
 from pipeline.common.seeding import numpy_rng
@@ -26,15 +26,6 @@ class Interval(NamedTuple):
     value: float
     low: float
     high: float
-
-
-class Difference(NamedTuple):
-    """A paired difference a - b with its confidence limits and two-sided p."""
-
-    value: float
-    low: float
-    high: float
-    p: float
 
 
 def auroc_interval(labels: np.ndarray, scores: np.ndarray, confidence: float = 0.95) -> Interval:
@@ -55,26 +46,6 @@ def auroc_interval(labels: np.ndarray, scores: np.ndarray, confidence: float = 0
     reach = _normal_quantile(confidence) * np.sqrt(variance) / (value * (1 - value))
     low, high = 1 / (1 + np.exp(-np.array([centre - reach, centre + reach])))
     return Interval(value, float(low), float(high))
-
-
-def paired_auroc(
-    labels: np.ndarray, scores_a: np.ndarray, scores_b: np.ndarray, confidence: float = 0.95
-) -> Difference:
-    """AUROC of a minus that of b on the same samples, with DeLong's interval and p.
-
-    Where the variance is 0 or undefined the limits equal the value, and p is 1 for no difference, else NaN.
-    """
-    if not (np.any(labels == 0) and np.any(labels == 1)):
-        return Difference(*[float("nan")] * 4)
-    pairs = [placements(labels, scores) for scores in (scores_a, scores_b)]
-    value = float(pairs[0][0].mean() - pairs[1][0].mean())
-    covariance = _covariance([pair[0] for pair in pairs]) + _covariance([pair[1] for pair in pairs])
-    variance = float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
-    if not variance > 1e-15:
-        return Difference(value, value, value, 1.0 if value == 0 else float("nan"))
-    error = float(np.sqrt(variance))
-    reach = _normal_quantile(confidence) * error
-    return Difference(value, value - reach, value + reach, float(2 * ndtr(-abs(value) / error)))
 
 
 def placements(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -38,3 +38,10 @@ def test_gpus_limit_the_workers(monkeypatch: pytest.MonkeyPatch, share: float, e
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     chosen = tiny_store.params(engine={"workers": "auto", "gpus_per_cell": share}).engine
     assert workers(chosen) == expected
+
+
+def test_without_a_gpu_its_share_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("joblib.cpu_count", lambda: 16)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    chosen = tiny_store.params(engine={"workers": "auto", "gpus_per_cell": 0.25}).engine
+    assert workers(chosen) == 16

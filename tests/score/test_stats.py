@@ -71,32 +71,6 @@ def test_undefined_variance_falls_back(scores: list[float]) -> None:
 def test_one_class_has_no_interval() -> None:
     labels, scores = np.ones(3, int), np.arange(3.0)
     assert np.isnan(stats.auroc_interval(labels, scores)).all()
-    assert np.isnan(stats.paired_auroc(labels, scores, scores)).all()
-
-
-def test_paired_delong_equals_brute_force() -> None:
-    labels, first = sample(0)
-    second = first + np.random.default_rng(1).normal(size=len(first))
-    psi = np.stack([wins(labels, scores) for scores in (first, second)])
-    covariance = np.cov(psi.mean(axis=2)) / 20 + np.cov(psi.mean(axis=1)) / 30
-    difference = psi[0].mean() - psi[1].mean()
-    error = np.sqrt(np.array([1, -1]) @ covariance @ np.array([1, -1]))
-    expected = [difference, difference - 1.959964 * error, difference + 1.959964 * error]
-    found = stats.paired_auroc(labels, first, second)
-    np.testing.assert_allclose(found[:3], expected, rtol=1e-6)
-    assert found.p == pytest.approx(2 * scipy.stats.norm.sf(abs(difference / error)))
-
-
-def test_paired_delong_of_equal_scores() -> None:
-    labels, scores = sample()
-    assert stats.paired_auroc(labels, scores, scores) == (0, 0, 0, 1)
-
-
-def test_paired_delong_changes_sign_with_its_arguments() -> None:
-    labels, first = sample(0)
-    second = sample(5)[1]
-    forward, backward = stats.paired_auroc(labels, first, second), stats.paired_auroc(labels, second, first)
-    np.testing.assert_allclose(forward, [-backward.value, -backward.high, -backward.low, backward.p])
 
 
 def test_t_interval_equals_scipy() -> None:
