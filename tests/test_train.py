@@ -161,9 +161,7 @@ def test_a_full_disk_fails_the_cell_with_one_line_and_half_writes_nothing(
 
 def test_a_loss_that_explodes_fails_its_cell(workspace: Path) -> None:
     optimizer = {"name": "sgd", "lr": 1e30, "momentum": 0.9, "weight_decay": 0.0}
-    with pytest.raises(
-        UserError, match=r"^difference_salience/compact/0: the loss became .* lower train\.opt"
-    ):
+    with pytest.raises(UserError, match=r"^difference_salience/compact/0: .* lower train\.optimizer\.lr"):
         stage.train(one_cell(train={"optimizer": optimizer}), "tiny")
 
 

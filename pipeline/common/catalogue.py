@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from pipeline.common.errors import UserError, nearest
 
-PACKAGE = Path(__file__).parents[1]
+PACKAGE = Path(__file__).resolve().parents[1]
 ENTRY_POINTS = {  # catalogue folder -> the one public function of each of its files
     "data/adapters": "read",
     "data/phantoms": "generate",

@@ -101,7 +101,8 @@ def readme(table: Table, grid: Grid) -> str:
         rows[name] = [_or_blank(row) for row in by_method.itertuples()]
         gains = by_method[[f"vs_{reference}{end}" for end in ("", "_low", "_high")]]
         rows[f"{name} − {reference}"] = [signed_estimate(*row) for row in gains.to_numpy()]
-    return f"{markdown_rows(rows)}\n\n{table.caption}\n"
+    title = "AUROC on sources never seen in training (macro mean over them)"
+    return f"**{title}**\n\n{markdown_rows(rows)}\n\n{table.caption}\n"
 
 
 def _or_blank(row: Any) -> str:

@@ -159,7 +159,8 @@ def _glare(
     while abs(turn - angle) < 0.62 * np.pi:
         turn = _anywhere(rng)
     glow = _window(rng, pose, turn) * pose.opening * np.clip(1 - 5 * window, 0, 1)  # none on the cause
-    return image + strength * glow, glow > 0.1
+    mark = glow > 0.1
+    return image + strength * glow * mark, mark
 
 
 def textured_contact(rng: np.random.Generator, ball: np.ndarray, pose: Pose, strength: float) -> np.ndarray:
