@@ -11,6 +11,8 @@ import pandas as pd
 import pytest
 import yaml
 
+from pipeline.common.workspace import merge
+
 ROOT = Path(__file__).parents[1]
 TINY = {
     "cxr": {"films_known": 24, "films_held_out": 12},
@@ -34,13 +36,13 @@ def settings(workers: int) -> dict[str, Any]:
     return params
 
 
-def make_project(folder: Path, workers: int) -> Path:
+def make_project(folder: Path, params: dict[str, Any]) -> Path:
     """A folder in which `dvc repro` runs this checkout's code with its own settings and no git."""
     (folder / ".dvc").mkdir(parents=True)
     (folder / ".dvc" / "config").write_text("[core]\n    analytics = false\n    no_scm = true\n")
     (folder / ".dvcignore").write_text("__pycache__\n")
     (folder / "dvc.yaml").write_bytes((ROOT / "dvc.yaml").read_bytes())
-    (folder / "params.yaml").write_text(yaml.safe_dump(settings(workers), sort_keys=False))
+    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     (folder / "pipeline").symlink_to(ROOT / "pipeline")
     return folder
 
@@ -57,7 +59,7 @@ def repro(folder: Path) -> str:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = make_project(tmp_path_factory.mktemp("first"), workers=1)
+    folder = make_project(tmp_path_factory.mktemp("first"), settings(workers=1))
     repro(folder)
     return folder
 
@@ -79,7 +81,7 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_second_run_elsewhere_gives_the_same_bytes(project: Path, tmp_path: Path) -> None:
-    other = make_project(tmp_path / "second", workers=2)
+    other = make_project(tmp_path / "second", settings(workers=2))
     repro(other)
     first, second = bytes_of(project), bytes_of(other)
     assert first.keys() == second.keys()
@@ -118,3 +120,22 @@ def test_every_cell_reaches_the_tables(project: Path) -> None:
     assert len(cells) == 3 * len(METHODS) * 2
     page = (project / "reports" / "index.html").read_text()
     assert "phantom" in page.lower()
+
+
+@pytest.mark.slow
+def test_the_paper_profile_runs_on_phantoms(tmp_path: Path) -> None:
+    """Its backbones, image size, schedule and reports, for one epoch, without licensed data and weights."""
+    paper = yaml.safe_load((ROOT / "profiles" / "paper.yaml").read_text(encoding="utf-8"))
+    params = settings(workers=2)
+    iris = {"tasks": {"iris": params["phantoms"]["tasks"]["iris"]}}
+    params = merge(params, paper) | {"datasets": {"iris": params["datasets"]["iris"] | {"channels": 3}}}
+    params["phantoms"] = {"seed": 1, **iris}
+    params["backbones"] = {name: {"weights": None} for name in paper["backbones"]}
+    params["methods"] = {
+        name: paper["methods"][name] for name in ("cross_entropy", "cyborg_05", "true_false_05")
+    }
+    params["train"].update(epochs=1, seeds=[0])
+    project = make_project(tmp_path, params)
+    repro(project)
+    assert len(records(project)) == 3 * 3
+    assert len(pd.read_csv(project / "reports" / "tables" / "cells.csv")) == 3 * 3
