@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 import tiny_store
-from engine_work import task, work
 
 from pipeline.common.config import Engine
 from pipeline.common.errors import UserError
 from pipeline.grid import engine, records
+from tests.grid.engine_work import task, work
 
 HERE = Path(__file__).parent
 
