@@ -1,8 +1,8 @@
 """Catalogues: a folder whose file names are the registry.
 
-A loss, backbone, adapter or phantom is one file in its folder; its public function's keyword-only
-arguments are the settings that `params.yaml` may give it. Signatures are read from the source, so that
-checking settings imports neither torch nor the catalogue's other members.
+A loss, backbone, activation, regulariser, attack, adapter or phantom is one file in its folder; its public
+function's keyword-only arguments are the settings that `params.yaml` may give it. Signatures are read from
+the source, so that checking settings imports neither torch nor the catalogue's other members.
 """
 
 import ast
@@ -19,8 +19,11 @@ PACKAGE = Path(__file__).resolve().parents[1]
 ENTRY_POINTS = {  # catalogue folder -> the one public function of each of its files
     "data/adapters": "read",
     "data/phantoms": "generate",
+    "explain/attacks": "attack",
+    "model/activations": "activation",
     "model/backbones": "build",
     "model/losses": "loss",
+    "model/regularisers": "regulariser",
 }
 _ANNOTATION_NAMES = {"Annotated": Annotated, "Field": Field, "Literal": Literal}
 
