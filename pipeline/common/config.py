@@ -16,6 +16,21 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
+Explanation = Literal[  # of pipeline/explain/explanations.py
+    "cam",
+    "grad_cam",
+    "grad_cam_pp",
+    "diff_grad_cam",
+    "diff_grad_cam_mean",
+    "diff_grad_cam_max",
+    "diff_grad_cam_pp",
+    "difference_salience",
+    "gradient",
+    "gradient_x_input",
+    "integrated_gradients",
+    "smooth_grad",
+    "guided_backprop",
+]
 
 
 class Section(BaseModel):
@@ -164,6 +179,26 @@ class Identify(Section):
     exemplars: Count
 
 
+class Attack(Section):
+    """A named way to attack trained cells; None: all of them."""
+
+    attack: str
+    settings: dict[str, Any] = {}
+    datasets: list[Name] | None = None
+    methods: list[Name] | None = None
+    seeds: list[int] | None = None
+
+
+class Robustness(Section):
+    """Which attacks trained cells must stand, on how many test images, and whose explanations are watched."""
+
+    images: Count  # of the closed test set
+    shown: Annotated[int, Field(ge=0)]  # of these, images kept for pictures
+    batch_size: Count
+    explanations: Annotated[list[Explanation], Field(min_length=1)]
+    attacks: dict[Name, Attack]
+
+
 class Report(Section):
     """How tables and figures look."""
 
@@ -200,6 +235,7 @@ class Params(Section):
     train: Train
     evaluate: Evaluate
     identify: Identify
+    robustness: Robustness
     report: Report
     track: Track
     engine: Engine
@@ -262,6 +298,10 @@ def _catalogue_problems(raw: dict[str, Any]) -> list[str]:
             if isinstance(settings, dict):
                 settings = {"alpha": 1.0, **settings}
             check(f"methods.{name}", "model/losses", method.get("loss"), settings)
+    for name, attack in _items(raw, "robustness", "attacks"):
+        if isinstance(attack, dict):
+            where = f"robustness.attacks.{name}"
+            check(where, "explain/attacks", attack.get("attack"), attack.get("settings", {}))
     return found
 
 
@@ -285,6 +325,13 @@ def _combination_problems(params: Params) -> list[str]:
             found.append(f"methods.{name}: cross_entropy sees no maps; drop map_source")
         if method.loss != "cross_entropy" and method.alpha == 1:
             found.append(f"methods.{name}: alpha 1 leaves only cross-entropy; use a value below 1")
+    for name, attack in params.robustness.attacks.items():
+        axes = {"datasets": params.datasets, "methods": params.methods, "seeds": params.train.seeds}
+        for axis, known in axes.items():
+            for value in getattr(attack, axis) or []:
+                if value not in known:
+                    hint = f": {nearest(value, known)}" if isinstance(value, str) else ""
+                    found.append(f"robustness.attacks.{name}.{axis}: {value!r} is not planned{hint}")
     for name, dataset in params.datasets.items():
         for method_name in dataset.methods or []:
             if method_name not in params.methods:
