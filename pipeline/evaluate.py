@@ -25,7 +25,7 @@ from torch import Tensor
 from pipeline.common import config
 from pipeline.common.cli import run_dataset_stage
 from pipeline.common.config import Params
-from pipeline.common.files import atomic, sha256_text, write_csv
+from pipeline.common.files import atomic, write_csv
 from pipeline.data.store import Store, open_store
 from pipeline.explain import alignment, faithfulness, forward
 from pipeline.grid import engine, records, trained
@@ -174,7 +174,7 @@ def curve_tables(
     margins = partial(forward.margins, model, batch_size=settings.batch_size)
     shares = faithfulness.shares(settings.curve_steps)
     for role in trained.TEST:
-        place = by_hash(scores[scores["role"] == role], settings.curve_samples)
+        place = trained.by_hash(scores[scores["role"] == role], settings.curve_samples)
         if not len(place):
             continue
         images = forward.load_images(model, store.images, scores["row"].to_numpy()[place])
@@ -192,15 +192,7 @@ def curve_tables(
 
 def gallery_rows(scores: pd.DataFrame, count: int) -> np.ndarray:
     """Places in `scores` of the samples shown in pictures: `count` per test role."""
-    return np.concatenate([by_hash(scores[scores["role"] == role], count) for role in trained.TEST])
-
-
-def by_hash(samples: pd.DataFrame, count: int) -> np.ndarray:
-    """Index values of up to `count` samples, both labels in turn, in the order of their ids' hashes."""
-    keyed = samples[["label"]].assign(hash=samples["sample_id"].map(sha256_text)).sort_values("hash")
-    turn = keyed.groupby("label").cumcount()
-    ordered = keyed.assign(turn=turn).sort_values(["turn", "label"], ascending=[True, False])
-    return np.array(ordered.index[:count])
+    return np.concatenate([trained.by_hash(scores[scores["role"] == role], count) for role in trained.TEST])
 
 
 def headlines(table: pd.DataFrame) -> dict[str, float]:

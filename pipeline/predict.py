@@ -9,7 +9,6 @@ the cell was not evaluated. Unusable files are listed at the end, exit code 1; a
 """
 
 import argparse
-import difflib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,17 +22,16 @@ from scipy.special import expit
 
 from pipeline.common.cli import exit_with
 from pipeline.common.errors import UserError
-from pipeline.common.files import atomic, sha256_file, write_csv
+from pipeline.common.files import atomic, write_csv
 from pipeline.common.progress import track
 from pipeline.data import dicom
 from pipeline.data.decoding import Decoded, Job, Recipe, decode_all
 from pipeline.data.samples import Problem, Sample
 from pipeline.explain import forward
-from pipeline.grid import records
+from pipeline.grid import records, trained
 from pipeline.model import CamClassifier
 from pipeline.score import pictures
 
-MODEL = "model.safetensors"
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".dcm", ".dicom")
 BATCH = 32
 SIDE = 320  # px of an overlay
@@ -99,26 +97,12 @@ def _is_image(path: Path) -> bool:
 
 def open_cell(folder: Path) -> Trained:
     """A trained cell by its folder; raises UserError if it is absent or its model is damaged."""
-    record = records.read(folder)
-    if record is None or record["stage"] != "train":
-        expected = f"expected runs/<dataset>/<backbone>/<method>/<seed>{_near(folder)}"
-        raise UserError(f"{folder}: no record of a trained cell; {expected}")
-    path = folder / MODEL
-    if path.is_file() and sha256_file(path) != record["files"][MODEL]:
-        raise UserError(f"{path}: damaged, it differs from its record; train the cell again")
-    model = forward.open_model(path, "auto")
+    record = trained.find(folder)
+    model = forward.open_model(folder / trained.MODEL, "auto")
     sizes = record["settings"]["preprocessing"]
     names = ("image_size", "channels", "crop", "max_megapixels", "max_megabytes")
     recipe = Recipe(**{name: sizes[name] for name in names}, granularity="map", blur=0)
     return Trained(model, recipe, _threshold(folder.resolve(), record["key"]))
-
-
-def _near(folder: Path) -> str:
-    """A cell with a similar name, to put right a folder that is none."""
-    runs = next((place for place in (folder, *folder.parents) if place.name == "runs"), Path("runs"))
-    cells = [str(path.parent) for path in runs.glob(f"*/*/*/*/{MODEL}")]
-    close = difflib.get_close_matches(str(folder), cells, n=1, cutoff=0)
-    return f", such as {close[0]}" if close else ""
 
 
 def _threshold(folder: Path, key: str) -> float | None:

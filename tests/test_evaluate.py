@@ -195,9 +195,9 @@ def test_galleries_show_the_same_samples_for_every_cell(measured: Path) -> None:
 
 def test_shown_samples_do_not_depend_on_scores() -> None:
     table_ = tiny_cells.rows().assign(margin=0.0)
-    assert list(stage.by_hash(table_, 9)) == list(stage.by_hash(table_.assign(margin=np.arange(59.0)), 9))
-    assert table_["label"].iloc[stage.by_hash(table_, 4)].tolist() == [1, 0, 1, 0]
-    assert len(stage.by_hash(table_, 1000)) == 59
+    assert list(trained.by_hash(table_, 9)) == list(trained.by_hash(table_.assign(margin=np.arange(59.0)), 9))
+    assert table_["label"].iloc[trained.by_hash(table_, 4)].tolist() == [1, 0, 1, 0]
+    assert len(trained.by_hash(table_, 1000)) == 59
 
 
 def test_a_second_run_does_nothing(tiny_project: Path) -> None:

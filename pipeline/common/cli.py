@@ -34,16 +34,20 @@ def exit_with(work: Callable[[], None], *, debug: bool, name: str) -> None:
 
 def run_stage(name: str, doc: str) -> None:
     """Entry point of a stage that works on all data sets at once."""
-    args = _parser(name, doc).parse_args()
+    args = stage_parser(name, doc).parse_args()
     stage = _stage(name)
     exit_with(lambda: stage(load(args.params)), debug=args.debug, name=name)
 
 
 def run_dataset_stage(name: str, doc: str) -> None:
     """Entry point of a stage that works on one data set, named by its key in `params.yaml`."""
-    parser = _parser(name, doc)
+    parser = stage_parser(name, doc)
     parser.add_argument("dataset", help="a key of `datasets` in params.yaml")
-    args = parser.parse_args()
+    run_on_dataset(name, parser.parse_args())
+
+
+def run_on_dataset(name: str, args: argparse.Namespace) -> None:
+    """Run a stage on the data set `args.dataset`."""
     stage = _stage(name)
 
     def work() -> None:
@@ -62,9 +66,14 @@ def _stage(name: str) -> Callable[..., None]:
     return stage
 
 
-def _parser(name: str, doc: str) -> argparse.ArgumentParser:
+def stage_parser(name: str, doc: str) -> argparse.ArgumentParser:
+    """The options that all stages have: --params and --debug."""
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
-    parser = argparse.ArgumentParser(prog=f"python -m pipeline.{name}", description=doc)
+    parser = argparse.ArgumentParser(
+        prog=f"python -m pipeline.{name}",
+        description=doc,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="settings file")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     return parser

@@ -3,6 +3,7 @@
 The sections are the stages' names. `datasets`, `backbones` and `methods` are the axes of the grid.
 """
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -326,7 +327,11 @@ def _combination_problems(params: Params) -> list[str]:
         if method.loss != "cross_entropy" and method.alpha == 1:
             found.append(f"methods.{name}: alpha 1 leaves only cross-entropy; use a value below 1")
     for name, attack in params.robustness.attacks.items():
-        axes = {"datasets": params.datasets, "methods": params.methods, "seeds": params.train.seeds}
+        axes: dict[str, Collection[Any]] = {
+            "datasets": params.datasets,
+            "methods": params.methods,
+            "seeds": params.train.seeds,
+        }
         for axis, known in axes.items():
             for value in getattr(attack, axis) or []:
                 if value not in known:

@@ -1,5 +1,6 @@
 """One look for every progress bar; on a terminal it moves, in a log it is one closing line."""
 
+import contextlib
 import sys
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
@@ -29,3 +30,15 @@ def track(items: Iterable[Item], description: str, total: int | None = None) -> 
     )
     with Progress(*columns, console=console) as progress:
         yield from progress.track(items, total=total, description=description)
+
+
+@contextlib.contextmanager
+def working(description: str) -> Iterator[None]:
+    """A moving sign with the time that has gone by, for one long piece of work, on standard error."""
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(file=sys.stderr)) as progress:
+        progress.add_task(description, total=None)
+        yield

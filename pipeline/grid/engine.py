@@ -30,6 +30,12 @@ class Task(NamedTuple):
     folder: Path
     key: str
     settings: dict[str, Any]
+    part: str = ""  # which of several tasks of the cell
+
+    @property
+    def name(self) -> str:
+        """How it is called in messages: the cell's name, and the part after a colon."""
+        return f"{self.cell.name}: {self.part}" if self.part else self.cell.name
 
 
 Work = Callable[[Task], None]
@@ -46,18 +52,18 @@ def run(stage: str, tasks: Sequence[Task], work: Work, engine: Engine) -> None:
     todo = [task for task in tasks if not records.finished(task.folder, task.key)]
     if not todo:
         return
-    failed: dict[Cell, list[str]] = {}
+    failed: dict[str, list[str]] = {}
     outcomes = _outcomes(todo, work, engine)
     title = f"{stage} {todo[0].cell.dataset}"
     with Display(title, len(tasks), len(tasks) - len(todo)) as display, contextlib.closing(outcomes):
         display.running(min(workers(engine), len(todo)))
         for task, problems in outcomes:
             if problems:
-                failed[task.cell] = problems
+                failed[task.name] = problems
             display.ended(failed=bool(problems))
     if failed:
-        cells = [task.cell for task in todo if task.cell in failed]
-        raise UserError([f"{cell.name}: {problem}" for cell in cells for problem in failed[cell]])
+        names = [task.name for task in todo if task.name in failed]
+        raise UserError([f"{name}: {problem}" for name in names for problem in failed[name]])
 
 
 def _outcomes(tasks: Sequence[Task], work: Work, engine: Engine) -> Generator[Outcome]:
