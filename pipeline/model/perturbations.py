@@ -1,0 +1,91 @@
+"""Bounded perturbations of images: projection, random starts and projected gradient ascent.
+
+After Madry et al., ICLR 2018. Images (N, C, H, W) are in [0, 1], before a model's own scaling, and so are
+budgets: `linf` bounds the largest change of a value, `l2` the Euclidean norm of an image's change over
+(C, H, W). Every image stands for itself, nothing here depends on its batch.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Norm = Literal["linf", "l2"]
+TINY = 1e-30  # below every float32 gradient norm that matters; zero stays zero when divided by it
+
+
+def project(perturbed: Tensor, images: Tensor, eps: float, norm: Norm) -> Tensor:
+    """The point of the ball of radius eps around `images`, cut to [0, 1], that `perturbed` is brought to.
+
+    linf: the nearest one. l2: the nearest one of the ball, then clipped; since images are in [0, 1],
+    clipping only shortens the change.
+
+    >>> project(torch.tensor([[[[0.9, 0.2]]]]), torch.tensor([[[[0.5, 0.5]]]]), 0.25, "linf").tolist()
+    [[[[0.75, 0.25]]]]
+    """
+    if norm == "linf":
+        near = torch.maximum(torch.minimum(perturbed, images + eps), images - eps)
+    else:
+        change = perturbed - images
+        near = images + change * (eps / lengths(change).clamp_min(TINY)).clamp_max(1)
+    return near.clamp(0, 1)
+
+
+def random_start(images: Tensor, eps: float, norm: Norm) -> Tensor:
+    """A random point of each image's ball, clipped to [0, 1]; draws from torch's global generator.
+
+    linf: uniform. l2: a uniform direction and a uniform radius in [0, eps]; uniform in the ball would be on
+    its surface, where in so many dimensions nearly all of its volume is.
+    """
+    if norm == "linf":
+        return (images + eps * (2 * torch.rand_like(images) - 1)).clamp(0, 1)
+    direction = torch.randn_like(images)
+    radius = eps * torch.rand((len(images), 1, 1, 1), device=images.device, dtype=images.dtype)
+    return (images + direction / lengths(direction) * radius).clamp(0, 1)
+
+
+def ascent(
+    objective: Callable[[Tensor], Tensor],
+    images: Tensor,
+    start: Tensor,
+    *,
+    eps: float,
+    step: float,
+    steps: int,
+    norm: Norm,
+) -> Iterator[Tensor]:
+    """Projected gradient ascent: yields the `steps` iterates after `start`, each detached and in the ball.
+
+    linf steps along the gradient's sign, l2 along the gradient divided by its norm, both by `step`; an image
+    whose gradient is zero stays. The objective maps (N, C, H, W) to (N,), is called once per iterate on the
+    point that the step leaves, and sees no graph but that to its input: parameters get no `.grad`.
+    """
+    current = start.detach()
+    for _ in range(steps):
+        slope = input_gradient(objective, current)
+        move = slope.sign() if norm == "linf" else slope / lengths(slope).clamp_min(TINY)
+        current = project(current + step * move, images, eps, norm)
+        yield current
+
+
+def input_gradient(objective: Callable[[Tensor], Tensor], points: Tensor) -> Tensor:
+    """Gradient (N, C, H, W) of the objective, (N, C, H, W) -> (N,), at `points`; works under `no_grad`."""
+    with torch.enable_grad():
+        leaf = points.detach().requires_grad_()
+        return torch.autograd.grad(objective(leaf).sum(), leaf)[0]
+
+
+def lengths(change: Tensor) -> Tensor:
+    """Euclidean norm over (C, H, W) of a batch, (N, 1, 1, 1)."""
+    return torch.linalg.vector_norm(change, dim=(1, 2, 3), keepdim=True)
+
+
+def true_margin(logits: Tensor, labels: Tensor) -> Tensor:
+    """z_y - max over j != y of z_j, (N,), of logits (N, C): below 0 where the decision is wrong.
+
+    >>> true_margin(torch.tensor([[1.0, 3.0], [1.0, 3.0]]), torch.tensor([1, 0])).tolist()
+    [2.0, -2.0]
+    """
+    own = torch.nn.functional.one_hot(labels, logits.shape[1]).bool()
+    return logits[own] - logits[~own].reshape(len(logits), -1).amax(1)

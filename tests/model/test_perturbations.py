@@ -1,0 +1,150 @@
+"""Perturbations stay in their ball and in the image, and climb as captum's do."""
+
+import pytest
+import torch
+from captum.robust import PGD
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from pipeline.model.perturbations import (
+    Norm,
+    ascent,
+    input_gradient,
+    lengths,
+    project,
+    random_start,
+    true_margin,
+)
+
+SEEDS = st.integers(0, 10_000)
+BUDGETS = st.floats(0, 2)
+NORMS = st.sampled_from(["linf", "l2"])
+
+
+def uniform(seed: int, *shape: int) -> Tensor:
+    return torch.rand(shape or (3, 2, 4, 4), generator=torch.Generator().manual_seed(seed)).double()
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    layers = nn.Sequential(nn.Conv2d(2, 4, 3), nn.Tanh(), nn.Flatten(), nn.Linear(16, 2))
+    return layers.double()
+
+
+def inside(points: Tensor, images: Tensor, eps: float, norm: Norm) -> bool:
+    change = points - images
+    reach = change.abs().max() if norm == "linf" else lengths(change).max()
+    return bool(reach <= eps + 1e-9 and points.min() >= 0 and points.max() <= 1)
+
+
+def test_projection_by_hand() -> None:
+    images = torch.tensor([[[[0.5, 0.5]]], [[[0.5, 0.9]]]])
+    away = images + torch.tensor([[[[3.0, -4.0]]], [[[0.03, 0.04]]]])
+    expected = torch.tensor([[[[0.7, 0.3]]], [[[0.53, 0.94]]]])
+    torch.testing.assert_close(project(away, images, 0.2, "linf"), expected)
+    expected = torch.tensor([[[[0.56, 0.42]]], [[[0.53, 0.94]]]])  # 0.1 * (3, -4) / 5; inside: as it was
+    torch.testing.assert_close(project(away, images, 0.1, "l2"), expected)
+    torch.testing.assert_close(project(away, images, 100.0, "l2")[0], torch.tensor([[[1.0, 0.0]]]))
+
+
+@given(SEEDS, BUDGETS, NORMS)
+def test_projections_are_in_the_ball_and_stay_where_they_are(seed: int, eps: float, norm: Norm) -> None:
+    images = uniform(seed)
+    once = project(images + 3 * uniform(seed + 1) - 1.5, images, eps, norm)
+    assert inside(once, images, eps, norm)
+    torch.testing.assert_close(project(once, images, eps, norm), once)
+    assert torch.equal(project(images, images, eps, norm), images)
+
+
+@given(SEEDS, BUDGETS, NORMS)
+def test_random_starts_are_in_the_ball(seed: int, eps: float, norm: Norm) -> None:
+    images = uniform(seed)
+    assert inside(random_start(images, eps, norm), images, eps, norm)
+
+
+def test_random_starts_fill_their_ball() -> None:
+    torch.manual_seed(0)
+    images = torch.full((4000, 1, 2, 2), 0.5)
+    box = random_start(images, 0.3, "linf") - images
+    assert box.abs().max() > 0.299 and box.mean().abs() < 0.005
+    torch.testing.assert_close(box.std(), torch.tensor(0.6 / 12**0.5), rtol=0.02, atol=0)
+    radii = lengths(random_start(images, 0.3, "l2") - images).flatten()
+    torch.testing.assert_close(
+        radii.quantile(torch.tensor([0.25, 0.5])), torch.tensor([0.075, 0.15]), rtol=0.05, atol=0
+    )
+
+
+@given(SEEDS, st.floats(0.001, 1), st.floats(0.001, 0.5), NORMS)
+def test_iterates_stay_in_the_ball(seed: int, eps: float, step: float, norm: Norm) -> None:
+    images, model = uniform(seed), network()
+    found = list(ascent(lambda x: model(x)[:, 0], images, images, eps=eps, step=step, steps=4, norm=norm))
+    assert len(found) == 4
+    assert all(inside(point, images, eps, norm) and not point.requires_grad for point in found)
+
+
+@pytest.mark.filterwarnings("ignore:Input Tensor 0 did not")  # what captum does to its input
+@pytest.mark.parametrize("eps", [0.01, 0.1])
+def test_captum_climbs_to_the_same_points(eps: float) -> None:
+    images, labels, model = uniform(1), torch.tensor([0, 1, 1]), network()
+    loss = nn.CrossEntropyLoss(reduction="none")
+    theirs = PGD(model, loss, lower_bound=0, upper_bound=1).perturb(
+        images, radius=eps, step_size=eps / 3, step_num=7, target=labels
+    )
+    *_, ours = ascent(
+        lambda x: loss(model(x), labels), images, images, eps=eps, step=eps / 3, steps=7, norm="linf"
+    )
+    torch.testing.assert_close(ours, theirs)
+    assert (loss(model(ours), labels) > loss(model(images), labels)).all()
+
+
+@pytest.mark.filterwarnings("ignore:Input Tensor 0 did not")  # what captum does to its input
+def test_captum_projects_onto_the_same_l2_ball() -> None:
+    """captum steps along the sign in every norm, so only one step's projection can be compared."""
+    images, labels, model = uniform(2), torch.tensor([0, 1, 1]), network()
+    loss = nn.CrossEntropyLoss(reduction="none")
+    theirs = PGD(model, loss, lower_bound=0, upper_bound=1).perturb(
+        images, radius=0.3, step_size=0.2, step_num=1, target=labels, norm="L2"
+    )
+    slope = input_gradient(lambda x: loss(model(x), labels), images)
+    stepped = images + 0.2 * slope.sign()
+    torch.testing.assert_close(project(stepped, images, 0.3, "l2"), theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_l2_finds_the_best_point_of_a_linear_objective() -> None:
+    weight = torch.tensor([[[[3.0, -4.0]]]])
+    images = torch.full((2, 1, 1, 2), 0.5)
+    *_, found = ascent(
+        lambda x: (x * weight).sum((1, 2, 3)), images, images, eps=0.1, step=0.05, steps=5, norm="l2"
+    )
+    torch.testing.assert_close(found, images + torch.tensor([[[[0.06, -0.08]]]]))
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_without_a_slope_a_point_stays(norm: Norm) -> None:
+    images = uniform(3)
+    (found,) = ascent(lambda x: 0 * x.sum((1, 2, 3)), images, images, eps=0.1, step=0.1, steps=1, norm=norm)
+    assert torch.equal(found, images)
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_images_do_not_depend_on_their_batch(norm: Norm) -> None:
+    images, model = uniform(4), network()
+    together, alone = (
+        [*ascent(lambda x: model(x)[:, 0], part, part, eps=0.2, step=0.1, steps=5, norm=norm)][-1]
+        for part in (images, images[1:2])
+    )
+    torch.testing.assert_close(together[1:2], alone)
+
+
+def test_nothing_is_left_on_the_model_or_the_images() -> None:
+    images, model = uniform(5), network()
+    with torch.no_grad():
+        list(ascent(lambda x: model(x)[:, 0], images, images, eps=0.1, step=0.1, steps=2, norm="linf"))
+    assert all(value.grad is None and value.requires_grad for value in model.parameters())
+    assert not images.requires_grad and images.grad is None
+
+
+def test_margin_against_the_strongest_other_class() -> None:
+    logits = torch.tensor([[1.0, 4.0, 2.0], [1.0, 4.0, 2.0]])
+    assert true_margin(logits, torch.tensor([1, 2])).tolist() == [2.0, -2.0]
