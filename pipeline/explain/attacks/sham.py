@@ -1,0 +1,133 @@
+"""Salience-hoax activation maps (SHAM): the model's maps point at the image's border, whatever it shows.
+
+After the entropy-aware passive fooling of DiffGradCAM's paper (arXiv 2506.08514). Its target on a 7x7 grid
+has 28 of the 49 cells, near the border, at 1 and the others at 0; their entropy, ln 28 = 3.33, is that of the
+maps of human-guided models (3.35), so that it does not stand out. Which 28 cells, what other grids get and
+the closed form are this project's reading: the paper's text was not at hand.
+
+    fine_tune     alpha * CE + (1 - alpha) * mse(N(M_c), T) over the training images, from the trained weights
+    closed_form   W_c += u for both classes: one map u . A is added to both CAMs, so z_0 - z_1 and with it
+                  every probability stay (up to rounding), as do difference salience and DiffGradCAM
+"""
+
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from pipeline.common.errors import UserError
+from pipeline.explain import fooling
+from pipeline.explain.victim import Findings, Victim
+from pipeline.model import CamClassifier, Outputs
+from pipeline.model.batches import plain_batches
+from pipeline.model.cam import normalise, select
+from pipeline.model.terms import combine, mse
+
+SHARE = 28 / 49  # of the cells that are 1, from the 7x7 grid
+VARIES = 1e-12  # share of the features' energy below which their variation over cells is rounding
+
+
+def attack(
+    victim: Victim,
+    *,
+    mode: Literal["fine_tune", "closed_form"] = "fine_tune",
+    fool: Literal["true", "both"] = "true",
+    alpha: Annotated[float, Field(ge=0, le=1)] = 0.5,
+    epochs: Annotated[int, Field(ge=1)] = 6,
+    lr: Annotated[float, Field(gt=0)] = 0.001,
+    batch_size: Annotated[int, Field(ge=1)] = 16,
+    ridge: Annotated[float, Field(gt=0)] = 0.001,
+    strength: Annotated[float, Field(gt=0)] = 5.0,
+) -> Findings:
+    """Compare a hoaxed copy with the victim; the border is the target's cells.
+
+    fine_tune: `fool` says whose CAM copies the target, the true class's or both classes'; alpha weighs
+    cross-entropy against the hoax. closed_form: see `closed_form` for ridge and strength.
+    """
+    target = layout(*fooling.cam_grid(victim)).to(victim.images.device)
+    if mode == "closed_form":
+        hoaxed = closed_form(victim, target, ridge=ridge, strength=strength)
+    else:
+        loss = objective(target, fool, alpha)
+        hoaxed = fooling.fine_tune(victim, loss, epochs=epochs, lr=lr, batch_size=batch_size)
+    values, pictures = fooling.compare(victim, hoaxed, target, border=target)
+    return Findings(values.table(), pictures)
+
+
+def layout(height: int, width: int, cells: int | None = None) -> Tensor:
+    """The target T, float32 (height, width) of 0 and 1: rings from outside, in each the corners first.
+
+    A ring fills from its corners towards the middles of its sides; of equally near cells those at the first
+    corner and the one opposite come first. cells: how many are 1, by default 7x7's share 28/49 of them, so
+    that a hoax covers the same part of any image (this project's reading); their entropy is ln(cells).
+
+    >>> int(layout(7, 7).sum()), int(layout(12, 12).sum())
+    (28, 82)
+    >>> layout(4, 5, cells=6).int().tolist()
+    [[1, 1, 0, 0, 1], [1, 0, 0, 0, 0], [0, 0, 0, 0, 0], [1, 0, 0, 0, 1]]
+    """
+    cells = round(height * width * SHARE) if cells is None else cells
+    from_top, from_left = torch.arange(height)[:, None], torch.arange(width)
+    down = torch.minimum(from_top, height - 1 - from_top)
+    right = torch.minimum(from_left, width - 1 - from_left)
+    ring = torch.minimum(down, right)
+    to_corner = torch.maximum(down, right) - ring
+    other_diagonal = (2 * from_top >= height) != (2 * from_left >= width)
+    rank = (ring * (height + width) + to_corner) * 2 + other_diagonal
+    filled = torch.zeros(height * width)
+    filled[torch.argsort(rank.flatten(), stable=True)[:cells]] = 1
+    return filled.view(height, width)
+
+
+def objective(target: Tensor, fool: Literal["true", "both"], alpha: float) -> fooling.Objective:
+    """L = alpha * CE + (1 - alpha) * mse(N(M_c), T), c the true class, or the mean of that over both."""
+
+    def loss(outputs: Outputs, images: Tensor, labels: Tensor) -> Tensor:
+        own, other = (mse(normalise(cam), target) for cam in select(outputs.cams, labels))
+        distance = own if fool == "true" else (own + other) / 2
+        return combine(
+            outputs.logits, labels, distance, torch.ones_like(labels, dtype=torch.bool), alpha
+        ).total
+
+    return loss
+
+
+def closed_form(victim: Victim, target: Tensor, *, ridge: float, strength: float) -> CamClassifier:
+    """A copy of the victim's model with u added to both rows of the head; in eval mode.
+
+    u is the ridge solution of sum_k u_k A_k = T - mean(T) over all cells of the training images, with
+    `ridge` times the mean square of a feature as penalty. It is scaled so that the deviation of u . A over
+    the cells, root mean square over the training images, is `strength` times that of the clean CAMs of both
+    classes: from about 3 on, the hoax dominates them. Raises UserError if no u can move the maps.
+    """
+    hoaxed = fooling.copy_of(victim.model)
+    square, spread, projection = _moments(hoaxed, victim, target)
+    if not spread.trace() > VARIES * square.trace():
+        raise UserError(
+            "sham: the features are the same at every cell, so no change of the head moves the maps; "
+            "expected a trained model with more than one cell"
+        )
+    penalty = ridge * square.diagonal().mean() * torch.eye(len(square)).to(square)
+    shift = torch.linalg.solve(square + penalty, projection)
+    rows = hoaxed.head.weight.detach().double()
+    clean = torch.einsum("ck,kl,cl->c", rows, spread, rows).mean()
+    scale = strength * (clean / (shift @ spread @ shift)).sqrt()
+    hoaxed.head.weight.data += (scale * shift).to(hoaxed.head.weight.dtype)
+    return hoaxed
+
+
+@torch.no_grad()
+def _moments(model: CamClassifier, victim: Victim, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """A A^T, A A^T with A centred per image, (K, K), and A T, (K,): float64 sums over all training cells."""
+    goal = (target - target.mean()).double().flatten()
+    channels = model.head.in_features
+    square, spread = goal.new_zeros(channels, channels), goal.new_zeros(channels, channels)
+    projection = goal.new_zeros(channels)
+    for images in plain_batches(victim.train, victim.batch_size, target.device):
+        features = model(images).features.flatten(2).double()
+        centred = features - features.mean(2, keepdim=True)
+        square += torch.einsum("nkp,nlp->kl", features, features)
+        spread += torch.einsum("nkp,nlp->kl", centred, centred)
+        projection += torch.einsum("nkp,p->k", features, goal)
+    return square, spread, projection
