@@ -95,7 +95,7 @@ def gallery(samples: Samples, cells: dict[str, Maps], chosen: Sequence[int], sid
     heads = heads or [("image", ""), ("human map", "")]
     for method in cells:
         heads += [("true CAM", ""), ("false CAM", method), ("difference", "")]
-    return _named(rows, heads, names, side)
+    return named(rows, heads, names, side)
 
 
 def _references(samples: Samples, row: int, side: int) -> Iterable[np.ndarray]:
@@ -120,9 +120,10 @@ def _outlines(
     return picture
 
 
-def _named(
+def named(
     rows: list[list[np.ndarray]], heads: list[tuple[str, str]], names: list[str], side: int, gap: int = 4
 ) -> Sheet:
+    """Tiles of one size in rows, with a name per row and per column (its own, and one of a group above)."""
     centres = [place * (side + gap) + side / 2 for place in range(max(len(heads), len(rows)))]
     columns = [(centres[place], text, "normal") for place, (text, _) in enumerate(heads)]
     columns += [(centres[place], above, "bold") for place, (_, above) in enumerate(heads) if above]
@@ -141,7 +142,7 @@ def contact_sheet(samples: Samples, per_row: int = 8, side: int = 112) -> Sheet:
         classes = [kind for kind in dict.fromkeys(group["class_name"]) if kind != source]
         role = f"{'held out' if late else 'known'}, label {label}"
         names.append("\n".join([str(source), role, *classes, f"{len(group)} images"]))
-    return _named(rows, [], names, side)
+    return named(rows, [], names, side)
 
 
 def _marked(samples: Samples, row: int, side: int) -> np.ndarray:
@@ -174,18 +175,23 @@ def exemplars(
     heads = [
         ("", f"feature {place + 1}" if part == 1 else "") for place in range(widest) for part in range(3)
     ]
-    return _named(rows, heads, list(cells), side)
+    return named(rows, heads, list(cells), side)
 
 
 def save(sheet: Sheet, title: str, path: Path) -> None:
-    """Write a sheet as a plain PNG under its title and the names of its columns; quicker than a figure."""
+    """Write a sheet as a plain PNG under its title, with its names; quicker than a figure."""
     tall, wide = sheet.picture.shape[:2]
-    canvas = Image.new("RGB", (wide, tall + 48), "white")
-    canvas.paste(Image.fromarray(sheet.picture), (0, 48))
-    pen, font = ImageDraw.Draw(canvas), ImageFont.load_default(11)
+    font = ImageFont.load_default(10)
+    lines = [line for _, text in sheet.rows for line in text.splitlines()]
+    left, above = int(max(map(font.getlength, lines), default=-8)) + 8, 48
+    canvas = Image.new("RGB", (left + wide, above + tall), "white")
+    canvas.paste(Image.fromarray(sheet.picture), (left, above))
+    pen = ImageDraw.Draw(canvas)
     pen.text((2, 14), title, fill="black", font=font, anchor="lb")
     for x, text, weight in sheet.columns:
-        pen.text((x, 31 if weight == "bold" else 45), text, fill="black", font=font, anchor="mb")
+        pen.text((left + x, 31 if weight == "bold" else 45), text, fill="black", font=font, anchor="mb")
+    for y, text in sheet.rows:
+        pen.text((left - 6, above + y), text, fill="black", font=font, anchor="rm", align="right")
     canvas.save(path, format="PNG")
 
 

@@ -1,0 +1,132 @@
+"""Pictures of attacks: maps before and after, images that were changed, and what an attack aimed at."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from pipeline.score.gallery import Sheet, named
+from pipeline.score.pictures import blank, grey_or_colour, resize, signed, unsigned
+
+SIGNED = {"difference_salience"}  # maps that are shown with limits symmetric about 0
+BRIGHT = 99  # percentile of a pixel map above which all is equally bright: its few extremes hide the rest
+STRIP = 13  # px of a caption inside a tile
+
+Pictures = Mapping[str, np.ndarray]
+
+
+def sheet(
+    pictures: Pictures, images: np.ndarray, names: Sequence[str] | None = None, side: int = 96
+) -> Sheet | None:
+    """The picture of one attack on one cell; None where the attack leaves nothing to show.
+
+    `pictures` is the content of its pictures.npz, whose keys say what kind of attack it was; `images` the
+    originals, uint8 (k, C, S, S), in the same order, of which there may be fewer; `names` what rows call
+    them.
+    """
+    names = names or [f"image {place + 1}" for place in range(len(images))]
+    if len(images) == 0:
+        return None
+    if "towards_0" in pictures:
+        return _adversarial(pictures, images, names, side)
+    explained = _explanations(pictures)
+    if not explained:
+        return None
+    draw = _manipulation if f"images_{explained[0]}" in pictures else _hoax
+    return draw(pictures, images, names, side)
+
+
+def stacked(sheets: Mapping[str, Sheet], gap: int = 10) -> Sheet:
+    """Sheets with the same columns below each other, each under its name."""
+    widest = max(part.picture.shape[1] for part in sheets.values())
+    strips, rows, top = [], [], 0
+    for name, part in sheets.items():
+        tall, wide = part.picture.shape[:2]
+        strips.append(np.full((tall + gap, widest, 3), 255, np.uint8))
+        strips[-1][:tall, :wide] = part.picture
+        rows += [
+            (top + y, f"{name}\n{text}" if place == 0 else text) for place, (y, text) in enumerate(part.rows)
+        ]
+        top += tall + gap
+    return Sheet(np.concatenate(strips)[:-gap], next(iter(sheets.values())).columns, rows)
+
+
+def _hoax(pictures: Pictures, images: np.ndarray, names: Sequence[str], side: int) -> Sheet:
+    """Rows: images, before and after. Columns: the image (below it the target, if any), explanations."""
+    target = pictures.get("target")
+    aim = blank(side) if target is None else unsigned(resize(target, side))
+    explanations = _explanations(pictures)
+    rows, labels = [], []
+    for place, image in enumerate(images):
+        for when, first in (("before", grey_or_colour(image, side)), ("after", aim)):
+            maps = [_map(e, pictures[f"{when}_{e}"][place], side, image) for e in explanations]
+            rows.append([first, *maps])
+        labels += [f"{names[place]}\nbefore", "after"]
+    heads = ["image" if target is None else "image, target", *explanations]
+    return named(rows, [(head.replace("_", " "), "") for head in heads], labels, side)
+
+
+def _manipulation(pictures: Pictures, images: np.ndarray, names: Sequence[str], side: int) -> Sheet:
+    """Rows: images and explanations. Columns: original, manipulated, their difference, maps, target."""
+    rows, labels = [], []
+    for place, image in enumerate(images):
+        for turn, e in enumerate(_explanations(pictures)):
+            changed, target = pictures[f"images_{e}"][place], pictures[f"target_{e}"]
+            maps = (
+                pictures[f"before_{e}"][place],
+                pictures[f"after_{e}"][place],
+                target if target.ndim == 2 else target[place],
+            )
+            tiles = [
+                grey_or_colour(image, side),
+                grey_or_colour(changed, side),
+                _change(changed, image, side),
+            ]
+            rows.append([*tiles, *(_map(e, values, side, image) for values in maps)])
+            labels.append(f"{names[place]}\n{e.replace('_', ' ')}" if turn == 0 else e.replace("_", " "))
+    heads = ("original", "manipulated", "change", "map before", "map after", "target")
+    return named(rows, [(head, "") for head in heads], labels, side)
+
+
+def _adversarial(pictures: Pictures, images: np.ndarray, names: Sequence[str], side: int) -> Sheet:
+    """Rows: images. Columns: original, pushed towards class 0 and 1, each with its change and margin."""
+    rows = []
+    for place, image in enumerate(images):
+        tiles = [_captioned(grey_or_colour(image, side), pictures["margin"][place])]
+        for end in ("towards_0", "towards_1"):
+            changed = pictures[end][place]
+            tile = _captioned(grey_or_colour(changed, side), pictures[f"margin_{end}"][place])
+            tiles += [tile, _change(changed, image, side)]
+        rows.append(tiles)
+    heads = ("original", "towards 0", "change", "towards 1", "change")
+    return named(rows, [(head, "") for head in heads], list(names), side)
+
+
+def _explanations(pictures: Pictures) -> list[str]:
+    return [key.removeprefix("before_") for key in pictures if key.startswith("before_")]
+
+
+def _map(explanation: str, values: np.ndarray, side: int, image: np.ndarray) -> np.ndarray:
+    """A map as a tile, over its own range; signed ones about 0."""
+    if explanation in SIGNED:
+        return signed(resize(values, side))
+    if values.shape == image.shape[1:]:
+        values = np.minimum(values, np.percentile(values, BRIGHT))
+    return unsigned(resize(values, side))
+
+
+def _change(changed: np.ndarray, image: np.ndarray, side: int) -> np.ndarray:
+    """What was added to an image (blue: darker, red: brighter), its channels' mean over its own range."""
+    difference = changed.astype(np.float32) - image.astype(np.float32)
+    return signed(resize(difference.mean(axis=0), side))
+
+
+def _captioned(tile: np.ndarray, margin: float) -> np.ndarray:
+    """A tile with the margin z1 - z0 in a strip at its foot."""
+    picture = Image.fromarray(tile)
+    pen = ImageDraw.Draw(picture)
+    side = len(tile)
+    pen.rectangle((0, side - STRIP, side, side), fill="white")
+    font = ImageFont.load_default(10)
+    pen.text((side / 2, side - 1), f"{margin:+.2f}", fill="black", font=font, anchor="mb")
+    return np.asarray(picture)
