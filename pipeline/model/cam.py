@@ -1,4 +1,4 @@
-"""Class activation maps of both classes: choosing, scaling and subtracting them.
+"""Class activation maps of both classes: choosing, scaling and subtracting them; and Grad-CAM's family.
 
 Symbols as in the losses: S_t, S_f are the raw maps of the true and the false class, D = S_t - S_f.
 "Difference Salience", the raw true-class map minus the raw false-class map, is the term of Piland,
@@ -9,7 +9,9 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
+Baseline = Literal["lse", "mean", "max"]  # how the other classes' logits are joined
 FLAT = 1e-8  # a map whose range is not above this has no shape
 
 
@@ -46,33 +48,75 @@ def normalise(maps: Tensor) -> Tensor:
     return torch.where(shaped, scaled, 0.0)
 
 
+def logit_difference(logits: Tensor, classes: Tensor, baseline: Baseline = "lse") -> Tensor:
+    """s_c = z_c - B_c, (N,), of logits (N, C) and classes (N,); B_c joins the other logits.
+
+    With their log-sum-exp s_c is the log-odds log(p_c / (1 - p_c)), the whole decision; `mean` and `max` are
+    for comparison. With two classes all three are z_c minus the other logit.
+
+    >>> logit_difference(torch.tensor([[1.0, 2.0, 6.0]]), torch.tensor([0]), "mean")
+    tensor([-3.])
+    """
+    chosen = functional.one_hot(classes, logits.shape[1]).bool()
+    own = logits.masked_fill(~chosen, 0).sum(1)
+    if baseline == "mean":
+        return own - logits.masked_fill(chosen, 0).sum(1) / (logits.shape[1] - 1)
+    others = logits.masked_fill(chosen, -torch.inf)
+    return own - (others.logsumexp(1) if baseline == "lse" else others.amax(1))
+
+
+def grad_cam(scores: Tensor, features: Tensor) -> Tensor:
+    """Grad-CAM (Selvaraju et al., ICCV 2017) before its ReLU: sum_k mean_ij(ds / dA_k) A_k, (N, h, w).
+
+    scores (N,) have a graph to features A (N, K, h, w). The map is linear in the scores; for z_c on GAP and a
+    linear head it is CAM / (h w). It is detached, and the graph is kept.
+    """
+    return _weigh(features, _gradient(scores, features).mean((2, 3)))
+
+
+def grad_cam_pp(scores: Tensor, features: Tensor) -> Tensor:
+    """Grad-CAM++ (Chattopadhay et al., WACV 2018): ReLU(sum_k alpha_k A_k), (N, h, w), of scores as above.
+
+    With g = ds / dA_k(i, j) and the class score exp(s) of the paper,
+
+        alpha_k = sum_ij ReLU(g) g^2 / (2 g^2 + g^3 sum A_k) = sum_ij ReLU(g) / (2 + g sum A_k)
+
+    leaving out the positive factor exp(s) that a map's cells share. Cancelling g^2 makes the epsilon of other
+    implementations needless, beside which the small g of average pooling would vanish: the denominator is at
+    least 2 where A_k is not negative.
+    """
+    gradient = _gradient(scores, features)
+    mass = features.detach().sum((2, 3), keepdim=True)
+    return _weigh(features, (gradient.relu() / (2 + gradient * mass)).sum((2, 3))).relu()
+
+
 def diff_grad_cam(
     logits: Tensor,
     features: Tensor,
     classes: Tensor | None = None,
     *,
-    baseline: Literal["lse", "mean", "max"] = "lse",
+    baseline: Baseline = "lse",
     relu: bool = True,
 ) -> Tensor:
     """Grad-CAM of a logit difference, (N, h, w); after DiffGradCAM, arXiv 2506.08514.
 
-    s_c = z_c - B_c, where B_c is the log-sum-exp, mean or maximum of the other logits;
-    map = ReLU(sum_k mean_ij(ds_c / dA_k) A_k). How the other logits are joined is this project's reading
-    of the paper's abstract; with two classes all three are z_c minus the other logit, and on GAP and a
-    linear head the map is then ReLU(D) / (h w).
+    map = ReLU(sum_k mean_ij(ds_c / dA_k) A_k), s_c of `logit_difference`. How the other logits are joined is
+    this project's reading of the paper's abstract; with two classes, on GAP and a linear head, the map is
+    ReLU(D) / (h w).
 
     logits: (N, C) with a graph to features (N, K, h, w); classes: (N,), by default the predicted ones.
     The result is detached and the graph is kept.
     """
     classes = logits.argmax(1) if classes is None else classes
-    chosen = torch.nn.functional.one_hot(classes, logits.shape[1]).bool()
-    own = logits[chosen]
-    others = logits[~chosen].reshape(len(logits), -1)
-    joined = {
-        "lse": lambda: others.logsumexp(1),
-        "mean": lambda: others.mean(1),
-        "max": lambda: others.amax(1),
-    }[baseline]()
-    (gradient,) = torch.autograd.grad((own - joined).sum(), features, retain_graph=True)
-    maps = torch.einsum("nk,nkhw->nhw", gradient.mean((2, 3)), features.detach())
+    maps = grad_cam(logit_difference(logits, classes, baseline), features)
     return maps.relu() if relu else maps
+
+
+def _gradient(scores: Tensor, features: Tensor) -> Tensor:
+    """ds / dA of every sample, like features, detached."""
+    return torch.autograd.grad(scores.sum(), features, retain_graph=True)[0]
+
+
+def _weigh(features: Tensor, weights: Tensor) -> Tensor:
+    """Sum of feature maps (N, K, h, w) with weights (N, K)."""
+    return torch.einsum("nk,nkhw->nhw", weights, features.detach())

@@ -1,12 +1,24 @@
 """Maps of both classes, by hand on tiny inputs, and the identities of a GAP and linear head."""
 
+from collections.abc import Callable
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from pipeline.model.cam import diff_grad_cam, difference_salience, normalise, select
+from pipeline.model.cam import (
+    Baseline,
+    diff_grad_cam,
+    difference_salience,
+    grad_cam,
+    grad_cam_pp,
+    logit_difference,
+    normalise,
+    select,
+)
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:
@@ -75,13 +87,90 @@ def test_diff_grad_cam_of_two_classes_is_the_positive_difference() -> None:
         torch.testing.assert_close(found, (difference_salience(cams, classes) / 12).relu().detach())
 
 
-def test_diff_grad_cam_is_grad_cam_minus_the_weighted_others() -> None:
-    features, weight, logits = head(4)
-    cams = torch.einsum("ck,nkhw->nchw", weight, features).detach() / 12  # pre-ReLU Grad-CAM of each logit
+def deep(classes: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Features (2, 5, 3, 4) and logits (2, classes) that are far from linear in them."""
+    features = draw(2, 5, 3, 4, seed=seed).relu().requires_grad_()
+    hidden = torch.einsum("nkhw,kd->ndhw", features, draw(5, 6, seed=seed + 1)).tanh()
+    return features, hidden.square().mean((2, 3)) @ draw(6, classes, seed=seed + 2)
+
+
+def test_grad_cam_of_a_logit_is_the_cam_over_the_cells() -> None:
+    features, weight, logits = head(3)
+    cams = torch.einsum("ck,nkhw->nchw", weight, features).detach()
+    torch.testing.assert_close(grad_cam(logits[:, 1], features), cams[:, 1] / 12)
+
+
+@pytest.mark.parametrize(("baseline", "expected"), [("lse", 1 - 2.6931472), ("mean", -1.0), ("max", -1.0)])
+def test_logit_difference_by_hand(baseline: Baseline, expected: float) -> None:
+    """The log-sum-exp of 2 and 2 is 2 + ln 2."""
+    found = logit_difference(torch.tensor([[2.0, 1.0, 2.0]]), torch.tensor([1]), baseline)
+    torch.testing.assert_close(found, torch.tensor([expected]))
+
+
+def test_logit_difference_is_the_log_odds() -> None:
+    _, logits = deep(4)
+    classes = torch.tensor([3, 0])
+    own = logits.softmax(1).gather(1, classes[:, None])[:, 0]
+    torch.testing.assert_close(logit_difference(logits, classes), (own / (1 - own)).log())
+
+
+@pytest.mark.parametrize("make", [deep, lambda classes: head(classes)[::2]])
+def test_diff_grad_cam_is_grad_cam_minus_the_others_by_their_share(make: Callable) -> None:
+    features, logits = make(4)
+    maps = torch.stack([grad_cam(logits[:, c], features) for c in range(4)], 1)
     share = logits[:, 1:].softmax(1).detach()
-    expected = cams[:, 0] - torch.einsum("nc,nchw->nhw", share, cams[:, 1:])
+    expected = maps[:, 0] - torch.einsum("nc,nchw->nhw", share, maps[:, 1:])
     found = diff_grad_cam(logits, features, torch.zeros(2, dtype=torch.long), relu=False)
     torch.testing.assert_close(found, expected)
+
+
+def test_max_and_mean_take_the_strongest_and_all_others_alike() -> None:
+    features, logits = deep(4)
+    classes = torch.tensor([0, 0])
+    maps = torch.stack([grad_cam(logits[:, c], features) for c in range(4)], 1)
+    strongest = maps[torch.arange(2), 1 + logits[:, 1:].argmax(1)]
+    found = diff_grad_cam(logits, features, classes, baseline="max", relu=False)
+    torch.testing.assert_close(found, maps[:, 0] - strongest)
+    found = diff_grad_cam(logits, features, classes, baseline="mean", relu=False)
+    torch.testing.assert_close(found, maps[:, 0] - maps[:, 1:].mean(1))
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_grad_cam_of_the_probability_is_diff_grad_cam_with_a_vanishing_scale(classes: int) -> None:
+    features, logits = deep(classes)
+    labels = torch.ones(2, dtype=torch.long)
+    probability = logits.softmax(1)[:, 1]
+    own = probability.detach()[:, None, None]
+    difference = diff_grad_cam(logits, features, labels, relu=False)
+    torch.testing.assert_close(grad_cam(probability.log(), features), (1 - own) * difference)
+    torch.testing.assert_close(grad_cam(probability, features), own * (1 - own) * difference)
+
+
+def by_the_paper(scores: Tensor, features: Tensor) -> Tensor:
+    """Grad-CAM++ cell by cell from the first three derivatives of exp(s), for s linear in the features."""
+    (gradient,) = torch.autograd.grad(scores.sum(), features, retain_graph=True)
+    maps = torch.zeros_like(features[:, 0])
+    for n, k in np.ndindex(*features.shape[:2]):
+        g, cells, y = gradient[n, k], features[n, k].detach(), scores[n].detach().exp()
+        second, third = y * g**2, y * g**3
+        bottom = 2 * second + cells.sum() * third
+        alpha = torch.where(second > 0, second / torch.where(second > 0, bottom, 1), 0)
+        maps[n] += (alpha * (y * g).relu()).sum() * cells / y
+    return maps.relu()
+
+
+def test_grad_cam_pp_against_the_formula_of_the_paper() -> None:
+    features, _, logits = head(3)
+    torch.testing.assert_close(grad_cam_pp(logits[:, 2], features), by_the_paper(logits[:, 2], features))
+    scores = (features * draw(2, 5, 3, 4, seed=7)).sum((1, 2, 3))  # gradients differ from cell to cell
+    torch.testing.assert_close(grad_cam_pp(scores, features), by_the_paper(scores, features))
+
+
+def test_grad_cam_pp_has_no_epsilon_that_swallows_small_gradients() -> None:
+    """The smaller the gradients, the nearer each weight is to half their positive sum."""
+    features, weight, logits = head(2)
+    expected = torch.einsum("k,nkhw->nhw", weight[0].relu() / 2, features).detach()
+    torch.testing.assert_close(grad_cam_pp(1e-9 * logits[:, 0], features) * 1e9, expected)
 
 
 def test_diff_grad_cam_is_blind_to_what_all_logits_share() -> None:
