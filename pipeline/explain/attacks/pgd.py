@@ -1,0 +1,153 @@
+"""Projected gradient descent (PGD): the accuracy that is left when every image may change by a budget.
+
+After Madry et al., ICLR 2018, with the care that Carlini et al. (arXiv 1902.06705) ask for. The objective is
+the negative true-class margin z_other - z_y, not cross-entropy: the gradient of that is the margin's times
+1 - p_y, which rounds to zero where a network is sure, and sure networks would look robust. An image is broken
+once its margin was not above 0 at any point visited: any iterate, any start, any smaller budget. The first
+start of a budget is the worst point so far, at the smallest budget the clean image; the others are random. So
+accuracy falls with the budget by construction. Broken images are not worked on again.
+
+Two checks tell whether gradients are masked, so that a network only looks robust because they lead nowhere:
+twice the steps of half the size and one start more must not leave more images standing at the largest
+budget, and the budget that allows any image at all must leave none.
+"""
+
+import copy
+import math
+from collections.abc import Callable
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from pipeline.common.seeding import derive
+from pipeline.explain.forward import margins
+from pipeline.explain.victim import Findings, Values, Victim
+from pipeline.model.perturbations import Norm, ascent, random_start, true_margin
+from pipeline.score.metrics import auroc
+
+REACH = 2.5  # length of all steps together, in budgets: across the ball with some to spare
+CHECK_EVERY = 5  # steps between two looks at which images still stand
+UNBOUNDED = 1.0  # the linf budget that allows any image
+
+
+def attack(
+    victim: Victim,
+    *,
+    linf: list[Annotated[float, Field(gt=0, le=1)]] = [0.00196, 0.00392, 0.00784, 0.01569, 0.03137],  # noqa: B006
+    l2: list[Annotated[float, Field(gt=0, le=1)]] = [0.00196, 0.00392, 0.00784, 0.01569, 0.03137],  # noqa: B006
+    steps: Annotated[int, Field(ge=1)] = 20,
+    restarts: Annotated[int, Field(ge=1)] = 2,
+) -> Findings:
+    """Accuracy at each budget, 0 included, and whether gradients are masked; an empty list skips its norm.
+
+    Budgets are shares of the range [0, 1], by default 0.5, 1, 2, 4 and 8 grey levels of 255. `linf` bounds
+    the largest change of a value, `l2` the root mean square over an image's values (C, S, S): the Euclidean
+    norm over its largest value sqrt(C S S), 166 at 3 x 96 x 96, so that a budget means the same at any size.
+    The l2 ball holds the linf ball of the same budget. restarts: starts per budget.
+    """
+    values = Values()
+    abnormal = margins(victim.model, victim.images, victim.batch_size)
+    values.add("auroc_clean", auroc(victim.labels.cpu().numpy(), abnormal.cpu().numpy()))
+    if linf:
+        before, after = _add_curve(values, Front(victim, "linf"), sorted(linf), steps, restarts)
+        _add_masking(values, before, after, max(linf), 2 * steps, restarts + 1)
+    if l2:
+        _add_curve(values, Front(victim, "l2"), sorted(l2), steps, restarts)
+    return Findings(values.table(), {})
+
+
+class Front:
+    """How far an attack has come: of every image the worst point visited and its true-class margin."""
+
+    def __init__(self, victim: Victim, norm: Norm) -> None:
+        self.victim, self.norm = victim, norm
+        self.points = victim.images.clone()
+        self.margins = victim.images.new_full((len(victim.images),), math.inf)
+        with torch.no_grad():
+            for rows in self._batches():
+                self._objective(rows)(self.points[rows])
+
+    def push(self, budget: float, steps: int, restarts: int) -> None:
+        """Attack the images that stand, within `budget` and from `restarts` starts."""
+        norm_of_one = 1 if self.norm == "linf" else math.sqrt(self.points[0].numel())
+        for restart in range(restarts):
+            eps = budget * norm_of_one
+            starts = self.points if restart == 0 else self._random(eps, restart)
+            for rows in self._batches():
+                self._climb(rows, starts[rows], eps, steps)
+
+    def stands(self) -> Tensor:
+        """Which images are right wherever they were tried, (n,) bool."""
+        return self.margins > 0
+
+    def twin(self) -> "Front":
+        """A copy that goes its own way."""
+        twin = copy.copy(self)
+        twin.points, twin.margins = self.points.clone(), self.margins.clone()
+        return twin
+
+    def _batches(self) -> tuple[Tensor, ...]:
+        """Rows of the images that stand; of none, no batch."""
+        rows = self.stands().nonzero().flatten()
+        return rows.split(self.victim.batch_size) if len(rows) else ()
+
+    def _climb(self, rows: Tensor, points: Tensor, eps: float, steps: int) -> None:
+        """Ascent from `points`; it has no memory, so it may go on with the images that are left."""
+        step = REACH * eps / steps
+        for done in range(0, steps, CHECK_EVERY):
+            images, count = self.victim.images[rows], min(CHECK_EVERY, steps - done)
+            climbing = ascent(
+                self._objective(rows), images, points, eps=eps, step=step, steps=count, norm=self.norm
+            )
+            *_, points = climbing
+            left = self.margins[rows] > 0
+            rows, points = rows[left], points[left]
+            if not len(rows):
+                return
+        with torch.no_grad():
+            self._objective(rows)(points)
+
+    def _objective(self, rows: Tensor) -> Callable[[Tensor], Tensor]:
+        """The negative margin at points of these rows, which remembers the worst points it is asked about."""
+        labels = self.victim.labels[rows]
+
+        def negative_margin(points: Tensor) -> Tensor:
+            found = true_margin(self.victim.model(points).logits, labels)
+            worse = found.detach() < self.margins[rows]
+            self.margins[rows] = torch.where(worse, found.detach(), self.margins[rows])
+            self.points[rows] = torch.where(worse[:, None, None, None], points.detach(), self.points[rows])
+            return -found
+
+        return negative_margin
+
+    def _random(self, eps: float, restart: int) -> Tensor:
+        """A random start for every image, standing or not: nobody's depends on who else is left."""
+        device = self.victim.images.device
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            torch.manual_seed(derive(self.victim.seed, "pgd", self.norm, str(eps), restart))
+            return random_start(self.victim.images, eps, self.norm)
+
+
+def _add_curve(
+    values: Values, front: Front, budgets: list[float], steps: int, restarts: int
+) -> tuple[Front, Front]:
+    """Add accuracy at 0 and at the rising budgets; returns the fronts before and after the last one."""
+    values.add(f"accuracy_{front.norm}", front.stands(), budget=0.0)
+    for budget in budgets:
+        before = front.twin()
+        front.push(budget, steps, restarts)
+        values.add(f"accuracy_{front.norm}", front.stands(), budget=budget)
+    return before, front
+
+
+def _add_masking(
+    values: Values, before: Front, after: Front, largest: float, steps: int, restarts: int
+) -> None:
+    """Add accuracy without a bound, and 1 where that is not 0 or more effort leaves more images, else 0."""
+    before.push(largest, steps, restarts)
+    raised = before.stands().sum() > after.stands().sum()
+    after.push(UNBOUNDED, steps, restarts)
+    values.add("accuracy_linf_unbounded", after.stands())
+    values.add("masking_linf", float(raised or after.stands().any()))
