@@ -5,8 +5,9 @@ plus the head's bias is the logit.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import safetensors.torch
 import torch
@@ -18,6 +19,7 @@ from pipeline.common import catalogue
 from pipeline.common.errors import UserError
 from pipeline.common.files import atomic, canonical_json
 from pipeline.model import weights as published
+from pipeline.model.activation import named, swap
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -38,11 +40,16 @@ class CamClassifier(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, backbone: str, in_channels: int = 3) -> None:
+    def __init__(
+        self, backbone: str, in_channels: int = 3, activation: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.in_channels = in_channels
+        self.activation = None if activation is None else dict(activation)
         self.features = catalogue.get("model/backbones", backbone)(in_channels)
+        if activation is not None:
+            swap(self.features, named(activation))
         self.head = nn.Linear(self.features.out_channels, 2)
         self.register_buffer("mean", _per_channel(IMAGENET_MEAN, in_channels))
         self.register_buffer("std", _per_channel(IMAGENET_STD, in_channels))
@@ -59,13 +66,19 @@ class CamClassifier(nn.Module):
         return Outputs(logits, features, cams)
 
 
-def build(backbone: str, in_channels: int = 3, weights: str | None = None) -> CamClassifier:
+def build(
+    backbone: str,
+    in_channels: int = 3,
+    weights: str | None = None,
+    activation: Mapping[str, Any] | None = None,
+) -> CamClassifier:
     """A new classifier on the CPU; draws from torch's global generator.
 
-    weights: None (random), `imagenet`, or a file; see `pipeline.model.weights`. Raises UserError if the
-    file is absent or does not fit.
+    weights: None (random), `imagenet`, or a file; see `pipeline.model.weights`. activation: None (the
+    backbone's own) or a choice such as `{"name": "softplus", "beta": 20}`. Raises UserError if the file is
+    absent or does not fit, or a name does not exist.
     """
-    model = CamClassifier(backbone, in_channels)
+    model = CamClassifier(backbone, in_channels, activation)
     if weights is not None:
         published.load_into(model.features, backbone, published.find(backbone, weights))
     return model
@@ -74,7 +87,9 @@ def build(backbone: str, in_channels: int = 3, weights: str | None = None) -> Ca
 def save(model: CamClassifier, path: Path) -> None:
     """Write a model as safetensors with what `load` needs to rebuild it; atomic."""
     tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
-    about = canonical_json({"backbone": model.backbone, "in_channels": model.in_channels})
+    about = canonical_json(
+        {"backbone": model.backbone, "in_channels": model.in_channels, "activation": model.activation}
+    )
     content = safetensors.torch.save(tensors, {ABOUT: about})  # one entry: safetensors does not order them
     with atomic(path) as temporary:
         temporary.write_bytes(content)
@@ -86,10 +101,12 @@ def load(path: Path) -> CamClassifier:
         with safe_open(path, "pt") as file:
             about = json.loads((file.metadata() or {})[ABOUT])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        model = CamClassifier(about["backbone"], about["in_channels"])
+        model = CamClassifier(about["backbone"], about["in_channels"], about.get("activation"))
         model.load_state_dict(tensors)
     except FileNotFoundError:
         raise UserError(f"{path}: not found; expected the model of a trained cell") from None
+    except UserError as error:
+        raise UserError([f"{path}: {problem}" for problem in error.problems]) from None
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
         line = str(error).splitlines()[0]
         raise UserError(f"{path}: damaged, or not a model of this project: {line}; train it again") from None
