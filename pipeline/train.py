@@ -6,6 +6,7 @@ goes on from its last epoch. While cells train, their curves are copied to MLflo
 """
 
 import time
+from collections.abc import Mapping
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pandas as pd
 
 from pipeline.common import catalogue
 from pipeline.common.cli import run_dataset_stage
-from pipeline.common.config import Params
+from pipeline.common.config import MAP_READER, Params
 from pipeline.common.errors import UserError
 from pipeline.common.files import atomic, sha256_file
 from pipeline.common.imports import PACKAGE
@@ -71,7 +72,7 @@ def train_cell(task: Task, *, prepared: Path, device: str) -> None:
         key=task.key,
         settings=task.settings,
         data_hash=store.data_hash,
-        code_hash=_code_hash(task.settings["method"]["loss"], task.cell.backbone),
+        code_hash=_code_hash(task.settings),
         files=["model.safetensors", "history.csv"],
         results={
             "best_epoch": fitted.best_epoch,
@@ -113,9 +114,11 @@ def _check(params: Params, dataset: str, store: Store) -> None:
     guided = any(np.ptp(store.maps[row]) for row in annotated)  # a constant map guides nobody
     for method in dict.fromkeys(cell.method for cell in cells(params, dataset)):
         chosen = params.methods[method]
-        if chosen.loss != "cross_entropy" and not guided:
+        readers = [choice["name"] for choice in chosen.regularisers if choice["name"] == MAP_READER]
+        readers += [chosen.loss] if chosen.loss != "cross_entropy" else []
+        if readers and not guided:
             problems.append(
-                f"methods.{method}: {chosen.loss} is guided by human maps, and no training image of "
+                f"methods.{method}: {readers[-1]} is guided by human maps, and no training image of "
                 f"{dataset} has one; annotate some, or list other methods in datasets.{dataset}.methods"
             )
         elif chosen.map_source == "shuffled":
@@ -135,7 +138,7 @@ def _task(params: Params, cell: Cell, store: Store, backbone: dict[str, str | No
     return Task(
         cell,
         cell.folder(RUNS).absolute(),
-        key(settings, store.data_hash, _code_hash(settings["method"]["loss"], cell.backbone)),
+        key(settings, store.data_hash, _code_hash(settings)),
         settings,
     )
 
@@ -151,11 +154,20 @@ def _settings(params: Params, cell: Cell, store: Store, backbone: dict[str, str 
     }
 
 
+def _code_hash(settings: Mapping[str, Any]) -> str:
+    """Of the training loop and the cell's own members of catalogues: editing another one costs nothing."""
+    method = settings["method"]
+    members = [("model/losses", method["loss"]), ("model/backbones", settings["backbone"]["name"])]
+    if method["activation"] is not None:
+        members.append(("model/activations", method["activation"]["name"]))
+    members += [("model/regularisers", chosen["name"]) for chosen in method["regularisers"]]
+    return _hash_of(*members)
+
+
 @cache
-def _code_hash(loss: str, backbone: str) -> str:
-    """Of the training loop, the cell's own loss and its own backbone: editing another one costs nothing."""
-    members = catalogue.source("model/losses", loss), catalogue.source("model/backbones", backbone)
-    return code_hash(PACKAGE / "model" / "training.py", *members)
+def _hash_of(*members: tuple[str, str]) -> str:
+    """Reading the sources once for all cells of a kind."""
+    return code_hash(PACKAGE / "model" / "training.py", *(catalogue.source(*member) for member in members))
 
 
 def _samples(store: Store, role: str) -> Samples:

@@ -17,6 +17,7 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
+MAP_READER = "saliency_adversarial"  # the regulariser that is made of human maps
 Explanation = Literal[  # of pipeline/explain/explanations.py
     "cam",
     "grad_cam",
@@ -113,12 +114,15 @@ class Backbone(Section):
 
 
 class Method(Section):
-    """A named way to train: a loss with its settings and the maps it sees."""
+    """A named way to train: a loss with its settings, the maps it sees, and what makes it robust."""
 
     loss: str
     alpha: Annotated[float, Field(ge=0, le=1)] = 1.0
     map_source: Literal["human", "shuffled", "inverted"] = "human"
     settings: dict[str, Any] = {}
+    weight_decay: Annotated[float, Field(ge=0)] | None = None  # None: that of train.optimizer
+    activation: dict[str, Any] | None = None  # {name, **settings}; None: the backbone's own
+    regularisers: list[dict[str, Any]] = []  # {name, **settings} each
 
 
 class Optimizer(Section):
@@ -299,11 +303,25 @@ def _catalogue_problems(raw: dict[str, Any]) -> list[str]:
             if isinstance(settings, dict):
                 settings = {"alpha": 1.0, **settings}
             check(f"methods.{name}", "model/losses", method.get("loss"), settings)
+            for key, kind, choice in _choices(method):
+                if "name" not in choice:
+                    found.append(f"methods.{name}.{key}.name: missing; every key must be given")
+                settings = {k: v for k, v in choice.items() if k != "name"}
+                check(f"methods.{name}.{key}", kind, choice.get("name"), settings)
     for name, attack in _items(raw, "robustness", "attacks"):
         if isinstance(attack, dict):
             where = f"robustness.attacks.{name}"
             check(where, "explain/attacks", attack.get("attack"), attack.get("settings", {}))
     return found
+
+
+def _choices(method: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+    """(key, catalogue, {name, **settings}) of a method's activation and regularisers."""
+    listed = method.get("regularisers")
+    regularisers = enumerate(listed if isinstance(listed, list) else [])
+    entries = [("activation", "model/activations", method.get("activation"))]
+    entries += [(f"regularisers.{index}", "model/regularisers", choice) for index, choice in regularisers]
+    return [(key, kind, choice) for key, kind, choice in entries if isinstance(choice, dict)]
 
 
 def _items(raw: dict[str, Any], *keys: str) -> list[tuple[str, Any]]:
@@ -322,10 +340,7 @@ def _combination_problems(params: Params) -> list[str]:
     if len(set(params.train.seeds)) != len(params.train.seeds):
         found.append(f"train.seeds: must be distinct, got {params.train.seeds}")
     for name, method in params.methods.items():
-        if method.loss == "cross_entropy" and method.map_source != "human":
-            found.append(f"methods.{name}: cross_entropy sees no maps; drop map_source")
-        if method.loss != "cross_entropy" and method.alpha == 1:
-            found.append(f"methods.{name}: alpha 1 leaves only cross-entropy; use a value below 1")
+        found += [f"methods.{name}: {problem}" for problem in _method_problems(method)]
     for name, attack in params.robustness.attacks.items():
         axes: dict[str, Collection[Any]] = {
             "datasets": params.datasets,
@@ -357,4 +372,18 @@ def _combination_problems(params: Params) -> list[str]:
                     f"datasets.{name}.protocol: P_SOURCE_TWICE: {source!r} is in more than one of "
                     "known, held_out, excluded; keep one"
                 )
+    return found
+
+
+def _method_problems(method: Method) -> list[str]:
+    """What does not go together within one method."""
+    found: list[str] = []
+    used = [choice.get("name") for choice in method.regularisers]
+    if method.loss == "cross_entropy" and method.map_source != "human" and MAP_READER not in used:
+        found.append("cross_entropy sees no maps; drop map_source")
+    if method.loss != "cross_entropy" and method.alpha == 1:
+        found.append("alpha 1 leaves only cross-entropy; use a value below 1")
+    found += [f"regularisers: {name} is listed twice; keep one" for name in set(used) if used.count(name) > 1]
+    if "hessian" in used and method.activation is None:
+        found.append("hessian has no gradient with ReLU; add a smooth one, activation: {name: softplus}")
     return found

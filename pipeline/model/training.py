@@ -22,9 +22,16 @@ from pipeline.common.seeding import derive
 from pipeline.model.batches import Batch, Samples, TrainingBatches, plain_batches
 from pipeline.model.classifier import CamClassifier, build
 from pipeline.model.devices import choose_device
+from pipeline.model.regulariser import Regularisers
 from pipeline.model.terms import Terms
 
 VALIDATION_BATCH = 64
+STEP_COLUMNS = (
+    "loss",
+    "classification",
+    "guidance",
+    "penalty",
+)  # `loss` is what is minimised, penalty included
 Row = dict[str, float]
 
 
@@ -57,7 +64,7 @@ def fit(
 ) -> Fitted:
     """Train one cell, calling `save` after each epoch; `start` is a state that was saved before.
 
-    settings: `backbone` {name, weights}, `method` {loss, alpha, map_source, settings}, `seed`, and the
+    settings: `backbone` {name, weights}, `method` (a method of params.yaml, every key given), `seed`, and the
     `train` section. The best epoch has the highest validation AUROC; of equals the last, as in CYBORG's
     code. Raises UserError when the loss stops being finite, or the device is not there.
     """
@@ -81,13 +88,14 @@ class Training:
         self.settings, self.val, self.device = settings["train"], val, device
         self.seed, method = settings["seed"], settings["method"]
         torch.manual_seed(derive(self.seed, "init"))
-        in_channels = int(train.images.shape[1])
-        model = build(settings["backbone"]["name"], in_channels, settings["backbone"]["weights"])
+        in_channels, backbone = int(train.images.shape[1]), settings["backbone"]
+        model = build(backbone["name"], in_channels, backbone["weights"], method["activation"])
         self.model: CamClassifier = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.optimizer = _optimizer(self.model, self.settings["optimizer"])
+        self.optimizer = _optimizer(self.model, self.settings["optimizer"], method["weight_decay"])
         self.batches = TrainingBatches(train, self.settings, method["map_source"], self.seed, device)
         self.loss = catalogue.get("model/losses", method["loss"])
         self.loss_settings = {"alpha": method["alpha"], **method["settings"]}
+        self.regularisers = Regularisers(method["regularisers"]).to(device)
         self.bfloat16 = _bfloat16(self.settings["precision"], device)
         self.history: list[Row] = []
         self.best: dict[str, Tensor] = {}
@@ -114,14 +122,11 @@ class Training:
             group["lr"] = lr
         means = self._train(epoch)
         val_loss, val_auroc = self._validate()
-        row = dict(zip(Terms._fields, means, strict=True))
         self.history.append(
             {
                 "epoch": epoch + 1,
                 "lr": lr,
-                "loss": row["total"],
-                "classification": row["classification"],
-                "guidance": row["guidance"],
+                **dict(zip(STEP_COLUMNS, means, strict=True)),
                 "val_loss": val_loss,
                 "val_auroc": val_auroc,
             }
@@ -132,25 +137,34 @@ class Training:
         self.seconds += time.perf_counter() - started
 
     def _train(self, epoch: int) -> list[float]:
-        """One pass over the training samples; the mean of each term."""
+        """One pass over the training samples; the mean of each of STEP_COLUMNS."""
         self.model.train()
-        sums = torch.zeros(len(Terms._fields), device=self.device)
+        sums = torch.zeros(len(STEP_COLUMNS), device=self.device)
         for batch in self.batches.epoch(epoch):
-            sums += torch.stack(self._step(batch)) * len(batch.labels)
+            sums += self._step(batch, epoch) * len(batch.labels)
         means: list[float] = (sums / len(self.batches.samples.rows)).tolist()  # the epoch's only wait
         if not math.isfinite(means[0]):
             raise UserError(f"the loss became {means[0]} in epoch {epoch + 1}; lower train.optimizer.lr")
         return means
 
-    def _step(self, batch: Batch) -> Terms:
-        """One forward, one backward, one update; returns detached terms."""
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+    def _step(self, batch: Batch, epoch: int) -> Tensor:
+        """One forward, one backward, one update; returns STEP_COLUMNS, detached."""
+        with self._autocast():
+            batch = self.regularisers.perturb(self.model, batch, epoch)
+        with self._autocast():
             outputs = self.model(batch.images)
         terms: Terms = self.loss(outputs, batch.labels, batch.maps, batch.has_map, **self.loss_settings)
+        with self._autocast():
+            penalty = self.regularisers.penalty(self.model, batch, outputs, terms.classification)
+        total = terms.total + penalty
         self.optimizer.zero_grad()
-        terms.total.backward()
+        total.backward()
         self.optimizer.step()
-        return Terms(*(term.detach() for term in terms))
+        return torch.stack([total, terms.classification, terms.guidance, penalty]).detach()
+
+    def _autocast(self) -> torch.autocast:
+        """Never one for two passes: a weight that was cast without a graph would be used again with one."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
 
     @torch.no_grad()
     def _validate(self) -> tuple[float, float]:
@@ -158,7 +172,7 @@ class Training:
         self.model.eval()
         logits = []
         for images in plain_batches(self.val, VALIDATION_BATCH, self.device):
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+            with self._autocast():
                 logits.append(self.model(images).logits)
         together = torch.cat(logits).double().cpu()
         if not together.isfinite().all():
@@ -171,6 +185,8 @@ class Training:
         """A copy of all that the next epoch depends on, on the CPU."""
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         tensors |= {f"best.{name}": value for name, value in self.best.items()}
+        buffers = self.regularisers.state_dict()
+        tensors |= {f"regularisers.{name}": value for name, value in buffers.items()}
         for index, values in self.optimizer.state_dict()["state"].items():
             kept = {name: value for name, value in values.items() if value is not None}
             tensors |= {f"optimizer.{index}.{name}": value for name, value in kept.items()}
@@ -185,6 +201,7 @@ class Training:
         self.seconds = state.about["seconds"]
         self.model.load_state_dict(_below("model.", state.tensors))
         self.best = _below("best.", state.tensors)
+        self.regularisers.load_state_dict(_below("regularisers.", state.tensors))
         parameters = list(self.model.parameters())
         values: dict[int, dict[str, Tensor]] = {}
         for name, value in _below("optimizer.", state.tensors).items():
@@ -232,8 +249,11 @@ def auroc(labels: np.ndarray, margins: np.ndarray) -> float:
     return float(below.mean() / 2 / len(negative))
 
 
-def _optimizer(model: CamClassifier, settings: Mapping[str, Any]) -> torch.optim.Optimizer:
-    lr, decay = settings["lr"], settings["weight_decay"]
+def _optimizer(
+    model: CamClassifier, settings: Mapping[str, Any], weight_decay: float | None
+) -> torch.optim.Optimizer:
+    """weight_decay: the method's own, None to take the one of `settings`."""
+    lr, decay = settings["lr"], settings["weight_decay"] if weight_decay is None else weight_decay
     if settings["name"] == "adamw":
         return torch.optim.AdamW(model.parameters(), lr, weight_decay=decay, fused=True)
     momentum = settings["momentum"]
