@@ -9,8 +9,7 @@ never written to, and comes back as it was, also when an explanation raises.
 """
 
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial, wraps
 from typing import Any
 
@@ -21,6 +20,7 @@ from pipeline.common.errors import UserError, nearest
 from pipeline.explain import differentiable
 from pipeline.model import CamClassifier
 from pipeline.model import cam as cams
+from pipeline.model.forwards import evaluating
 
 Explanation = Callable[[CamClassifier, Tensor, Tensor], Tensor]
 NOISE = 0.15  # SmoothGrad's standard deviation in [0, 1]; its authors advise 0.1 to 0.2
@@ -36,18 +36,6 @@ def explain(name: str, model: CamClassifier, images: Tensor, classes: Tensor, ba
         raise UserError(f"explanation {name!r} is not known: {nearest(name, EXPLANATIONS)}")
     batches = zip(images.split(batch_size), classes.split(batch_size), strict=True)
     return torch.cat([EXPLANATIONS[name](model, *batch) for batch in batches])
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Eval mode inside; afterwards every module is in the mode that it was in."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
 
 
 def _explanation(compute: Callable[..., Tensor]) -> Callable[..., Tensor]:
