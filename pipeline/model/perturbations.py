@@ -59,33 +59,27 @@ def ascent(
 
     linf steps along the gradient's sign, l2 along the gradient divided by its norm, both by `step`; an image
     whose gradient is zero stays. The objective maps (N, C, H, W) to (N,), is called once per iterate on the
-    point that the step leaves, and sees no graph but that to its input: parameters get no `.grad`.
+    point that the step leaves, and gradients go to that point alone: parameters get no `.grad`.
     """
     current = start.detach()
     for _ in range(steps):
-        slope = input_gradient(objective, current)
+        _, slope = with_gradient(objective, current)
         move = slope.sign() if norm == "linf" else slope / lengths(slope).clamp_min(TINY)
         current = project(current + step * move, images, eps, norm)
         yield current
 
 
-def input_gradient(objective: Callable[[Tensor], Tensor], points: Tensor) -> Tensor:
-    """Gradient (N, C, H, W) of the objective, (N, C, H, W) -> (N,), at `points`; works under `no_grad`."""
+def with_gradient(objective: Callable[[Tensor], Tensor], points: Tensor) -> tuple[Tensor, Tensor]:
+    """Values (N,) of the objective at points (N, C, H, W), and its gradient there; also under `no_grad`.
+
+    The gradient is taken to the points alone: parameters get no `.grad`. Both results are detached.
+    """
     with torch.enable_grad():
         leaf = points.detach().requires_grad_()
-        return torch.autograd.grad(objective(leaf).sum(), leaf)[0]
+        values = objective(leaf)
+        return values.detach(), torch.autograd.grad(values.sum(), leaf)[0]
 
 
 def lengths(change: Tensor) -> Tensor:
     """Euclidean norm over (C, H, W) of a batch, (N, 1, 1, 1)."""
     return torch.linalg.vector_norm(change, dim=(1, 2, 3), keepdim=True)
-
-
-def true_margin(logits: Tensor, labels: Tensor) -> Tensor:
-    """z_y - max over j != y of z_j, (N,), of logits (N, C): below 0 where the decision is wrong.
-
-    >>> true_margin(torch.tensor([[1.0, 3.0], [1.0, 3.0]]), torch.tensor([1, 0])).tolist()
-    [2.0, -2.0]
-    """
-    own = torch.nn.functional.one_hot(labels, logits.shape[1]).bool()
-    return logits[own] - logits[~own].reshape(len(logits), -1).amax(1)

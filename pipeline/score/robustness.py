@@ -31,9 +31,9 @@ def ara(radii: np.ndarray, chance: float = 0.5) -> float:
     """
     if not len(radii):
         return float("nan")
-    rising = np.sort(np.asarray(radii, dtype=np.float64))
-    above = 1 - np.arange(len(rising)) / len(rising)  # A between one radius and the next
-    return float((np.diff(rising, prepend=0.0) * np.maximum(above - chance, 0)).sum())
+    edges = np.concatenate([[0.0], np.sort(radii)])
+    heights = accuracy_curve(radii, edges[:-1])  # from each edge to the next
+    return float((np.diff(edges) * np.maximum(heights - chance, 0)).sum())
 
 
 def majority_share(labels: np.ndarray) -> float:

@@ -24,7 +24,8 @@ from torch import Tensor
 from pipeline.common.seeding import derive
 from pipeline.explain.forward import margins
 from pipeline.explain.victim import Findings, Values, Victim
-from pipeline.model.perturbations import Norm, ascent, random_start, true_margin
+from pipeline.model.forwards import margin
+from pipeline.model.perturbations import Norm, ascent, random_start
 from pipeline.score.metrics import auroc
 
 REACH = 2.5  # length of all steps together, in budgets: across the ball with some to spare
@@ -114,7 +115,7 @@ class Front:
         labels = self.victim.labels[rows]
 
         def negative_margin(points: Tensor) -> Tensor:
-            found = true_margin(self.victim.model(points).logits, labels)
+            found = margin(self.victim.model(points).logits, labels)
             worse = found.detach() < self.margins[rows]
             self.margins[rows] = torch.where(worse, found.detach(), self.margins[rows])
             self.points[rows] = torch.where(worse[:, None, None, None], points.detach(), self.points[rows])

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from pipeline.explain.attacks import pgd
 from pipeline.explain.victim import Victim
-from pipeline.model.perturbations import Norm, true_margin
+from pipeline.model.forwards import margin
+from pipeline.model.perturbations import Norm
 
 N = 6
 
@@ -81,7 +82,7 @@ def test_captum_breaks_no_more_images() -> None:
     climb = PGD(lambda x: victim.model(x).logits, loss, lower_bound=0, upper_bound=1)
     with pytest.warns(UserWarning, match="Input Tensor"):
         points = climb.perturb(images, radius=eps, step_size=eps / 8, step_num=20, target=victim.labels)
-    theirs = (true_margin(victim.model(points).logits, victim.labels) > 0).float().mean()
+    theirs = (margin(victim.model(points).logits, victim.labels) > 0).float().mean()
     ours = curve(pgd.attack(victim, linf=[eps], l2=[]).values, "linf")[eps]
     assert 0 < ours <= theirs < 1
 
@@ -94,9 +95,9 @@ def test_the_worst_points_are_in_the_ball_and_have_the_margin_kept(norm: Norm) -
     change = front.points - victim.images
     size = change.abs().amax((1, 2, 3)) if norm == "linf" else change.square().mean((1, 2, 3)).sqrt()
     assert size.max() <= 0.02 + 1e-6 and front.points.min() >= 0 and front.points.max() <= 1
-    again = true_margin(victim.model(front.points).logits, victim.labels).detach()
+    again = margin(victim.model(front.points).logits, victim.labels).detach()
     torch.testing.assert_close(front.margins, again, rtol=1e-4, atol=1e-4)
-    clean = true_margin(victim.model(victim.images).logits, victim.labels)
+    clean = margin(victim.model(victim.images).logits, victim.labels)
     assert (front.margins < clean).all()
 
 
