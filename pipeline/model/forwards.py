@@ -49,13 +49,14 @@ def input_gradient(
     """(x, d(sum of score(logits))/dx), both (N, C, H, W), with a graph that is right at any order.
 
     score maps logits (N, 2) to (N,); x is `images` as a new leaf, in [0, 1] before the model's own scaling.
-    Always in float32: in bfloat16 the gradient of a squared input gradient points elsewhere (a cosine of
-    0.5 on an untrained DenseNet-121).
+    Always without autocast: in bfloat16 the gradient of a squared input gradient points elsewhere (a cosine
+    of 0.5 on an untrained DenseNet-121). Further derivatives should leave autocast as well.
     """
     leaf = images.detach().requires_grad_()
-    with torch.autocast(images.device.type, enabled=False), unrecorded(model), _ComposedNorms():
-        logits = model(leaf).logits
-    (gradient,) = torch.autograd.grad(score(logits).sum(), leaf, create_graph=True)
+    with torch.autocast(images.device.type, enabled=False):
+        with unrecorded(model), _ComposedNorms():
+            logits = model(leaf).logits
+        (gradient,) = torch.autograd.grad(score(logits).sum(), leaf, create_graph=True)
     return leaf, gradient
 
 

@@ -33,7 +33,8 @@ class Hessian(Regulariser):
     def penalty(self, model: CamClassifier, batch: Batch, outputs: Outputs, classification: Tensor) -> Tensor:
         """See `Regulariser`; a forward of its own, in float32."""
         images, slope = input_gradient(model, batch.images, lambda logits: margin(logits, batch.labels))
-        (along,) = torch.autograd.grad((slope * signs(slope)).sum(), images, create_graph=True)
+        with torch.autocast(images.device.type, enabled=False):
+            (along,) = torch.autograd.grad((slope * signs(slope)).sum(), images, create_graph=True)
         return self.weight * along.square().sum((1, 2, 3)).mean()
 
 
