@@ -1,10 +1,12 @@
 """The classifier against other people's CAMs, and its files."""
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
 from monai.visualize import CAM as MonaiCAM
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchcam.methods import CAM as TorchCAM
 
@@ -100,9 +102,38 @@ def test_a_damaged_model_file(model: CamClassifier, tmp_path: Path, damage) -> N
         load(path)
 
 
-def test_someone_elses_safetensors_file(tmp_path: Path) -> None:
-    from safetensors.torch import save_file
+def test_the_activation_travels_with_the_file(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    smooth = build("compact", activation={"name": "softplus", "beta": 20}).eval()
+    save(smooth, tmp_path / "model.safetensors")
+    again = load(tmp_path / "model.safetensors")
+    assert again.activation == {"name": "softplus", "beta": 20}
+    assert torch.equal(again(IMAGES).logits, smooth(IMAGES).logits)
+    torch.manual_seed(0)
+    plain = build("compact").eval()
+    assert plain.activation is None and torch.equal(plain.head.weight, smooth.head.weight)
+    assert not torch.equal(plain(IMAGES).logits, smooth(IMAGES).logits)
 
+
+def rewritten(model: CamClassifier, path: Path, about: dict[str, object]) -> Path:
+    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, path, {
+        "camdivide": json.dumps({"backbone": "compact", "in_channels": 3, **about})
+    })  # fmt: skip
+    return path
+
+
+def test_a_file_from_before_activations(model: CamClassifier, tmp_path: Path) -> None:
+    old = load(rewritten(model, tmp_path / "old.safetensors", {}))
+    assert old.activation is None and torch.equal(old(IMAGES).logits, model(IMAGES).logits)
+
+
+def test_a_file_with_an_activation_from_the_future(model: CamClassifier, tmp_path: Path) -> None:
+    path = rewritten(model, tmp_path / "new.safetensors", {"activation": {"name": "softplas"}})
+    with pytest.raises(UserError, match=r"new\.safetensors: activation: .*did you mean 'softplus'"):
+        load(path)
+
+
+def test_someone_elses_safetensors_file(tmp_path: Path) -> None:
     save_file({"weight": torch.zeros(1)}, tmp_path / "x.safetensors")
     with pytest.raises(UserError, match="not a model of this project"):
         load(tmp_path / "x.safetensors")
