@@ -20,6 +20,7 @@ import yaml
 from pipeline import train as stage
 from pipeline.common.errors import UserError
 from pipeline.common.files import sha256_file
+from pipeline.common.imports import closure
 from pipeline.grid import checkpoint, records
 from pipeline.model import load
 
@@ -56,7 +57,7 @@ def test_what_a_cell_leaves(workspace: Path) -> None:
     assert record["settings"]["train"]["epochs"] == 2 and "device" not in record["settings"]["train"]
     assert record["settings"]["preprocessing"]["image_size"] == 32
     history = pd.read_csv(folder() / "history.csv")
-    columns = ["epoch", "lr", "loss", "classification", "guidance", "val_loss", "val_auroc"]
+    columns = ["epoch", "lr", "loss", "classification", "guidance", "penalty", "val_loss", "val_auroc"]
     assert list(history) == columns and history["epoch"].tolist() == [1, 2]
     assert record["results"]["val_auroc"] == pytest.approx(history["val_auroc"].max())
     model = load(folder() / "model.safetensors")
@@ -73,6 +74,59 @@ def test_running_again_trains_nothing_and_a_new_method_trains_alone(workspace: P
     stage.train(one_cell(methods=methods), "tiny")
     assert (folder() / "record.json").stat().st_mtime_ns == before
     assert records.read(folder("shuffled")) is not None
+
+
+ROBUST = {
+    "loss": "cross_entropy",
+    "weight_decay": 0.01,
+    "activation": {"name": "softplus", "beta": 10},
+    "regularisers": [{"name": "saliency_adversarial"}, {"name": "lipschitz"}],
+}
+
+
+def robust_cell(**changes: Any) -> Any:
+    """Settings of a single robust cell; `changes` are laid over its method."""
+    report = {"baseline": "robust", "confidence": 0.95, "dpi": 110}
+    return one_cell(methods={"robust": {**ROBUST, **changes}}, report=report, train={"epochs": 1})
+
+
+def test_a_robust_cell(workspace: Path) -> None:
+    stage.train(robust_cell(), "tiny")
+    record = records.read(folder("robust"))
+    assert record is not None
+    assert record["settings"]["method"] == {**ROBUST, "alpha": 1, "map_source": "human", "settings": {}}
+    assert pd.read_csv(folder("robust") / "history.csv")["penalty"].gt(0).all()
+    assert load(folder("robust") / "model.safetensors").activation == ROBUST["activation"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"weight_decay": 0.02}, {"activation": None}, {"regularisers": [{"name": "lipschitz", "zeta": 0.5}]}],
+    ids=str,
+)
+def test_what_makes_a_method_robust_is_part_of_the_key(workspace: Path, change: dict[str, Any]) -> None:
+    keys = []
+    for params in (robust_cell(), robust_cell(**change)):
+        (cell,) = stage.cells(params, "tiny")
+        keys.append(stage._task(params, cell, _store(), {"name": "compact", "weights": None}).key)
+    assert keys[0] != keys[1]
+
+
+def test_a_cells_code_is_its_own_members_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Editing an activation or a regulariser retrains the cells that use it."""
+    seen: list[set[str]] = []
+    monkeypatch.setattr(
+        stage, "code_hash", lambda *files: seen.append({str(path) for path in closure(files)}) or "x"
+    )
+    stage._hash_of.cache_clear()
+    for method in (ROBUST, {"loss": "cross_entropy", "activation": None, "regularisers": []}):
+        stage._code_hash({"method": method, "backbone": {"name": "compact"}})
+    stage._hash_of.cache_clear()
+    robust, plain = seen
+    assert {Path(file).stem for file in robust - plain} == {
+        "softplus", "lipschitz", "saliency_adversarial", "forwards", "perturbations"
+    }  # fmt: skip
+    assert plain < robust and not any("hessian" in file or "half_huber" in file for file in robust)
 
 
 @pytest.mark.parametrize("damaged", ["model.safetensors", "record.json"])
@@ -179,6 +233,13 @@ def test_a_guided_method_without_maps_is_refused_before_any_training(workspace: 
     (line,) = refused(tiny_store.params())
     assert line.startswith("methods.difference_salience: difference_salience is guided by human maps")
     assert "no training image of tiny has one" in line and "datasets.tiny.methods" in line
+
+
+def test_a_regulariser_that_reads_maps_needs_them_too(workspace: Path) -> None:
+    store = _store()
+    np.save(store.folder / "maps.npy", np.zeros_like(store.maps), allow_pickle=False)
+    (line,) = refused(robust_cell())
+    assert line.startswith("methods.robust: saliency_adversarial is guided by human maps")
 
 
 def test_a_map_that_is_flat_is_not_usable(workspace: Path) -> None:

@@ -61,6 +61,63 @@ def test_one_mistake(raw: dict[str, Any], path: tuple[Any, ...], key: str, value
     assert expected in problems(raw)
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("weight_decay", -1, "weight_decay: Input should be greater"),
+        ("activation", "softplus", "activation: Input should be"),
+        ("activation", {"beta": 9}, "activation.name: missing"),
+        ("activation", {"name": "softplas"}, "activation: 'softplas' is not in pipeline/model/activations"),
+        ("activation", {"name": "softplus", "beta": 0}, "activation: beta: Input should be greater"),
+        ("regularisers", {"name": "lipschitz"}, "regularisers: Input should be a valid list"),
+        ("regularisers", [{"weight": 1}], "regularisers.0.name: missing"),
+        ("regularisers", [{"name": "lipschitz"}, {"name": "hesian"}], "regularisers.1: 'hesian' is not in"),
+        ("regularisers", [{"name": "lipschitz", "z": 0}], "regularisers.0: z: Input should be greater"),
+    ],
+)
+def test_one_mistake_about_robustness(raw: dict[str, Any], key: str, value: Any, expected: str) -> None:
+    raw["methods"]["cyborg"][key] = value
+    assert f"methods.cyborg.{expected}" in problems(raw)
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["lipschitz", "lipschitz"], "regularisers: lipschitz is listed twice; keep one"),
+        (["hessian"], "hessian has no gradient with ReLU; add a smooth one, activation: {name: softplus}"),
+    ],
+)
+def test_regularisers_that_do_not_fit(raw: dict[str, Any], names: list[str], expected: str) -> None:
+    raw["methods"]["cyborg"]["regularisers"] = [{"name": name} for name in names]
+    assert problems(raw) == f"params.yaml: methods.cyborg: {expected}"
+
+
+def test_robust_methods_are_read_as_given(raw: dict[str, Any]) -> None:
+    given = {
+        "loss": "cross_entropy",
+        "map_source": "shuffled",  # which the regulariser reads
+        "weight_decay": 0,
+        "activation": {"name": "softplus", "beta": 10},
+        "regularisers": [{"name": "hessian", "weight": 0.1}, {"name": "saliency_adversarial", "mode": "pgd"}],
+    }
+    raw["methods"]["robust"] = given
+    methods = parse(raw).methods
+    assert methods["robust"].model_dump() == {**given, "alpha": 1, "settings": {}}
+    plain = methods["cyborg"]
+    assert (plain.weight_decay, plain.activation, plain.regularisers) == (None, None, [])
+
+
+def test_all_mistakes_of_one_robust_method_are_listed_together(raw: dict[str, Any]) -> None:
+    raw["methods"]["cyborg"] |= {
+        "weight_decay": "much",
+        "activation": {"name": "half_huber", "wdth": 1},
+        "regularisers": [{"name": "lipschitz", "z": 0}, {"name": "hesian"}],
+    }
+    text = problems(raw)
+    for expected in ("weight_decay: ", "activation: wdth", "regularisers.0: z: ", "regularisers.1: 'hesian'"):
+        assert f"methods.cyborg.{expected}" in text
+
+
 def test_unknown_adapter_and_its_settings(raw: dict[str, Any]) -> None:
     raw["datasets"]["iris"]["adapters"][0]["adapter"] = "cvrl_irs"
     text = problems(raw)

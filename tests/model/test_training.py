@@ -35,7 +35,15 @@ TRAIN, VAL = samples(slice(0, 16)), samples(slice(16, 24))
 def settings(loss: str = "divergence", alpha: float = 0.5, seed: int = 0, **train: Any) -> dict[str, Any]:
     return {
         "backbone": {"name": "compact", "weights": None},
-        "method": {"loss": loss, "alpha": alpha, "map_source": "human", "settings": {}},
+        "method": {
+            "loss": loss,
+            "alpha": alpha,
+            "map_source": "human",
+            "settings": {},
+            "weight_decay": None,
+            "activation": None,
+            "regularisers": [],
+        },
         "seed": seed,
         "train": {
             "epochs": 3,
@@ -68,6 +76,7 @@ def test_it_learns_the_training_set_and_reports_every_epoch() -> None:
     assert [row["epoch"] for row in fitted.history] == list(range(1, 9)) and len(states) == 8
     for row in fitted.history:
         assert row["loss"] == pytest.approx(0.5 * row["classification"] + 0.5 * row["guidance"], rel=1e-5)
+        assert row["penalty"] == 0
     assert not fitted.model.training
 
 
@@ -131,7 +140,7 @@ def test_early_stopping_waits_for_a_strictly_better_epoch(
 ) -> None:
     scores = iter([0.5, 0.6, 0.6, 0.7, 0.7, 0.6] if patience == 1 else [0.5, 0.6, 0.7, 0.7, 0.6, 0.6])
     monkeypatch.setattr(Training, "_validate", lambda self: (0.1, next(scores)))
-    monkeypatch.setattr(Training, "_train", lambda self, epoch: [0.1, 0.1, 0.1])
+    monkeypatch.setattr(Training, "_train", lambda self, epoch: [0.1, 0.1, 0.1, 0.0])
     assert len(run(settings(epochs=6, early_stopping=patience))[0].history) == epochs
 
 
@@ -145,6 +154,78 @@ def test_one_forward_per_step() -> None:
     training = Training(settings(), TRAIN, VAL, torch.device("cpu"))
     training.run_epoch()
     assert training.model.features.norm0.num_batches_tracked.item() == 2  # 16 samples, 8 per batch
+
+
+SMOOTH = {"name": "softplus", "beta": 10.0}
+LIPSCHITZ = {"name": "lipschitz", "target_loss": 5.0}  # above any cross-entropy here: it grows at once
+EVERYTHING = [
+    {"name": "saliency_adversarial", "mode": "pgd"},
+    LIPSCHITZ,
+    {"name": "hessian", "weight": 1e-5},
+]
+
+
+def robust(regularisers: list[dict[str, Any]] = EVERYTHING, **train: Any) -> dict[str, Any]:
+    chosen = settings(**train)
+    return {**chosen, "method": {**chosen["method"], "activation": SMOOTH, "regularisers": regularisers}}
+
+
+@pytest.mark.parametrize("regularisers", [[LIPSCHITZ], EVERYTHING], ids=["lipschitz", "all"])
+def test_resuming_keeps_what_regularisers_learned(regularisers: list[dict[str, Any]], tmp_path: Path) -> None:
+    chosen = robust(regularisers)
+    whole, states = run(chosen)
+    integrals = [value for name, value in states[0].tensors.items() if name.endswith("integral")]
+    assert len(integrals) == 1 and integrals[0] > 0
+    checkpoint.save(tmp_path, "k", *states[0])
+    loaded = checkpoint.load(tmp_path, "k")
+    assert loaded is not None
+    resumed, more = run(chosen, State(*loaded))
+    assert same(whole, resumed)
+    last = [states[-1].tensors, more[-1].tensors]
+    assert all(torch.equal(value, last[1][name]) for name, value in last[0].items())
+
+
+def test_penalties_are_part_of_the_loss_and_stand_in_a_column_of_their_own() -> None:
+    fitted, _ = run(robust([{"name": "lipschitz", "psi0": 5000.0}], epochs=1))
+    row = fitted.history[0]
+    terms = 0.5 * row["classification"] + 0.5 * row["guidance"]
+    assert row["penalty"] > 0 and row["loss"] == pytest.approx(terms + row["penalty"], rel=1e-5)
+
+
+def test_a_strong_penalty_does_what_it_says() -> None:
+    """Input gradients of the trained network are smaller."""
+
+    def steepness(fitted: Fitted) -> float:
+        images = torch.from_numpy(VAL.images[VAL.rows]).float().div(255).requires_grad_()
+        logits = fitted.model(images).logits
+        (slope,) = torch.autograd.grad((logits[:, 1] - logits[:, 0]).sum(), images)
+        return float(slope.square().mean())
+
+    strong = [{"name": "lipschitz", "psi0": 1e5, "zeta": 1.0}]
+    assert steepness(run(robust(strong))[0]) < 0.5 * steepness(run(robust([]))[0])
+
+
+def test_regularisers_keep_one_forward_per_step_and_the_networks_mode() -> None:
+    training = Training(robust(), TRAIN, VAL, torch.device("cpu"))
+    training.run_epoch()
+    assert training.model.features.norm0.num_batches_tracked.item() == 2
+    assert isinstance(training.model.features.relu0, torch.nn.Softplus)
+
+
+def test_regularisers_in_bfloat16() -> None:
+    first, _ = run(robust(epochs=1, precision="bfloat16"))
+    second, _ = run(robust(epochs=1, precision="bfloat16"))
+    assert np.isfinite(first.history[0]["penalty"]) and same(first, second)
+
+
+def test_a_methods_own_weight_decay() -> None:
+    chosen, decay = settings(epochs=1), 0.5
+    own = {**chosen, "method": {**chosen["method"], "weight_decay": decay}}
+    optimizer = {**chosen["train"]["optimizer"], "weight_decay": decay}
+    assert same(run(own)[0], run(settings(epochs=1, optimizer=optimizer))[0])
+    assert not same(run(own)[0], run(chosen)[0])
+    none = {**chosen, "method": {**chosen["method"], "weight_decay": 0.0}}
+    assert not same(run(none)[0], run(chosen)[0])  # 0 is a choice, not the absence of one
 
 
 def test_bfloat16_on_request() -> None:
