@@ -1,4 +1,4 @@
-"""A guided training step against a cross-entropy step, and against a step written the CYBORG way."""
+"""A guided or a regularised training step against a plain one, and against one written the CYBORG way."""
 
 import multiprocessing
 import re
@@ -7,15 +7,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.timing import ratio, seconds
 from pipeline.common import catalogue
 from pipeline.model import CamClassifier, build
+from pipeline.model.batches import Batch
+from pipeline.model.regulariser import Regularisers
 
 BACKBONES = ("densenet121", "resnet50")
 BATCH, SIDE = 16, 224  # images per step, px
+SMALL, SMALL_SIDE = "compact", 96  # regularised steps take several times as long and as much memory
+MODES = ("plain", "pgd", "trades")  # of saliency_adversarial
+EPOCH = 10
+Choice = dict[str, str]
 Row = tuple[str, str, str, str]  # what, measured, target, met
 
 
@@ -25,7 +30,7 @@ def rows(device: str, rounds: int) -> list[Row]:
     for backbone in BACKBONES:
         found += _times(backbone, device, rounds)
         found += _memory(backbone, device)
-    return found
+    return found + _regularised(device, rounds)
 
 
 def _times(backbone: str, device: str, rounds: int) -> list[Row]:
@@ -44,6 +49,22 @@ def _times(backbone: str, device: str, rounds: int) -> list[Row]:
     speed = BATCH / statistics.median(taken["cyborg"])
     found.append((f"{backbone}: `cyborg` training, images per second", f"{speed:.1f}", "-", "-"))
     return found
+
+
+def _regularised(device: str, rounds: int) -> list[Row]:
+    """What robustness costs, each with the activation it needs."""
+    names = set(catalogue.names("model/regularisers")) - {"saliency_adversarial"}
+    choices: list[Choice] = [{"name": name} for name in sorted(names)]
+    choices += [{"name": "saliency_adversarial", "mode": mode} for mode in MODES]
+    steps = {
+        " ".join(choice.values()): _step(SMALL, "cross_entropy", device, choice, SMALL_SIDE)
+        for choice in choices
+    }
+    taken = seconds({"none": _step(SMALL, "cross_entropy", device, side=SMALL_SIDE), **steps}, rounds)
+    return [
+        (f"{SMALL}: step with `{name}` / step without", f"{ratio(taken[name], taken['none']):.2f}", "-", "-")
+        for name in steps
+    ]
 
 
 def _memory(backbone: str, device: str) -> list[Row]:
@@ -72,36 +93,49 @@ def _peak_here(backbone: str, loss: str, device: str) -> int:
     return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024  # type: ignore[index]
 
 
-def _batch(device: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _batch(device: str, side: int = SIDE) -> Batch:
     generator = torch.Generator().manual_seed(0)
-    images = torch.rand(BATCH, 3, SIDE, SIDE, generator=generator).to(device)
+    images = torch.rand(BATCH, 3, side, side, generator=generator).to(device)
     if device == "cuda":
         images = images.contiguous(memory_format=torch.channels_last)
     labels = (torch.arange(BATCH) % 2).to(device)
-    maps = torch.rand(BATCH, SIDE, SIDE, generator=generator).to(device)
-    return images, labels, maps, torch.ones(BATCH, dtype=torch.bool, device=device)
+    maps = torch.rand(BATCH, side, side, generator=generator).to(device)
+    return Batch(images, labels, maps, torch.ones(BATCH, dtype=torch.bool, device=device))
 
 
-def _model(backbone: str, device: str) -> tuple[CamClassifier, torch.optim.Optimizer]:
+def _model(
+    backbone: str, device: str, activation: Choice | None = None
+) -> tuple[CamClassifier, torch.optim.Optimizer]:
     torch.manual_seed(0)
-    model = build(backbone).to(device).train()
+    model = build(backbone, activation=activation).to(device).train()
     if device == "cuda":
         model = model.to(memory_format=torch.channels_last)
     return model, torch.optim.SGD(model.parameters(), lr=0.005, momentum=0.9)
 
 
-def _step(backbone: str, name: str, device: str) -> Callable[[], None]:
-    """One step as `train` does it: one forward, the loss on the whole batch."""
-    model, optimizer = _model(backbone, device)
-    images, labels, maps, has_map = _batch(device)
+def _step(
+    backbone: str, name: str, device: str, choice: Choice | None = None, side: int = SIDE
+) -> Callable[[], None]:
+    """One step as `train` does it: one forward, the loss on the whole batch, what a regulariser adds."""
+    smooth = {"name": "softplus"} if choice == {"name": "hessian"} else None
+    model, optimizer = _model(backbone, device, smooth)
+    batch = _batch(device, side)
     loss = catalogue.get("model/losses", name)
+    regularisers = Regularisers([] if choice is None else [choice]).to(device)
+
+    def autocast() -> torch.autocast:
+        return torch.autocast(device, torch.bfloat16, enabled=device == "cuda")
 
     def step() -> None:
-        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
-            outputs = model(images)
-        terms = loss(outputs, labels, maps, has_map, alpha=0.5)
+        with autocast():
+            seen = regularisers.perturb(model, batch, EPOCH)
+        with autocast():
+            outputs = model(seen.images)
+        terms = loss(outputs, *seen[1:], alpha=0.5)
+        with autocast():
+            penalty = regularisers.penalty(model, seen, outputs, terms.classification)
         optimizer.zero_grad()
-        terms.total.backward()
+        (terms.total + penalty).backward()
         optimizer.step()
 
     return step
