@@ -24,7 +24,7 @@ def swap(module: nn.Module, make: Callable[[], nn.Module]) -> None:
     >>> swap(net, lambda: nn.Softplus(20))
     >>> net
     Sequential(
-      (0): Softplus(beta=20, threshold=20)
+      (0): Softplus(beta=20.0, threshold=20.0)
       (1): Sigmoid()
     )
     """

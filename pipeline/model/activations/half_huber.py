@@ -34,7 +34,7 @@ def activation(*, width: Annotated[float, Field(gt=0)] = 0.5) -> nn.Module:
     """Half-Huber whose parabola ends at `width`.
 
     >>> import torch
-    >>> activation()(torch.tensor([-1.0, 0.25, 0.5, 1.0])).tolist()
+    >>> activation()(torch.tensor([0.0, 0.25, 0.5, 1.0])).tolist()
     [0.0, 0.0625, 0.25, 0.75]
     """
     return HalfHuber(width)
