@@ -1,11 +1,13 @@
 """Report: tables, figures and one page from the records of all cells; nothing is computed anew.
 
-Reads runs/, evaluate/, identify/ and data/prepared/; writes reports/tables, reports/figures and
-reports/index.html. A planned cell without a record is listed as missing and lowers `n` where it is missed.
+Reads runs/, evaluate/, identify/, robustness/ and data/prepared/; writes reports/tables, reports/figures and
+reports/index.html. A planned cell or attack without a record is listed as missing and lowers `n` where it
+is missed.
 """
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +21,15 @@ from pipeline.common.files import write_csv, write_text
 from pipeline.common.progress import track
 from pipeline.data.protocol import sources
 from pipeline.data.store import Store, open_store
-from pipeline.grid import records
+from pipeline.grid import attacked, records
 from pipeline.grid.cells import Cell, cells
-from pipeline.score import figures, gallery, markup, page, tables
+from pipeline.score import attack_figures, attack_gallery, attacks, figures, gallery, markup, page, tables
 from pipeline.score.pictures import CAUSAL, HUMAN, SHORTCUT
-from pipeline.score.summaries import Grid, Note, verdicts
+from pipeline.score.summaries import ATTACKS, Grid, Note, verdicts
+from pipeline.score.variants import variants
 
 TABLES, FIGURES = Path("reports/tables"), Path("reports/figures")
-FILES = {  # what is read of every cell: folder and file, and its columns where no cell has one
+FILES = {  # what is read of every cell (and attack): folder and file, its columns where no cell has one
     "metrics": ("evaluate/metrics.csv", "scope source metric value n_negative n_positive"),
     "scores": ("evaluate/scores.csv", "label role margin"),
     "alignment": ("evaluate/alignment.csv", "role map reference metric value undefined"),
@@ -35,11 +38,13 @@ FILES = {  # what is read of every cell: folder and file, and its columns where 
     "features": ("identify/features.csv", "predicted feature"),
     "exemplars": ("identify/exemplars.csv", "predicted feature rank sample_id"),
     "history": ("runs/history.csv", "epoch classification guidance val_auroc"),
+    "attacks": ("robustness/values.csv", "attack explanation metric budget value n undefined"),
 }
 COORDINATES = ("dataset", "backbone", "method", "seed")
 STAGES = {"train": "runs", "evaluate": "evaluate", "identify": "identify"}
 PHANTOM = "Phantoms are drawn by a program. What holds on them is no claim about real images."
 IN_GALLERY = 5  # methods side by side; more do not fit a page
+ATTACKED = 3  # methods below each other in the picture of an attack, evenly picked
 
 
 def report(params: Params) -> None:
@@ -54,11 +59,14 @@ def report(params: Params) -> None:
         tables.alignment(values["alignment"], grid),
         tables.faithfulness(values["faithfulness"], grid),
         tables.features(values["summary"], grid),
+        *attacks.tables(values["attacks"], grid, variants(params)),
         tables.cost(values["cost"], grid),
     ]
     for table in found:
         markup.write(table, TABLES)
     write_csv(TABLES / "cells.csv", grid.cells)
+    if len(grid.attacks):
+        write_csv(TABLES / "attacks.csv", grid.attacks)
     write_csv(TABLES / "features_found.csv", values["features"])
     write_text(TABLES / "readme.md", markup.readme(found[0], grid))
     auroc = found[0].tidy
@@ -70,21 +78,29 @@ def report(params: Params) -> None:
 
 
 def gather(params: Params, stores: dict[str, Store]) -> tuple[Grid, dict[str, pd.DataFrame]]:
-    """The planned cells with their keys, and every csv of every finished cell with its coordinates.
+    """The planned cells and attacks with their keys, and every csv of every finished one.
 
     Raises UserError if no cell has been evaluated.
     """
-    planned, costs = [], []
+    planned, costs, threats = [], [], []
     parts: dict[str, list[pd.DataFrame]] = {name: [] for name in FILES}
     for cell in (cell for name in params.datasets for cell in cells(params, name)):
         found = _records(cell)
         where: dict[str, Any] = {name: getattr(cell, name) for name in COORDINATES}
         keys = {f"{stage}_key": record["key"] if record else "" for stage, record in found.items()}
-        missing = " ".join(stage for stage, record in found.items() if not record)
-        planned.append({**where, "cell": keys["train_key"][:8], **keys, "missing": missing})
+        short = keys["train_key"][:8]
+        rows = [{**where, "cell": short, **row} for row in _attacks(params, cell, keys["train_key"])]
+        threats += rows
+        missing = [stage for stage, record in found.items() if not record]
+        missing += [f"robustness/{row['attack']}" for row in rows if not row["robustness_key"]]
+        planned.append({**where, "cell": short, **keys, "missing": " ".join(missing)})
         costs += [{**where, "quantity": name, "value": value} for name, value in _cost(found)]
         for name, frame in _csvs(cell, found):
             parts[name].append(frame.assign(**where))
+        for row in rows:
+            if row["robustness_key"]:
+                frame = _csv(attacked.folder(cell, row["attack"]) / "values.csv")
+                parts["attacks"].append(frame.assign(attack=row["attack"], **where))
     if not parts["metrics"]:
         raise UserError("reports: no cell has been evaluated; run `dvc repro` (train, evaluate) first")
     values = {
@@ -94,7 +110,7 @@ def gather(params: Params, stores: dict[str, Store]) -> tuple[Grid, dict[str, pd
         for name, frames in parts.items()
     }
     values["cost"] = pd.DataFrame(costs)
-    return _grid(params, stores, pd.DataFrame(planned)), values
+    return _grid(params, stores, pd.DataFrame(planned), pd.DataFrame(threats, columns=ATTACKS)), values
 
 
 def _records(cell: Cell) -> dict[str, dict[str, Any] | None]:
@@ -107,18 +123,32 @@ def _records(cell: Cell) -> dict[str, dict[str, Any] | None]:
     }
 
 
+def _attacks(params: Params, cell: Cell, trained: str) -> list[dict[str, str]]:
+    """The attacks planned for a cell; a blank key where there is no record of the present training."""
+    rows = []
+    for name, attack in attacked.attacks_of(params, cell).items():
+        record = records.read(attacked.folder(cell, name))
+        present = record is not None and bool(trained) and record["settings"].get("train") == trained
+        settings = ", ".join(f"{key} {value}" for key, value in attack.settings.items()) or "defaults"
+        key = record["key"] if record and present else ""
+        rows.append({"attack": name, "kind": attack.attack, "settings": settings, "robustness_key": key})
+    return rows
+
+
 def _csvs(cell: Cell, found: dict[str, dict[str, Any] | None]) -> list[tuple[str, pd.DataFrame]]:
     frames = []
     for name, (path, _) in FILES.items():
         root, file = path.split("/")
-        stage = next(stage for stage, folder in STAGES.items() if folder == root)
-        if found[stage]:
-            text = {"source": str, "reference": str, "sample_id": str}
-            frame = pd.read_csv(
-                cell.folder(Path(root)) / file, dtype=text, na_values=[""], keep_default_na=False
-            )
-            frames.append((name, frame.fillna({column: "" for column in text if column in frame})))
+        if any(found[stage] for stage, folder in STAGES.items() if folder == root):
+            frames.append((name, _csv(cell.folder(Path(root)) / file)))
     return frames
+
+
+def _csv(path: Path) -> pd.DataFrame:
+    """A table of a record; names that look like no name (null, nan) are names, blank ones are empty texts."""
+    text = dict.fromkeys(("source", "reference", "sample_id", "explanation"), str)
+    frame = pd.read_csv(path, dtype=text, na_values=[""], keep_default_na=False)
+    return frame.fillna({column: "" for column in text if column in frame})
 
 
 def _cost(found: dict[str, dict[str, Any] | None]) -> list[tuple[str, float]]:
@@ -135,7 +165,7 @@ def _cost(found: dict[str, dict[str, Any] | None]) -> list[tuple[str, float]]:
     return numbers
 
 
-def _grid(params: Params, stores: dict[str, Store], planned: pd.DataFrame) -> Grid:
+def _grid(params: Params, stores: dict[str, Store], planned: pd.DataFrame, threats: pd.DataFrame) -> Grid:
     notes = {
         name: Note(info["title"], info["notice"] or (PHANTOM if info["phantom"] else ""), info["phantom"])
         for name, info in ((name, store.info) for name, store in stores.items())
@@ -143,7 +173,7 @@ def _grid(params: Params, stores: dict[str, Store], planned: pd.DataFrame) -> Gr
     controls = frozenset(name for name, method in params.methods.items() if method.map_source != "human")
     unguided = [name for name, method in params.methods.items() if method.loss == "cross_entropy"]
     references = tuple(dict.fromkeys([params.report.baseline, *unguided[:1]]))
-    return Grid(notes, controls, references, params.report.confidence, planned)
+    return Grid(notes, controls, references, params.report.confidence, planned, threats)
 
 
 def _figures(
@@ -169,7 +199,21 @@ def _figures(
         ]
     if len(mine["exemplars"]):
         jobs.append(lambda: _exemplars(params, dataset, store, grid, mine))
+    if len(mine["attacks"]):
+        jobs += _attack_figures(params, dataset, store, grid, mine["attacks"])
     return jobs
+
+
+def _attack_figures(
+    params: Params, dataset: str, store: Store, grid: Grid, values: pd.DataFrame
+) -> list[Callable[[], None]]:
+    dpi, methods = params.report.dpi, variants(params)
+    held, stood = (FIGURES / f"{stem}_{dataset}" for stem in ("manipulability", "robust_decisions"))
+    return [
+        lambda: attack_figures.manipulability(values, methods, grid, dataset, held, dpi),
+        lambda: attack_figures.decisions(values, grid, dataset, stood, dpi),
+        *(partial(_attack, name, dataset, store, grid, dpi) for name in values["attack"].unique()),
+    ]
 
 
 def _contact_sheet(dataset: str, store: Store, grid: Grid, dpi: int) -> None:
@@ -214,6 +258,28 @@ def _exemplars(params: Params, dataset: str, store: Store, grid: Grid, mine: dic
     sheet = gallery.exemplars(_samples(store), found, predicted=1)
     title = f"Recurring features of class 1 — {figures.heading(grid, dataset)}"
     figures.sheet(sheet, title, FIGURES / f"exemplars_{dataset}", params.report.dpi)
+
+
+def _attack(name: str, dataset: str, store: Store, grid: Grid, dpi: int) -> None:
+    """What an attack did to a few images and methods, first backbone and seed; no controls."""
+    done = grid.attacks[(grid.attacks["dataset"] == dataset) & (grid.attacks["attack"] == name)]
+    done = done[(done["robustness_key"] != "") & ~done["method"].isin(grid.controls)]
+    cells = done.drop_duplicates("method")
+    few = np.linspace(0, len(cells) - 1, min(len(cells), ATTACKED)).round().astype(int)
+    sheets = {}
+    for row in cells.iloc[few].to_dict("records"):
+        cell = Cell(*(row[column] for column in COORDINATES))
+        with np.load(attacked.folder(cell, name) / "pictures.npz", allow_pickle=False) as file:
+            pictures = dict(file)
+        rows = pictures["index"][: 1 if row["kind"] == "manipulation" else 2]
+        about = store.manifest.iloc[rows]
+        names = (about["class_name"] + "\n" + about["source"]).tolist()
+        label = f"{cell.method}\n{cell.backbone}, seed {cell.seed}"
+        sheets[label] = attack_gallery.sheet(pictures, store.images[rows], names)
+    drawn = {label: sheet for label, sheet in sheets.items() if sheet}
+    if drawn:
+        title = f"{name} — {figures.heading(grid, dataset)}"
+        figures.sheet(attack_gallery.stacked(drawn), title, FIGURES / f"attack_{name}_{dataset}", dpi)
 
 
 def _first_cells(params: Params, dataset: str, stage: str) -> dict[str, Cell]:

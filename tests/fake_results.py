@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import yaml
+from fake_attacks import write_attacks
 
 from pipeline.common.config import Params, parse
 from pipeline.common.files import sha256_file, sha256_text, write_json, write_text
@@ -23,7 +24,18 @@ METHODS = {
     "difference_salience": {"loss": "difference_salience", "alpha": 0.5},
     "divergence_shuffled": {"loss": "divergence", "alpha": 0.5, "map_source": "shuffled"},
 }
-GAIN = {"cross_entropy": 0.0, "cyborg": 0.05, "difference_salience": 0.12, "divergence_shuffled": -0.02}
+SOFTPLUS = {"name": "softplus", "beta": 20}
+VARIANTS = {  # of cross_entropy, each with one defence more
+    "decayed": {"loss": "cross_entropy", "weight_decay": 0.1},
+    "smooth": {"loss": "cross_entropy", "activation": SOFTPLUS},
+    "flat": {
+        "loss": "cross_entropy",
+        "activation": SOFTPLUS,
+        "regularisers": [{"name": "hessian", "weight": 0.01}],
+    },
+}
+GAIN = {"cross_entropy": 0.0, "cyborg": 0.05, "difference_salience": 0.12, "divergence_shuffled": -0.02,
+        "decayed": 0.03, "smooth": 0.1, "flat": 0.2}  # fmt: skip
 PROTOCOL = {
     "known": {"0": ["site_a"], "1": ["site_a"]},
     "held_out": {"0": ["site_c"], "1": ["site_c", "unseen_type"]},
@@ -48,6 +60,7 @@ def params(datasets: int = 1, seeds: int = 3, **changes: Any) -> Params:
     raw["phantoms"]["tasks"] = {}
     raw["datasets"] = {f"toy_{i}": {"title": f"Toy {i} (phantom)", **dataset} for i in range(datasets)}
     raw["methods"] = METHODS
+    raw["robustness"]["attacks"] = {}
     raw["train"]["seeds"] = list(range(seeds))
     raw["train"]["epochs"] = 4
     for key, value in changes.items():
@@ -135,14 +148,14 @@ def _write_run(folder: Path, cell: dict[str, Any], key: str) -> None:
     falling = np.exp(-epochs / 2) + 0.01 * cell["seed"]
     history = pd.DataFrame(
         {"epoch": epochs, "lr": 0.01, "loss": falling, "classification": falling / 2, "guidance": falling / 3,
-         "val_loss": falling, "val_auroc": 0.9 - falling / 4}
+         "penalty": falling / 9, "val_loss": falling, "val_auroc": 0.9 - falling / 4}
     )  # fmt: skip
     history.to_csv(folder / "history.csv", index=False, lineterminator="\n", float_format="%.10g")
     (folder / "model.safetensors").write_bytes(b"weights" * 100)
     write_record(
         folder, "train", cell, key,
         settings={"backbone": {"name": cell["backbone"], "weights": None}, "seed": cell["seed"],
-                  "method": {"loss": METHODS[cell["method"]]["loss"], "alpha": 0.5}},
+                  "method": {"loss": (METHODS | VARIANTS)[cell["method"]]["loss"], "alpha": 0.5}},
         timings={"total_s": 2.0 + cell["seed"], "epoch_s": 0.5, "peak_memory_mb": 300.0},
         results={"best_epoch": 3, "val_auroc": 0.85, "epochs": 4, "parameters": 1000},
     )  # fmt: skip
@@ -254,5 +267,6 @@ def write_all(settings: Params) -> list[dict[str, Any]]:
                 for seed in settings.train.seeds:
                     cell = {"dataset": dataset, "backbone": backbone, "method": method, "seed": seed}
                     write_cell(cell)
+                    write_attacks(cell, settings)
                     written.append(cell)
     return written

@@ -1,21 +1,27 @@
 """The report on a small invented grid: every number leads back, nothing missing is hidden, bytes repeat."""
 
 import hashlib
+import json
 import re
 import shutil
 from pathlib import Path
 from urllib.parse import urlparse
 
+import numpy as np
 import pandas as pd
 import pytest
-from fake_results import params, write_all, write_cell
+from fake_attacks import PLANNED
+from fake_results import VARIANTS, params, write_all, write_cell
 
 from pipeline.common.config import Params
 from pipeline.common.errors import UserError
-from pipeline.report import _first_cells, report
+from pipeline.data.store import open_store
+from pipeline.report import _attack, _first_cells, gather, report
 
 TABLES = ("generalisation", "attack_errors", "alignment", "features", "faithfulness", "cost")
+ATTACK_TABLES = ("hoax", "manipulability", "robust_decisions", "guidance_and_robustness")
 SETTINGS = params(datasets=1, seeds=2, report={"dpi": 50})
+ATTACKED = params(datasets=1, seeds=2, methods=VARIANTS, robustness={"attacks": PLANNED}, report={"dpi": 50})
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +33,25 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_all(SETTINGS)
         report(SETTINGS)
     return folder
+
+
+@pytest.fixture(scope="module")
+def attacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which all cells are finished, attacked and reported."""
+    folder = tmp_path_factory.mktemp("attacked")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        write_all(ATTACKED)
+        report(ATTACKED)
+    return folder
+
+
+@pytest.fixture
+def spoiled(attacked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of that to spoil, as working directory."""
+    shutil.copytree(attacked, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    return tmp_path / "copy"
 
 
 @pytest.fixture
@@ -82,8 +107,12 @@ def test_numbers_are_those_of_the_records(finished: Path) -> None:
     assert float(row["mean"]) == pytest.approx(sum(values) / 2)
 
 
-def test_page_needs_no_network_and_its_links_lead_somewhere(finished: Path) -> None:
-    page = (finished / "reports/index.html").read_text(encoding="utf-8")
+@pytest.mark.parametrize("which", ["finished", "attacked"])
+def test_page_needs_no_network_and_its_links_lead_somewhere(
+    which: str, request: pytest.FixtureRequest
+) -> None:
+    folder: Path = request.getfixturevalue(which)
+    page = (folder / "reports/index.html").read_text(encoding="utf-8")
     links = re.findall(r'(?:href|src)="([^"]+)"', page)
     assert len(links) > 30
     for link in links:
@@ -91,7 +120,7 @@ def test_page_needs_no_network_and_its_links_lead_somewhere(finished: Path) -> N
         if link.startswith("#"):
             assert f'id="{link[1:]}"' in page
         else:
-            assert (finished / "reports" / link).is_file(), link
+            assert (folder / "reports" / link).is_file(), link
 
 
 def test_page_labels_phantoms_and_gives_the_audits_warnings(finished: Path) -> None:
@@ -204,3 +233,97 @@ def test_without_held_out_sources_only_closed_results_remain() -> None:
     assert "No data set holds out a source" in Path("reports/index.html").read_text(encoding="utf-8")
     assert "| method | closed |" in Path("reports/tables/generalisation.md").read_text(encoding="utf-8")
     assert "|" not in Path("reports/tables/readme.md").read_text(encoding="utf-8")
+
+
+def test_without_planned_attacks_nothing_is_said_of_them(finished: Path) -> None:
+    page = (finished / "reports/index.html").read_text(encoding="utf-8")
+    assert "hoax" not in page and "attacks.csv" not in page and "robust" not in page
+    files = {path.stem for path in (finished / "reports/tables").iterdir()}
+    assert not files & {*ATTACK_TABLES, "attacks"}
+    assert "robust" not in (finished / "reports/tables/cells.csv").read_text(encoding="utf-8")
+
+
+def test_attacks_have_their_tables_figures_and_sections(attacked: Path) -> None:
+    page = (attacked / "reports/index.html").read_text(encoding="utf-8")
+    for name in ATTACK_TABLES:
+        for suffix in ("csv", "md", "tex"):
+            assert (attacked / f"reports/tables/{name}.{suffix}").stat().st_size > 0
+        assert f'<h3 id="toy_0-{name}">' in page and f'<a href="#toy_0-{name}">' in page
+    drawn = (
+        "manipulability",
+        "robust_decisions",
+        "attack_hoax",
+        "attack_pushed",
+        "attack_moved",
+        "attack_smallest",
+    )
+    for stem in drawn:
+        assert (attacked / f"reports/figures/{stem}_toy_0.svg").is_file()
+        assert f'src="figures/{stem}_toy_0.png"' in page
+    assert not (attacked / "reports/figures/attack_bounded_toy_0.png").exists()  # pgd keeps no pictures
+    assert "14 of 14 cells complete" in page and "attacked as planned" in page
+
+
+def test_pictures_name_a_few_methods_and_no_controls(attacked: Path) -> None:
+    text = (attacked / "reports/figures/attack_hoax_toy_0.svg").read_text(encoding="utf-8")
+    shown = [method for method in ATTACKED.methods if f">{method}<" in text]
+    assert shown == ["cross_entropy", "difference_salience", "flat"]
+    assert "seed 0" in text and "seed 1" not in text
+
+
+def test_attacks_lead_back_to_their_records(attacked: Path) -> None:
+    listed = pd.read_csv(attacked / "reports/tables/attacks.csv", keep_default_na=False)
+    assert len(listed) == 14 * 4 + 2 and (listed["robustness_key"] != "").all()
+    row = listed[(listed["attack"] == "pushed") & (listed["method"] == "cyborg")].iloc[0]
+    record = attacked / "robustness/toy_0/compact/cyborg/0/pushed/record.json"
+    assert json.loads(record.read_text())["key"] == row["robustness_key"]
+    assert row["kind"] == "passive_fooling" and row["settings"] == "defaults"
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_missing_attacks_are_visible(spoiled: Path) -> None:
+    shutil.rmtree("robustness/toy_0/compact/cyborg/1/hoax")
+    report(ATTACKED)
+    cells = pd.read_csv("reports/tables/cells.csv", keep_default_na=False)
+    lacking = cells[cells["missing"] != ""]
+    assert lacking[["method", "seed", "missing"]].to_numpy().tolist() == [["cyborg", 1, "robustness/hoax"]]
+    assert "13 of 14 cells complete" in (spoiled / "reports/index.html").read_text(encoding="utf-8")
+    tidy = pd.read_csv("reports/tables/hoax.csv", keep_default_na=False)
+    mine = tidy[(tidy["method"] == "cyborg") & (tidy["attack"] == "hoax")]
+    assert set(mine["n"]) == {1} and set(mine["planned"]) == {2}
+    assert set(tidy.loc[tidy["attack"] == "pushed", "planned"]) == {1}  # of one seed only
+    assert "15 of 16 attacked runs" in Path("reports/tables/hoax.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("undrawn", "spoiled")
+def test_an_attack_on_another_training_is_missing() -> None:
+    cell = {"dataset": "toy_0", "backbone": "compact", "method": "cyborg", "seed": 1}
+    write_cell(cell, salt="trained again")
+    report(ATTACKED)
+    cells = pd.read_csv("reports/tables/cells.csv", keep_default_na=False)
+    (missing,) = cells.loc[cells["missing"] != "", "missing"]
+    assert missing.split() == [f"robustness/{name}" for name in ("hoax", "moved", "bounded", "smallest")]
+
+
+@pytest.mark.usefixtures("undrawn", "spoiled")
+def test_no_attack_run_yet_still_reports() -> None:
+    shutil.rmtree("robustness")
+    report(ATTACKED)
+    page = Path("reports/index.html").read_text(encoding="utf-8")
+    assert 'id="toy_0-hoax"' not in page and "0 of 14 cells complete" in page
+    assert "0 of 16 attacked runs" in Path("reports/tables/hoax.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("spoiled")
+def test_attacks_that_keep_no_pictures_leave_them_out() -> None:
+    for path in Path("robustness").rglob("hoax/pictures.npz"):
+        with np.load(path) as file:
+            kept = {key: file[key][:0] for key in file.files}
+        np.savez(path, **kept)
+    shutil.rmtree("reports/figures")
+    stores = {"toy_0": open_store(Path("data/prepared/toy_0"))}
+    grid, _ = gather(ATTACKED, stores)
+    for name in ("hoax", "smallest"):
+        _attack(name, "toy_0", stores["toy_0"], grid, 50)
+    drawn = {path.name for path in Path("reports/figures").iterdir()}
+    assert drawn == {"attack_smallest_toy_0.png", "attack_smallest_toy_0.svg"}

@@ -1,6 +1,7 @@
 """Pictures of attacks: maps before and after, images that were changed, and what an attack aimed at."""
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -11,12 +12,13 @@ from pipeline.score.pictures import blank, grey_or_colour, resize, signed, unsig
 SIGNED = {"difference_salience"}  # maps that are shown with limits symmetric about 0
 BRIGHT = 99  # percentile of a pixel map above which all is equally bright: its few extremes hide the rest
 STRIP = 13  # px of a caption inside a tile
+WRAP = 13  # characters of a column's name that fit above a tile
 
 Pictures = Mapping[str, np.ndarray]
 
 
 def sheet(
-    pictures: Pictures, images: np.ndarray, names: Sequence[str] | None = None, side: int = 96
+    pictures: Pictures, images: np.ndarray, names: Sequence[str] | None = None, side: int = 84
 ) -> Sheet | None:
     """The picture of one attack on one cell; None where the attack leaves nothing to show.
 
@@ -63,7 +65,7 @@ def _hoax(pictures: Pictures, images: np.ndarray, names: Sequence[str], side: in
             rows.append([first, *maps])
         labels += [f"{names[place]}\nbefore", "after"]
     heads = ["image" if target is None else "image, target", *explanations]
-    return named(rows, [(head.replace("_", " "), "") for head in heads], labels, side)
+    return named(rows, [(fill(head.replace("_", " "), WRAP), "") for head in heads], labels, side)
 
 
 def _manipulation(pictures: Pictures, images: np.ndarray, names: Sequence[str], side: int) -> Sheet:

@@ -38,6 +38,7 @@ STYLE: Any = {
 }
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito
 MARKERS = "osD^vPX"
+DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)))  # when the colours start again
 CONTROL = "#8c8c8c"
 RATES = np.linspace(0, 1, 101)  # false positive rates at which ROC curves are averaged
 
@@ -49,17 +50,18 @@ class Look:
         self.methods = list(dict.fromkeys(grid.cells["method"]))
         self.controls = grid.controls
         real = [name for name in self.methods if name not in self.controls]
-        self.places = {name: place % len(COLOURS) for place, name in enumerate(real)}
+        self.places = {name: place for place, name in enumerate(real)}
 
     def line(self, method: str) -> dict[str, Any]:
         """Keyword arguments of `Axes.plot`."""
         if method in self.controls:
             return {"color": CONTROL, "linestyle": (0, (4, 2)), "linewidth": 1.4}
-        return {"color": COLOURS[self.places[method]], "linewidth": 1.6}
+        turn, place = divmod(self.places[method], len(COLOURS))
+        return {"color": COLOURS[place], "linestyle": DASHES[turn % len(DASHES)], "linewidth": 1.6}
 
     def marker(self, method: str) -> str:
         """The method's point; controls are crosses."""
-        return "x" if method in self.controls else MARKERS[self.places[method]]
+        return "x" if method in self.controls else MARKERS[self.places[method] % len(MARKERS)]
 
     def name(self, method: str) -> str:
         """As legends have it."""
@@ -108,7 +110,7 @@ def roc(scores: pd.DataFrame, grid: Grid, dataset: str, path: Path, dpi: int) ->
                 axis.plot([0, 1], [0, 1], color="#bbb", linewidth=0.8)
                 axis.set(title=f"{name} set, {backbone}", xlabel="false positive rate", aspect="equal")
             row[0].set_ylabel("true positive rate")
-        _finish(axes, dataset, grid)
+        finish(axes, dataset, grid)
 
 
 def _curves(scores: pd.DataFrame, role: str) -> Iterator[np.ndarray]:
@@ -149,7 +151,7 @@ def sources(generalisation: pd.DataFrame, grid: Grid, dataset: str, path: Path, 
             axis.set_ylim(len(ticks) - 0.5, -0.5)
             axis.axvline(0.5, color="#999", linewidth=0.8)
             axis.set_xlim(right=1.0)
-        _finish(axes, dataset, grid)
+        finish(axes, dataset, grid)
 
 
 def _dots(axis: Axes, rows: pd.DataFrame, ticks: list[str], look: Look) -> None:
@@ -183,10 +185,10 @@ def training(histories: pd.DataFrame, grid: Grid, dataset: str, path: Path, dpi:
                         axis.fill_between(mean.index, low, high, alpha=0.10, color=line["color"], lw=0)
                 axis.set(title=f"{title}, {backbone}", xlabel="epoch")
                 axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        _finish(axes, dataset, grid)
+        finish(axes, dataset, grid)
 
 
-def _finish(axes: np.ndarray, dataset: str, grid: Grid) -> None:
+def finish(axes: np.ndarray, dataset: str, grid: Grid) -> None:
     """The legend below, once, and what the data are above."""
     figure = axes[0, 0].figure
     handles: dict[str, Any] = {}

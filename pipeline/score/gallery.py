@@ -189,7 +189,8 @@ def save(sheet: Sheet, title: str, path: Path) -> None:
     pen = ImageDraw.Draw(canvas)
     pen.text((2, 14), title, fill="black", font=font, anchor="lb")
     for x, text, weight in sheet.columns:
-        pen.text((left + x, 31 if weight == "bold" else 45), text, fill="black", font=font, anchor="mb")
+        place = (left + x, 31 if weight == "bold" else 45)
+        pen.text(place, text, fill="black", font=font, anchor="md", align="center")
     for y, text in sheet.rows:
         pen.text((left - 6, above + y), text, fill="black", font=font, anchor="rm", align="right")
     canvas.save(path, format="PNG")

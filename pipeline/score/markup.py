@@ -13,7 +13,7 @@ WIDE = 5  # columns; more are scaled to the width of the text
 LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{",
     "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "−": "$-$", "–": "--",
-    "<": r"\textless{}", ">": r"\textgreater{}",
+    "∞": r"$\infty$", "<": r"\textless{}", ">": r"\textgreater{}",
 }  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """One static page from tables and figures: opens from disk, needs no network, says the same each time."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pipeline.common.files import write_text
+from pipeline.score.attack_rows import KINDS
 from pipeline.score.summaries import Grid
 from pipeline.score.tables import Panel, Table, estimate, signed_estimate
 
@@ -20,6 +22,28 @@ FIGURES = {  # stem -> caption
     "exemplars": "Regions that come back from image to image and speak for class 1, by importance, first "
     "seed. Boxes are the regions; a grey tile: fewer images than places show it.",
     "training": "Training by epoch: mean over seeds; the band runs from the least to the largest seed.",
+    "manipulability": "Similarity of manipulated to original explanations against each setting by itself: "
+    "lines join methods that differ in that setting only. Mean over seeds; bars run from the least to the "
+    "largest seed.",
+    "robust_decisions": "Share of test images whose decision is right and stands, against the size of the "
+    "change: mean over seeds; the band runs from the least to the largest seed.",
+}
+BESIDE = {  # table -> figures below it
+    "generalisation": ["sources", "roc"],
+    "alignment": ["gallery"],
+    "features": ["exemplars"],
+    "cost": ["training"],
+    "manipulability": ["manipulability"],
+    "robust_decisions": ["robust_decisions"],
+}
+ATTACKS = {  # table -> caption of the pictures of its attacks
+    "hoax": "{}: maps of the clean network (before) and of the hoaxed one (after), first seed. Each map runs "
+    "over its own range, dark to bright; the difference salience is signed: blue below 0, red above. Below "
+    "the image: what the hoax aims at, if it aims at a map.",
+    "manipulability": "{}: originals and manipulated inputs with their explanations, first seed. The change "
+    "runs over its own range: blue darker, red brighter.",
+    "robust_decisions": "{}: adversarial explanations, first seed: the image pushed towards either class "
+    "within a budget, and the change over its own range. Below: the margin, above 0 for class 1.",
 }
 
 
@@ -38,9 +62,10 @@ def write(
         grid=grid,
         tables=tables,
         summary=_summary(tables[0].tidy, verdicts, grid),
-        sections=[_section(path.parent, name, store, tables) for name, store in stores.items()],
+        sections=[_section(path.parent, name, store, tables, grid) for name, store in stores.items()],
         missing=grid.cells[grid.cells["missing"] != ""].to_dict("records"),
         seeds=sorted(set(grid.cells["seed"])),
+        attacked=len(grid.attacks) > 0,
     )
     write_text(path, text)
 
@@ -73,12 +98,16 @@ def _block(frame: pd.DataFrame, grid: Grid) -> dict[str, Any]:
     return {"columns": columns, "rows": rows}
 
 
-def _section(folder: Path, dataset: str, store: Path, tables: list[Table]) -> dict[str, Any]:
+def _section(folder: Path, dataset: str, store: Path, tables: list[Table], grid: Grid) -> dict[str, Any]:
     """What the page says about one data set."""
     protocol, audit = (json.loads((store / name).read_text()) for name in ("protocol.json", "audit.json"))
+    captions, beside = FIGURES | {}, {table: list(kinds) for table, kinds in BESIDE.items()}
+    for table, kind, caption in _attack_pictures(grid):
+        captions[kind] = caption
+        beside[table] = [*beside.get(table, []), kind]
     figures = [
         {"stem": f"{stem}_{dataset}", "kind": stem, "caption": caption}
-        for stem, caption in FIGURES.items()
+        for stem, caption in captions.items()
         if (folder / "figures" / f"{stem}_{dataset}.png").is_file()
     ]
     return {
@@ -88,8 +117,19 @@ def _section(folder: Path, dataset: str, store: Path, tables: list[Table]) -> di
         "findings": audit["findings"],
         "quarantined": audit["quarantined"],
         "figures": {figure["kind"]: figure for figure in figures},
-        "tables": [(table, _of(table, dataset)) for table in tables if _of(table, dataset)],
+        "tables": [
+            (table, _of(table, dataset), beside.get(table.name, []))
+            for table in tables
+            if _of(table, dataset)
+        ],
     }
+
+
+def _attack_pictures(grid: Grid) -> Iterator[tuple[str, str, str]]:
+    """(table, kind of figure, caption) of each attack's picture."""
+    tables = {kind: table for table, kinds in KINDS.items() for kind in kinds}
+    for attack, kind in grid.attacks[["attack", "kind"]].drop_duplicates().itertuples(index=False):
+        yield tables[kind], f"attack_{attack}", ATTACKS[tables[kind]].format(attack)
 
 
 def _of(table: Table, dataset: str) -> list[Panel]:

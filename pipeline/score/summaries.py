@@ -4,8 +4,9 @@ Each row says on how many of the planned cells it rests (`n` of `planned`) and n
 (`cells.csv` has the full ones). A planned cell without a result lowers `n`; its row stays visible.
 """
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ import pandas as pd
 from pipeline.score.stats import holm, sign_flip_p, t_interval
 
 GROUP = ["dataset", "backbone", "method"]
+ATTACKS = [*GROUP, "seed", "cell", "attack", "kind", "settings", "robustness_key"]
 
 
 class Note(NamedTuple):
@@ -32,6 +34,11 @@ class Grid:
     references: tuple[str, ...]  # methods that differences are taken to
     confidence: float
     cells: pd.DataFrame  # GROUP, seed, cell (short key, blank if untrained), <stage>_key..., missing
+    attacks: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=ATTACKS))  # planned ones
+
+    def under(self, *attacks: str) -> "Grid":
+        """The same grid of the cells that these attacks are planned for, once per attack."""
+        return replace(self, cells=self.attacks[self.attacks["attack"].isin(attacks)])
 
 
 def summarise(values: pd.DataFrame, by: list[str], grid: Grid) -> pd.DataFrame:
@@ -43,12 +50,23 @@ def summarise(values: pd.DataFrame, by: list[str], grid: Grid) -> pd.DataFrame:
     """
     known = values.dropna(subset="value").merge(grid.cells[[*GROUP, "seed", "cell"]], on=[*GROUP, "seed"])
     rows = []
-    for index, group in known.sort_values("seed", kind="stable").groupby([*GROUP, *by], sort=False):
+    for index, group in _groups(known, by):
         mean, low, high = t_interval(group["value"].to_numpy(), grid.confidence)
         rows.append((*index, len(group), mean, low, high, " ".join(group["cell"])))
-    columns = [*GROUP, *by, "n", "mean", "low", "high", "cells"]
-    frame = _skeleton(values, by, grid).merge(pd.DataFrame(rows, columns=columns), how="left")
+    found = _typed(rows, by, ["n", "mean", "low", "high", "cells"], values)
+    frame = _skeleton(values, by, grid).merge(found, how="left")
     return frame.assign(n=frame["n"].fillna(0).astype(int), cells=frame["cells"].fillna(""))
+
+
+def _groups(values: pd.DataFrame, by: list[str]) -> Iterable[tuple[Any, pd.DataFrame]]:
+    """Seeds in order, per GROUP and `by`; a blank is a value like any other."""
+    return values.sort_values("seed", kind="stable").groupby([*GROUP, *by], sort=False, dropna=False)
+
+
+def _typed(rows: list[tuple], by: list[str], names: list[str], values: pd.DataFrame) -> pd.DataFrame:
+    """Rows per GROUP and `by` whose keys have the types of the values' own, also where there are no rows."""
+    keys = [*GROUP, *by]
+    return pd.DataFrame(rows, columns=[*keys, *names]).astype(values[keys].dtypes)
 
 
 def _skeleton(values: pd.DataFrame, by: list[str], grid: Grid) -> pd.DataFrame:
@@ -79,12 +97,12 @@ def paired(values: pd.DataFrame, by: list[str], reference: str, grid: Grid) -> p
     pairs = mine[mine["method"] != reference].merge(theirs, on=on, suffixes=("", "_reference"))
     pairs["gain"] = pairs["value"] - pairs["value_reference"]
     rows = []
-    for index, group in pairs.sort_values("seed", kind="stable").groupby([*GROUP, *by], sort=False):
+    for index, group in _groups(pairs, by):
         gains = group["gain"].to_numpy()
         mean, low, high = t_interval(gains, grid.confidence)
         rows.append((*index, mean, low, high, len(gains), sign_flip_p(gains)))
     names = [f"vs_{reference}{part}" for part in ("", "_low", "_high", "_pairs", "_p")]
-    return pd.DataFrame(rows, columns=[*GROUP, *by, *names])
+    return _typed(rows, by, names, values)
 
 
 def compared(values: pd.DataFrame, by: list[str], family: str, grid: Grid) -> pd.DataFrame:

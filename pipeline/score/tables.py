@@ -1,7 +1,7 @@
 """The report's tables: tidy numbers for reuse, and panels of text laid out for reading."""
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -47,7 +47,7 @@ def estimate(mean: float, low: float, high: float, n: int, planned: int, digits:
     return text if n == planned else f"{text} ({n} of {planned})"
 
 
-def signed_estimate(difference: float, low: float, high: float) -> str:
+def signed_estimate(difference: float, low: float, high: float, digits: int = 3) -> str:
     """A difference with its sign ± half its interval.
 
     >>> signed_estimate(0.05, 0.02, 0.08), signed_estimate(float("nan"), 0, 0)
@@ -58,7 +58,8 @@ def signed_estimate(difference: float, low: float, high: float) -> str:
     if difference != difference:
         return "–"
     half = (high - low) / 2
-    return f"{difference:+.3f}".replace("-", "−") + (f" ± {half:.3f}" if half == half else "")
+    text = f"{difference:+.{digits}f}".replace("-", "−")
+    return text + (f" ± {half:.{digits}f}" if half == half else "")
 
 
 def generalisation(metrics: pd.DataFrame, grid: Grid) -> Table:
@@ -66,11 +67,11 @@ def generalisation(metrics: pd.DataFrame, grid: Grid) -> Table:
     auroc = metrics[metrics["metric"] == "auroc"]
     tidy = compared(auroc, ["scope", "source"], "scope", grid).merge(_samples(metrics), how="left")
     panels = []
-    for dataset, heading, part in _parts(tidy, grid):
+    for dataset, heading, part in parts(tidy, grid):
         part = part.assign(column=part["source"].where(part["source"] != "", part["scope"]))
         counts = part.drop_duplicates("column")[["column", "n_negative", "n_positive"]].dropna()
         sizes = [f"{name}: {negative:.0f} + {positive:.0f}" for name, negative, positive in counts.to_numpy()]
-        text = _spread(part, dict.fromkeys(part["column"]))
+        text = spread(part, dict.fromkeys(part["column"]))
         macro = part[part["column"] == "macro"].set_index("method").reindex(text.index)
         for reference in grid.references:
             name = f"vs_{reference}"
@@ -79,7 +80,7 @@ def generalisation(metrics: pd.DataFrame, grid: Grid) -> Table:
                 text[f"macro − {reference}"] = [signed_estimate(*row) for row in gains.to_numpy()]
                 text[f"p; Holm ({reference})"] = [_p_values(row, name) for _, row in macro.iterrows()]
         note = f"Test images of label 0 + label 1: {'; '.join(sizes)}."
-        panels.append(Panel(dataset, heading, _named(text, grid), note))
+        panels.append(Panel(dataset, heading, named(text, grid), note))
     caption = (
         "AUROC: on the closed test set, on each source never seen in training, and the mean over those "
         "sources (macro). Differences are paired by seed; p is the exact sign-flip test, then adjusted by "
@@ -107,9 +108,9 @@ def attack_errors(metrics: pd.DataFrame, grid: Grid) -> Table:
     panels = []
     for scope in ("closed", "macro"):
         chosen = tidy[(tidy["scope"] == scope) & tidy["metric"].isin(ERRORS)]
-        for dataset, heading, part in _parts(chosen, grid):
-            text = _spread(part.assign(column=part["metric"]), ERRORS)
-            panels.append(Panel(dataset, f"{heading}, {_scope_name(scope)}", _named(text, grid)))
+        for dataset, heading, part in parts(chosen, grid):
+            text = spread(part.assign(column=part["metric"]), ERRORS)
+            panels.append(Panel(dataset, f"{heading}, {_scope_name(scope)}", named(text, grid)))
     caption = (
         "Errors at the threshold fitted on validation (attack: label 1; bona fide: label 0). apcer_max: the "
         "worst attack type; acer_max: mean of apcer_max and bpcer, given for comparison only; bpcer10, 20, "
@@ -125,11 +126,11 @@ def alignment(values: pd.DataFrame, grid: Grid) -> Table:
     shown = tidy[tidy["metric"].isin(ALIGNMENT) & tidy["role"].isin(TESTS)]
     columns = [f"{metric}, {name}" for metric in ALIGNMENT.values() for name in MAPS.values()]
     for (role, reference), rows in shown.groupby(["role", "reference"], sort=False):
-        for dataset, heading, part in _parts(rows, grid):
+        for dataset, heading, part in parts(rows, grid):
             names = part["metric"].map(ALIGNMENT) + ", " + part["map"].map(MAPS)
-            text = _spread(part.assign(column=names), columns)
+            text = spread(part.assign(column=names), columns)
             target = "human maps" if reference == "human" else "causal pixels"
-            panels.append(Panel(dataset, f"{heading}, {role} against {target}", _named(text, grid)))
+            panels.append(Panel(dataset, f"{heading}, {role} against {target}", named(text, grid)))
     undefined = int(values["undefined"].sum())
     caption = (
         "Agreement of the true-class CAM, the false-class CAM and the difference salience with what people "
@@ -146,10 +147,10 @@ def faithfulness(values: pd.DataFrame, grid: Grid) -> Table:
     tidy = summarise(values, ["role", "curve", "order"], grid)
     panels = []
     for role, rows in tidy[tidy["role"].isin(TESTS)].groupby("role", sort=False):
-        for dataset, heading, part in _parts(rows, grid):
+        for dataset, heading, part in parts(rows, grid):
             part = part.assign(column=part["curve"] + " " + part["order"])
-            text = _spread(part, dict.fromkeys(part["column"]))
-            panels.append(Panel(dataset, f"{heading}, {role}", _named(text, grid)))
+            text = spread(part, dict.fromkeys(part["column"]))
+            panels.append(Panel(dataset, f"{heading}, {role}", named(text, grid)))
     caption = (
         "Area under the curve of the predicted class's score while pixels are deleted (lower is better) or "
         "inserted (higher is better) in order of salience; true cam is the CAM of the predicted class alone, "
@@ -165,10 +166,10 @@ def features(values: pd.DataFrame, grid: Grid) -> Table:
     panels = []
     shown = tidy[tidy["role"].isin(TESTS) & (tidy["metric"] != "completeness_error")]
     for role, rows in shown.groupby("role", sort=False):
-        for dataset, heading, part in _parts(rows, grid):
+        for dataset, heading, part in parts(rows, grid):
             part = part.assign(column=(part["metric"] + " " + part["reference"]).str.strip())
-            text = _spread(part, dict.fromkeys(part["column"]))
-            panels.append(Panel(dataset, f"{heading}, {role}", _named(text, grid)))
+            text = spread(part, dict.fromkeys(part["column"]))
+            panels.append(Panel(dataset, f"{heading}, {role}", named(text, grid)))
     caption = (
         "Important regions of the difference salience. shared_salience: how much both class maps have in "
         "common (high: a single-class CAM cannot be trusted); precision, recall, iou and energy against the "
@@ -182,10 +183,10 @@ def cost(values: pd.DataFrame, grid: Grid) -> Table:
     """Wall time and memory as the records have them; they change when a cell is run again."""
     tidy = summarise(values, ["quantity"], grid)
     panels = []
-    for dataset, heading, part in _parts(tidy, grid):
+    for dataset, heading, part in parts(tidy, grid):
         part = part.assign(column=part["quantity"])
-        text = _spread(part, dict.fromkeys(part["column"]), digits=1)
-        panels.append(Panel(dataset, heading, _named(text, grid)))
+        text = spread(part, dict.fromkeys(part["column"]), digits=1)
+        panels.append(Panel(dataset, heading, named(text, grid)))
     caption = (
         "Seconds and megabytes of each cell as its records have them, on the machine that ran it (several "
         f"cells at a time share it, so compare within a table only). {about(grid, 'train')}"
@@ -193,13 +194,13 @@ def cost(values: pd.DataFrame, grid: Grid) -> Table:
     return Table("cost", "Cost", caption, tidy, panels)
 
 
-def about(grid: Grid, stage: str) -> str:
+def about(grid: Grid, stage: str, unit: str = "runs") -> str:
     """How many runs a table rests on, what a p value cannot show, and which data are phantoms."""
     planned, found = len(grid.cells), int((grid.cells[f"{stage}_key"] != "").sum())
     seeds = grid.cells["seed"].nunique()
     lines = [
         f"Mean ± half the {grid.confidence:.0%} t interval over seeds.",
-        f"{found} of {planned} runs (seeds per method: {seeds}).",
+        f"{found} of {planned} {unit} (seeds per method: {seeds}).",
     ]
     if seeds > 1:
         lines.append(f"With {seeds} seeds the two-sided p cannot go below {2 / 2**seeds:.3g}.")
@@ -214,29 +215,37 @@ def _must_say(note: tuple[str, str, bool]) -> bool:
     return bool(note[1]) and not note[2]
 
 
-def _parts(tidy: pd.DataFrame, grid: Grid) -> Iterator[tuple[str, str, pd.DataFrame]]:
+def parts(tidy: pd.DataFrame, grid: Grid) -> Iterator[tuple[str, str, pd.DataFrame]]:
     """(data set, heading, rows) for each data set and backbone."""
     for (dataset, backbone), rows in tidy.groupby(GROUP[:2], sort=False):
         yield str(dataset), f"{grid.datasets[str(dataset)].title}, {backbone}", rows
 
 
-def _spread(part: pd.DataFrame, columns: Sequence[str] | dict[str, None], digits: int = 3) -> pd.DataFrame:
-    """One row per method, one column of text per value of `column`; empty columns are left out."""
-    methods = list(dict.fromkeys(part["method"]))
-    text = pd.DataFrame(index=pd.Index(methods, name="method"))
+def spread(
+    part: pd.DataFrame, columns: Iterable[str], digits: int = 3, by: Sequence[str] = ("method",)
+) -> pd.DataFrame:
+    """One row per value of `by`, one column of text per value of `column`; empty columns are left out."""
+    index = part.drop_duplicates(list(by)).set_index(list(by)).index
+    text = pd.DataFrame(index=index)
     for column in columns:
-        rows = part[part["column"] == column].set_index("method")
-        if len(rows):
-            numbers = zip(rows["mean"], rows["low"], rows["high"], rows["n"], rows["planned"], strict=True)
-            text[column.replace("_", " ")] = [estimate(*row, digits=digits) for row in numbers]
+        rows = part[part["column"] == column].set_index(list(by)).reindex(index)
+        if rows["planned"].notna().any():
+            text[column.replace("_", " ")] = [_or_blank(row, digits) for row in rows.itertuples()]
     return text
 
 
-def _named(text: pd.DataFrame, grid: Grid) -> pd.DataFrame:
-    """The method as a column of its own; controls say so."""
-    names = [f"{name} (control)" if name in grid.controls else name for name in text.index]
-    text.insert(0, "method", names)
-    return text.reset_index(drop=True)
+def _or_blank(row: Any, digits: int) -> str:
+    """A number as text; a dash where none is planned."""
+    if pd.isna(row.planned):
+        return "–"
+    return estimate(row.mean, row.low, row.high, int(row.n), int(row.planned), digits)
+
+
+def named(text: pd.DataFrame, grid: Grid) -> pd.DataFrame:
+    """The index as columns; methods that are controls say so."""
+    frame = text.reset_index()
+    labels = [f"{name} (control)" if name in grid.controls else name for name in frame["method"]]
+    return frame.assign(method=labels)
 
 
 def _p_values(row: pd.Series, name: str) -> str:

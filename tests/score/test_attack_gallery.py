@@ -40,7 +40,7 @@ def drawn(map_: np.ndarray) -> np.ndarray:
 def test_a_hoax_shows_image_and_target_then_each_explanation_before_and_after() -> None:
     sheet = attack_gallery.sheet(hoax(), IMAGES, NAMES, SIDE)
     assert sheet is not None
-    assert [text for _, text, _ in sheet.columns] == ["image, target", "cam", "difference salience"]
+    assert [text for _, text, _ in sheet.columns] == ["image, target", "cam", "difference\nsalience"]
     assert [text for _, text in sheet.rows] == ["first\nbefore", "after", "second\nbefore", "after"]
     assert (tile(sheet, 2, 0) == 150).all()
     assert (tile(sheet, 3, 0) == drawn(peak(0, 0))).all()

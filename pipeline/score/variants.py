@@ -1,0 +1,85 @@
+"""How methods differ: the settings that robustness is studied against, and which method is whose variant."""
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from pipeline.common import catalogue
+from pipeline.common.config import Method, Params
+from pipeline.common.files import canonical_json
+
+SETTINGS = ("weight_decay", "beta", "hessian_weight")  # each a defence by itself
+
+
+def variants(params: Params) -> pd.DataFrame:
+    """One row per method, indexed by name, in the order of params.yaml.
+
+    Columns: loss; objective (the loss with its settings and the maps that it sees, as one text); plain
+    (neither activation nor regularisers nor a weight decay of its own); base: the plain method with the same
+    objective, itself if it is plain, blank if there is none; weight_decay; activation as text; beta of its
+    softplus, infinite for the backbone's own activation, NaN for others; hessian_weight, 0 without; and per
+    setting s `but_s`: all the rest as one text, equal for methods that differ in s only.
+    """
+    described = {name: _described(method, params) for name, method in params.methods.items()}
+    bases = {_objective(method): name for name, method in reversed(params.methods.items()) if _plain(method)}
+    rows = []
+    for name, method in params.methods.items():
+        about = described[name]
+        others = {f"but_{setting}": _without(about, setting) for setting in SETTINGS}
+        row = {
+            "loss": method.loss,
+            "objective": _objective(method),
+            "plain": _plain(method),
+            "base": bases.get(_objective(method), ""),
+            "weight_decay": about["weight_decay"],
+            "activation": _as_text(method),
+            "beta": about["beta"],
+            "hessian_weight": about["hessian_weight"],
+        }
+        rows.append({**row, **others})
+    return pd.DataFrame(rows, index=pd.Index(list(described), name="method"))
+
+
+def _plain(method: Method) -> bool:
+    return method.activation is None and not method.regularisers and method.weight_decay is None
+
+
+def _objective(method: Method) -> str:
+    """The loss and the maps that it sees; without guidance a loss sees none."""
+    seen = None if method.loss == "cross_entropy" else method.map_source
+    return canonical_json([method.loss, method.alpha, method.settings, seen])
+
+
+def _described(method: Method, params: Params) -> dict[str, Any]:
+    """All that makes a method, defaults filled in, with the studied settings under their names."""
+    regularisers = [_filled("model/regularisers", entry) for entry in method.regularisers]
+    activation = None if method.activation is None else _filled("model/activations", method.activation)
+    smooth = activation if activation and activation["name"] == "softplus" else None
+    decay = method.weight_decay
+    return {
+        "objective": [_objective(method), method.map_source],
+        "weight_decay": params.train.optimizer.weight_decay if decay is None else decay,
+        "activation": None if smooth else activation,
+        "beta": smooth["beta"] if smooth else math.nan if activation else math.inf,
+        "hessian_weight": sum(entry["weight"] for entry in regularisers if entry["name"] == "hessian"),
+        "regularisers": [entry for entry in regularisers if entry["name"] != "hessian"],
+    }
+
+
+def _filled(kind: str, entry: dict[str, Any]) -> dict[str, Any]:
+    """A catalogue member's name and all its settings."""
+    given = {key: value for key, value in entry.items() if key != "name"}
+    return {"name": entry["name"], **catalogue.settings_model(kind, entry["name"])(**given).model_dump()}
+
+
+def _without(about: dict[str, Any], setting: str) -> str:
+    return canonical_json({key: value for key, value in about.items() if key != setting})
+
+
+def _as_text(method: Method) -> str:
+    """The activation and its settings, as tables show it."""
+    if method.activation is None:
+        return "built-in"
+    filled = _filled("model/activations", method.activation)
+    return " ".join(f"{value:g}" if key != "name" else value for key, value in filled.items())

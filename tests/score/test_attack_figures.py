@@ -1,0 +1,89 @@
+"""Figures of attacks: what is drawn, and that nothing is drawn of nothing."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from fake_attacks import values
+from fake_results import GAIN, METHODS, VARIANTS, params
+
+from pipeline.common.config import Params
+from pipeline.score import attack_figures
+from pipeline.score.summaries import Grid, Note
+from pipeline.score.variants import variants
+
+SETTINGS = params(methods=VARIANTS)
+
+
+def found(attack: str, kind: str) -> pd.DataFrame:
+    """Values of every method on two seeds."""
+    cells = [
+        {"dataset": "toy_0", "backbone": "compact", "method": method, "seed": seed}
+        for method in {**METHODS, **VARIANTS}
+        for seed in (0, 1)
+    ]
+    return pd.concat([values(cell, kind).assign(attack=attack, **cell) for cell in cells], ignore_index=True)
+
+
+def grid(found: pd.DataFrame, kind: str) -> Grid:
+    planned = found[["dataset", "backbone", "method", "seed", "attack"]].drop_duplicates().assign(kind=kind)
+    note = Note("Toy", "drawn", True)
+    return Grid({"toy_0": note}, frozenset({"divergence_shuffled"}), (), 0.95, planned, planned)
+
+
+def swept(settings: Params, folder: Path) -> str:
+    moved = found("moved", "manipulation")
+    path = folder / "swept"
+    attack_figures.manipulability(moved, variants(settings), grid(moved, "manipulation"), "toy_0", path, 50)
+    return path.with_suffix(".svg").read_text() if path.with_suffix(".svg").exists() else ""
+
+
+def test_each_setting_has_its_ticks_and_each_explanation_its_line(tmp_path: Path) -> None:
+    text = swept(SETTINGS, tmp_path)
+    for said in (
+        "weight decay",
+        "0.1",
+        "built-in",
+        "softplus 20",
+        "Hessian weight",
+        "0.01",
+        "moved, compact",
+    ):
+        assert f">{said}" in text
+    for explanation in ("grad cam", "diff grad cam", "difference salience", "gradient"):
+        assert f">{explanation}<" in text
+    assert "no two methods" not in text and "PHANTOM" in text
+
+
+def test_a_setting_that_no_methods_differ_in_says_so(tmp_path: Path) -> None:
+    raw = SETTINGS.model_dump()
+    raw["methods"] = {
+        name: method for name, method in raw["methods"].items() if name not in ("decayed", "flat")
+    }
+    assert swept(Params(**raw), tmp_path).count("no two methods") == 2
+
+
+def test_families_of_methods_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(VARIANTS, "smooth_decayed", {**VARIANTS["smooth"], "weight_decay": 0.1})
+    monkeypatch.setitem(GAIN, "smooth_decayed", 0.2)
+    text = swept(params(methods=VARIANTS), tmp_path)
+    assert ">weight decay, from cross_entropy<" in text and ">weight decay, from smooth<" in text
+
+
+def test_methods_without_variants_leave_the_figure_out(tmp_path: Path) -> None:
+    assert swept(params(), tmp_path) == ""
+
+
+@pytest.mark.parametrize(("kind", "axes"), [("pgd", ["L∞", "L2"]), ("minimal_perturbation", ["falls"])])
+def test_curves_of_every_method(kind: str, axes: list[str], tmp_path: Path) -> None:
+    curves = found("strong", kind)
+    attack_figures.decisions(curves, grid(curves, kind), "toy_0", tmp_path / "curves", 50)
+    text = (tmp_path / "curves.svg").read_text()
+    for said in (*axes, "strong, compact", "cross_entropy", "divergence_shuffled (control)", "smooth"):
+        assert said in text
+
+
+def test_without_budgets_there_are_no_curves(tmp_path: Path) -> None:
+    moved = found("moved", "manipulation")
+    attack_figures.decisions(moved, grid(moved, "manipulation"), "toy_0", tmp_path / "curves", 50)
+    assert not list(tmp_path.iterdir())
