@@ -1,6 +1,6 @@
 """What MLflow is given of one cell, read from its records: parameters, tags, curves, final metrics, files."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from safetensors import SafetensorError, safe_open
 
-from pipeline.grid import records
+from pipeline.grid import attacked, records
 from pipeline.grid.cells import Cell
 
 STAGES = {"train": "runs", "evaluate": "evaluate", "identify": "identify"}
@@ -18,6 +18,7 @@ CURVES = {  # column of history.csv -> name of the metric
     "loss": "train/loss",
     "classification": "train/classification",
     "guidance": "train/guidance",
+    "penalty": "train/penalty",
     "val_loss": "val/loss",
     "val_auroc": "val/auroc",
 }
@@ -39,7 +40,7 @@ class Copy:
     """A cell as it shall stand in MLflow."""
 
     cell: Cell
-    keys: dict[str, str]  # stage -> key of its record; blank where there is none yet
+    keys: dict[str, str]  # stage, or robustness/attack -> key of its record; blank where there is none yet
     record: dict[str, Any] = field(default_factory=dict)  # of training; empty while it runs
 
     @property
@@ -72,6 +73,8 @@ class Copy:
         """(metric, value, epoch) of every finished epoch."""
         history = pd.read_csv(self.cell.folder(Path("runs")) / "history.csv")
         for column, name in CURVES.items():
+            if column not in history:  # written before the column was
+                continue
             for epoch, value in zip(history["epoch"], history[column], strict=True):
                 if value == value:
                     yield name, float(value), int(epoch)
@@ -90,6 +93,13 @@ class Copy:
                     parts = [above, *(row[column] for column in columns)]
                     metric = "/".join(part for part in parts if isinstance(part, str) and part)
                     yield metric, row[value_column]
+        for attack in self.attacks():
+            yield from _attack_metrics(self.cell, attack)
+
+    def attacks(self) -> list[str]:
+        """Names of the attacks that the cell has records of."""
+        above = f"{attacked.ROBUSTNESS}/"
+        return [name.removeprefix(above) for name in self.keys if name.startswith(above)]
 
     def artifacts(self) -> Iterator[tuple[Path, str]]:
         """(file, folder in MLflow) of everything that is kept there."""
@@ -97,6 +107,8 @@ class Copy:
             if self.keys[stage]:
                 for name in ARTIFACTS[root]:
                     yield self.cell.folder(Path(root)) / name, "model" if stage == "train" else stage
+        for attack in self.attacks():
+            yield attacked.folder(self.cell, attack) / "values.csv", f"{attacked.ROBUSTNESS}/{attack}"
 
     def times(self) -> tuple[int, int]:
         """Start and end of the training, ms since 1970."""
@@ -104,9 +116,23 @@ class Copy:
         return start, start + int(1000 * self.record["timings"].get("total_s", 0))
 
 
-def read(cell: Cell, stages: tuple[str, ...] = tuple(STAGES)) -> Copy | None:
-    """A trained cell with what was measured of that very training; None if it is not trained."""
-    found = {stage: records.read(cell.folder(Path(STAGES[stage]))) for stage in stages}
+def _attack_metrics(cell: Cell, attack: str) -> Iterator[tuple[str, float]]:
+    """`robustness/attack/explanation/metric/budget`, without what is blank; MLflow allows no @ in names."""
+    frame = pd.read_csv(attacked.folder(cell, attack) / "values.csv", dtype={"explanation": str})
+    for row in frame.dropna(subset="value").fillna({"explanation": ""}).to_dict("records"):
+        budget = "" if pd.isna(row["budget"]) else f"{row['budget']:.4g}"
+        parts = (str(attacked.ROBUSTNESS), attack, row["explanation"], row["metric"], budget)
+        yield "/".join(part for part in parts if part), row["value"]
+
+
+def read(cell: Cell, stages: Iterable[str] = STAGES, attacks: Iterable[str] = ()) -> Copy | None:
+    """A trained cell with what was measured of that very training; None if it is not trained.
+
+    `attacks` are the names of those planned for it.
+    """
+    folders = {stage: cell.folder(Path(STAGES[stage])) for stage in stages}
+    folders |= {f"{attacked.ROBUSTNESS}/{attack}": attacked.folder(cell, attack) for attack in attacks}
+    found = {stage: records.read(place) for stage, place in folders.items()}
     trained = found["train"]
     if trained is None:
         return None
@@ -129,7 +155,7 @@ def read_running(cell: Cell, since: float) -> Copy | None:
             key = (file.metadata() or {}).get("key")
     except (OSError, SafetensorError):  # it ended, or is being replaced
         return None
-    return Copy(cell, {"train": key, "evaluate": "", "identify": ""}) if key else None
+    return Copy(cell, dict.fromkeys(STAGES, "") | {"train": key}) if key else None
 
 
 def flatten(value: Any, above: str = "") -> Iterator[tuple[str, str]]:

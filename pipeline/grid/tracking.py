@@ -1,10 +1,11 @@
 """The only way into MLflow: a copy of the records, keyed by cell, that can be made again at any time.
 
 One experiment per data set, one run per cell, named `method/backbone/seed`. A run's tag `cell_key` says
-which training it shows; `train_key`, `evaluate_key` and `identify_key` say what has been copied whole, so a
-second `sync` adds nothing and an interrupted one is completed. A cell that was trained or measured anew gets
-a new run; the old run is tagged `superseded_by` and deleted (MLflow keeps deleted runs: its page can show
-and restore them). Only runs with this folder's `workspace` tag are superseded, so clones can share a server.
+which training it shows; `train_key`, `evaluate_key`, `identify_key` and `robustness/<attack>_key` say what
+has been copied whole, so a second `sync` adds nothing and an interrupted one is completed. A cell that was
+trained, measured or attacked anew gets a new run; the old run is tagged `superseded_by` and deleted (MLflow
+keeps deleted runs: its page can show and restore them). Only runs with this folder's `workspace` tag are
+superseded, so clones can share a server.
 
 One writer at a time, by a file lock. MLflow is never read back for results.
 """
@@ -27,6 +28,7 @@ from pipeline.common.errors import UserError
 from pipeline.common.files import sha256_text
 from pipeline.common.progress import track
 from pipeline.grid import copies, records
+from pipeline.grid.attacked import attacks_of
 from pipeline.grid.cells import Cell, cells
 from pipeline.grid.copies import Copy
 
@@ -139,7 +141,8 @@ def _trained_since(cell: Cell, since: float) -> Copy | None:
 
 def _sync(store: "_Store", params: Params, dataset: str, draw: Draw | None) -> Counts:
     runs = store.runs(dataset)
-    found = [copy for copy in map(copies.read, cells(params, dataset)) if copy]
+    read = [copies.read(cell, attacks=attacks_of(params, cell)) for cell in cells(params, dataset)]
+    found = [copy for copy in read if copy]
     todo = [copy for copy in found if not any(_shows(run, copy) for run in runs.get(copy.cell.name, []))]
     added = 0
     for copy in track(todo, f"mlflow {dataset}") if todo else ():

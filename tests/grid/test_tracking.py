@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from fake_attacks import PLANNED, write_attacks
 from fake_results import params, write_all, write_cell
 from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
@@ -23,6 +24,7 @@ from pipeline.grid import checkpoint, tracking
 
 SETTINGS = params(datasets=1, seeds=1, track={"interval": 0.1})
 CELL = {"dataset": "toy_0", "backbone": "compact", "method": "cyborg", "seed": 0}
+ATTACKED = params(datasets=1, seeds=1, track={"interval": 0.1}, robustness={"attacks": PLANNED})
 NOWHERE = "http://127.0.0.1:9"  # the discard port: nobody listens
 
 
@@ -164,6 +166,84 @@ def test_measurements_are_added_to_the_run_of_their_training(place: Path) -> Non
     assert tracking.sync(SETTINGS) == (0, 4, 0)
     assert {run.info.run_id for run in runs(client())} == before
     assert all("macro/auroc" in run.data.metrics for run in runs(client()))
+
+
+@pytest.fixture
+def under_attack(place: Path) -> Path:
+    """The place with the records of all planned attacks on the cell, and only on that one."""
+    write_attacks(CELL, ATTACKED)
+    return place
+
+
+@pytest.mark.usefixtures("schema")
+def test_a_run_shows_the_attacks_on_its_cell(under_attack: Path) -> None:
+    assert tracking.sync(ATTACKED) == (4, 0, 0)
+    found = content(client())
+    run, folder = found["cyborg/compact/0"], under_attack / "robustness/toy_0/compact/cyborg/0"
+    values = pd.read_csv(folder / "bounded/values.csv")
+    clean, first, *_ = values.loc[values["metric"] == "accuracy_linf", "value"]
+    assert run["metrics"]["robustness/bounded/accuracy_linf/0"] == pytest.approx(clean)
+    assert run["metrics"]["robustness/bounded/accuracy_linf/0.003922"] == pytest.approx(first)  # 1/255
+    assert run["metrics"]["robustness/hoax/cam/pearson_clean"] == pytest.approx(0.15)
+    assert run["metrics"]["robustness/smallest/ara_btr"] == pytest.approx(0.02)
+    record = pd.read_json(folder / "hoax/record.json", typ="series")
+    assert run["tags"]["robustness/hoax_key"] == record["key"]
+    assert {f"robustness/{name}/values.csv" for name in PLANNED} <= set(run["files"])
+    other = found["cross_entropy/compact/0"]
+    assert not [name for name in (*other["metrics"], *other["tags"]) if "robustness" in name]
+
+
+@pytest.mark.usefixtures("under_attack", "schema")
+def test_a_second_sync_of_attacks_adds_nothing() -> None:
+    tracking.sync(ATTACKED)
+    before = content(client())
+    assert tracking.sync(ATTACKED) == (0, 0, 4)
+    assert content(client()) == before
+
+
+@pytest.mark.usefixtures("place", "schema")
+def test_attacks_that_come_later_complete_the_run() -> None:
+    tracking.sync(ATTACKED)
+    write_attacks(CELL, ATTACKED)
+    assert tracking.sync(ATTACKED) == (0, 1, 3)
+    assert "robustness/hoax/cam/pearson_clean" in content(client())["cyborg/compact/0"]["metrics"]
+    assert tracking.sync(ATTACKED) == (0, 0, 4)
+
+
+@pytest.mark.usefixtures("under_attack", "schema")
+def test_an_attack_run_again_makes_a_new_copy() -> None:
+    tracking.sync(ATTACKED)
+    write_attacks(CELL, ATTACKED, salt="stronger")
+    assert tracking.sync(ATTACKED) == (1, 0, 3)
+    (deleted,) = runs(client(), ViewType.DELETED_ONLY)
+    assert deleted.info.run_name == "cyborg/compact/0"
+
+
+@pytest.mark.usefixtures("under_attack", "schema")
+def test_attacks_on_an_earlier_training_or_no_longer_planned_are_left_out() -> None:
+    fewer = params(datasets=1, seeds=1, robustness={"attacks": {"hoax": PLANNED["hoax"]}})
+    tracking.sync(fewer)
+    run = content(client())["cyborg/compact/0"]
+    assert {name.split("/")[1] for name in run["metrics"] if name.startswith("robustness/")} == {"hoax"}
+    write_cell(CELL, salt="again")
+    assert tracking.sync(fewer) == (1, 0, 3)
+    run = content(client())["cyborg/compact/0"]
+    assert not [name for name in run["metrics"] if name.startswith("robustness/")]
+
+
+@pytest.mark.usefixtures("schema")
+def test_the_penalty_is_a_curve_where_the_history_has_it(place: Path) -> None:
+    older = place / "runs/toy_0/compact/cyborg/0/history.csv"
+    pd.read_csv(older).drop(columns="penalty").to_csv(older, index=False)
+    tracking.sync(SETTINGS)
+    found = {run.info.run_name: run.info.run_id for run in runs(client())}
+    penalty = {
+        name: [metric.value for metric in client().get_metric_history(run_id, "train/penalty")]
+        for name, run_id in found.items()
+    }
+    history = pd.read_csv(place / "runs/toy_0/compact/cross_entropy/0/history.csv")
+    assert penalty["cross_entropy/compact/0"] == pytest.approx(history["penalty"].tolist())
+    assert penalty["cyborg/compact/0"] == []
 
 
 @pytest.mark.usefixtures("place", "schema")
