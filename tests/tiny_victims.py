@@ -30,8 +30,7 @@ def samples(n: int = 64, seed: int = 0) -> Samples:
 @cache
 def _trained(activation: str | None) -> nn.Module:
     torch.manual_seed(0)
-    choice = {"name": activation} if activation else None
-    model = build("compact", in_channels=1, **({"activation": choice} if choice else {}))
+    model = build("compact", in_channels=1, activation={"name": activation} if activation else None)
     data = samples()
     images, labels = unit(data.images, torch.device("cpu")), torch.from_numpy(data.labels)
     optimizer = torch.optim.Adam(model.parameters(), 0.01)
