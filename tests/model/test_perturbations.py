@@ -3,7 +3,7 @@
 import pytest
 import torch
 from captum.robust import PGD
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -47,6 +47,7 @@ def test_projection_by_hand() -> None:
     torch.testing.assert_close(project(away, images, 100.0, "l2")[0], torch.tensor([[[1.0, 0.0]]]))
 
 
+@settings(deadline=None, max_examples=40)
 @given(SEEDS, BUDGETS, NORMS)
 def test_projections_are_in_the_ball_and_stay_where_they_are(seed: int, eps: float, norm: Norm) -> None:
     images = uniform(seed)
@@ -56,6 +57,7 @@ def test_projections_are_in_the_ball_and_stay_where_they_are(seed: int, eps: flo
     assert torch.equal(project(images, images, eps, norm), images)
 
 
+@settings(deadline=None, max_examples=40)
 @given(SEEDS, BUDGETS, NORMS)
 def test_random_starts_are_in_the_ball(seed: int, eps: float, norm: Norm) -> None:
     images = uniform(seed)
@@ -74,6 +76,7 @@ def test_random_starts_fill_their_ball() -> None:
     )
 
 
+@settings(deadline=None, max_examples=40)
 @given(SEEDS, st.floats(0.001, 1), st.floats(0.001, 0.5), NORMS)
 def test_iterates_stay_in_the_ball(seed: int, eps: float, step: float, norm: Norm) -> None:
     images, model = uniform(seed), network()

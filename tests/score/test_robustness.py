@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.integrate import quad
@@ -27,6 +27,7 @@ def test_curve_by_hand() -> None:
     np.testing.assert_allclose(accuracy_curve(EXAMPLE, budgets), [0.8, 0.8, 0.7, 0.5, 0.3, 0, 0])
 
 
+@settings(deadline=None, max_examples=40)
 @given(RADII, CHANCES)
 def test_area_is_the_integral_of_the_curve(radii: np.ndarray, chance: float) -> None:
     def height(eps: float) -> float:
@@ -36,6 +37,7 @@ def test_area_is_the_integral_of_the_curve(radii: np.ndarray, chance: float) -> 
     assert ara(radii, chance) == pytest.approx(expected, abs=1e-9)
 
 
+@settings(deadline=None, max_examples=40)
 @given(arrays(np.float64, 200, elements=st.floats(0, 0.5)))
 def test_the_authors_histogram_gives_the_same_up_to_a_bin(radii: np.ndarray) -> None:
     counts, edges = np.histogram(radii, 1000, (0, max(radii.max(), 0.01)))
@@ -43,6 +45,7 @@ def test_the_authors_histogram_gives_the_same_up_to_a_bin(radii: np.ndarray) -> 
     assert ara(radii) == pytest.approx(theirs, abs=edges[1])
 
 
+@settings(deadline=None, max_examples=40)
 @given(RADII, CHANCES, st.floats(0.1, 10))
 def test_area_has_the_unit_of_the_radii(radii: np.ndarray, chance: float, scale: float) -> None:
     assert ara(radii * scale, chance) == pytest.approx(scale * ara(radii, chance))
