@@ -102,7 +102,7 @@ def _pgd(gain: float, noise: float) -> Iterator[Row]:
 
 def _smallest(gain: float, noise: float) -> Iterator[Row]:
     for metric, value in (("ara_attack", 0.01), ("ara_btr", 0.015), ("accuracy_clean", 0.95),
-                          ("auroc_clean", 0.97), ("radius_median", 0.02)):  # fmt: skip
+                          ("auroc_clean", 0.97), ("radius_median", 0.02), ("unbroken", 0.0)):  # fmt: skip
         yield "", metric, BLANK, value + noise / 100 + (gain / 10 if "ara" in metric else 0)
     for metric, hardness in (("accuracy_attack", 60), ("accuracy_btr", 50)):
         for budget in np.linspace(0, 0.1, 11):

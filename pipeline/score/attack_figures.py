@@ -27,6 +27,7 @@ AXES = {  # metric with a budget -> what the budget is
     "accuracy_btr": "RMS of the change, until p falls to chance",
 }
 FEW = 12  # budgets that are marked on a curve
+FALLEN = 0.02  # accuracy below which a curve is not followed
 
 
 def manipulability(
@@ -101,7 +102,7 @@ def _tick(setting: str, value: float) -> str:
 def decisions(values: pd.DataFrame, grid: Grid, dataset: str, path: Path, dpi: int) -> None:
     """Accuracy against the budget of each attack: mean over seeds, band from least to largest."""
     curves = of(values, grid, "robust_decisions")
-    curves = curves[curves["metric"].isin(AXES)]
+    curves = _once(curves[curves["metric"].isin(AXES)])
     if curves.empty:
         return
     columns = list(dict.fromkeys(zip(curves["attack"], curves["metric"], strict=True)))
@@ -117,7 +118,21 @@ def decisions(values: pd.DataFrame, grid: Grid, dataset: str, path: Path, dpi: i
         finish(axes, dataset, grid)
 
 
+def _once(curves: pd.DataFrame) -> pd.DataFrame:
+    """Without the curves to chance where these are the curves to another decision, as for even classes."""
+    goals = ["accuracy_attack", "accuracy_btr"]
+    walks = curves[curves["metric"].isin(goals)]
+    wide = walks.pivot_table(
+        index=["backbone", "method", "seed", "attack", "budget"], columns="metric", values="value"
+    )
+    same = len(wide.columns) == 2 and (wide[goals[0]] == wide[goals[1]]).all()
+    return curves[curves["metric"] != "accuracy_btr"] if same else curves
+
+
 def _accuracies(axis: Axes, curves: pd.DataFrame, look: Look) -> None:
+    """A curve per method, as far as any of them leads."""
+    standing = curves.loc[curves["value"] > FALLEN, "budget"].max()
+    axis.set_xlim(0, min(curves["budget"].max(), 1.2 * standing) if standing > 0 else None)
     axis.xaxis.set_major_locator(MaxNLocator(5))
     for method in look.methods:
         budgets = curves[curves["method"] == method].groupby("budget")["value"]

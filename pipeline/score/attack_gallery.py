@@ -56,10 +56,10 @@ def stacked(sheets: Mapping[str, Sheet], gap: int = 10) -> Sheet:
 def _hoax(pictures: Pictures, images: np.ndarray, names: Sequence[str], side: int) -> Sheet:
     """Rows: images, before and after. Columns: the image (below it the target, if any), explanations."""
     target = pictures.get("target")
-    aim = blank(side) if target is None else unsigned(resize(target, side))
     explanations = _explanations(pictures)
     rows, labels = [], []
     for place, image in enumerate(images):
+        aim = blank(side) if target is None else unsigned(resize(_of(target, place), side))
         for when, first in (("before", grey_or_colour(image, side)), ("after", aim)):
             maps = [_map(e, pictures[f"{when}_{e}"][place], side, image) for e in explanations]
             rows.append([first, *maps])
@@ -73,12 +73,8 @@ def _manipulation(pictures: Pictures, images: np.ndarray, names: Sequence[str], 
     rows, labels = [], []
     for place, image in enumerate(images):
         for turn, e in enumerate(_explanations(pictures)):
-            changed, target = pictures[f"images_{e}"][place], pictures[f"target_{e}"]
-            maps = (
-                pictures[f"before_{e}"][place],
-                pictures[f"after_{e}"][place],
-                target if target.ndim == 2 else target[place],
-            )
+            changed = pictures[f"images_{e}"][place]
+            maps = (_of(pictures[f"{step}_{e}"], place) for step in ("before", "after", "target"))
             tiles = [
                 grey_or_colour(image, side),
                 grey_or_colour(changed, side),
@@ -106,6 +102,11 @@ def _adversarial(pictures: Pictures, images: np.ndarray, names: Sequence[str], s
 
 def _explanations(pictures: Pictures) -> list[str]:
     return [key.removeprefix("before_") for key in pictures if key.startswith("before_")]
+
+
+def _of(maps: np.ndarray, place: int) -> np.ndarray:
+    """An image's own map, of maps (k, h, w) or of one (h, w) for all."""
+    return maps if maps.ndim == 2 else maps[place]
 
 
 def _map(explanation: str, values: np.ndarray, side: int, image: np.ndarray) -> np.ndarray:

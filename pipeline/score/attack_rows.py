@@ -17,6 +17,12 @@ EVERY = tuple(kind for kinds in KINDS.values() for kind in kinds)
 BY = ["explanation", "metric", "budget"]
 NORMS = {"accuracy_linf": "L∞", "accuracy_l2": "L2"}
 AREAS = {"ara_attack": "ARA", "ara_btr": "BTR-ARA"}
+OTHERS = {
+    "accuracy_linf_unbounded": "L∞ unbounded",
+    "masking_linf": "masking",
+    **AREAS,
+    "unbroken": "unbroken",
+}
 MOST_LEVELS = 64  # budgets above are shares of the grey range
 AREA_DIGITS = 4  # areas are small: hundredths of the grey range
 
@@ -89,8 +95,7 @@ def _column(row: Any, prefix: str) -> str:
         return "accuracy, clean"
     if row.metric in NORMS:
         return f"{prefix}{NORMS[row.metric]} {budget(row.budget)}"
-    named = {**AREAS, "accuracy_linf_unbounded": "L∞ unbounded", "masking_linf": "masking"}
-    return prefix + named[row.metric] if row.metric in named else ""
+    return prefix + OTHERS[row.metric] if row.metric in OTHERS else ""
 
 
 def budget(value: float) -> str:

@@ -146,11 +146,12 @@ def robust_decisions(values: pd.DataFrame, grid: Grid, methods: pd.DataFrame) ->
             panels.append(Panel(dataset, f"{heading}; difference to plain", named(changed, grid)))
     caption = (
         "Accuracy under projected gradient descent by norm and budget (shares of the grey range; L2 as root "
-        "mean square), and the area under the accuracy-robustness curve above chance in the same unit (ARA; "
-        "BTR-ARA: until the true class's probability falls to chance). masking: runs in which more steps or "
-        "restarts raised accuracy or an unbounded perturbation left any: gradients are masked, and "
-        f"accuracies too high. Difference to plain: paired by seed, to {PLAIN}. "
-        f"{_about(grid, KINDS['robust_decisions'])}"
+        "mean square), and the area under the accuracy-robustness curve above the larger class's share, in "
+        "the same unit (ARA; BTR-ARA: until the true class's probability falls to that share, the same thing "
+        "where it is a half). masking: runs in which more steps or restarts raised accuracy or an unbounded "
+        "perturbation left any: gradients are masked, and accuracies too high. unbroken: share of images "
+        "that no perturbation broke; these count with the largest that was tried. Difference to plain: "
+        f"paired by seed, to {PLAIN}. {_about(grid, KINDS['robust_decisions'])}"
     )
     return Table("robust_decisions", "Robust decisions", caption, tidy, panels)
 

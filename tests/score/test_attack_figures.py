@@ -83,6 +83,16 @@ def test_curves_of_every_method(kind: str, axes: list[str], tmp_path: Path) -> N
         assert said in text
 
 
+def test_the_curve_to_chance_is_drawn_where_it_is_another(tmp_path: Path) -> None:
+    curves = found("walk", "minimal_perturbation")
+    walked = grid(curves, "minimal_perturbation")
+    attack_figures.decisions(curves, walked, "toy_0", tmp_path / "two", 50)
+    even = curves[curves["metric"] == "accuracy_attack"].assign(metric="accuracy_btr")
+    curves = pd.concat([curves[curves["metric"] != "accuracy_btr"], even])
+    attack_figures.decisions(curves, walked, "toy_0", tmp_path / "one", 50)
+    assert [(tmp_path / f"{name}.svg").read_text().count("to chance") for name in ("two", "one")] == [1, 0]
+
+
 def test_without_budgets_there_are_no_curves(tmp_path: Path) -> None:
     moved = found("moved", "manipulation")
     attack_figures.decisions(moved, grid(moved, "manipulation"), "toy_0", tmp_path / "curves", 50)

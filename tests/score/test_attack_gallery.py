@@ -50,6 +50,13 @@ def test_a_hoax_shows_image_and_target_then_each_explanation_before_and_after() 
     assert (flat == 247).all() and blue[..., 2].sum() > blue[..., 0].sum()  # signed: below 0 is blue
 
 
+def test_a_hoax_may_have_a_target_per_image() -> None:
+    found = hoax() | {"target": np.stack([peak(0, 0), peak(3, 3)])}
+    sheet = attack_gallery.sheet(found, IMAGES, NAMES, SIDE)
+    assert sheet is not None
+    assert (tile(sheet, 1, 0) == drawn(peak(0, 0))).all() and (tile(sheet, 3, 0) == drawn(peak(3, 3))).all()
+
+
 def test_a_hoax_without_a_target_leaves_its_place_empty() -> None:
     found = {key: value for key, value in hoax().items() if key != "target"}
     sheet = attack_gallery.sheet(found, IMAGES, NAMES, SIDE)
