@@ -39,7 +39,7 @@ readme:  ## copy the last run's table and gallery into README.md and docs/
 	@mkdir -p docs && cp reports/figures/gallery_face.png docs/gallery.png
 
 clean:  ## remove everything that the pipeline made (.venv and DVC's cache stay)
-	@rm -rf data/raw/phantoms data/prepared runs evaluate identify reports workspaces mlflow.db mlartifacts
+	@rm -rf data/raw/phantoms data/prepared runs evaluate identify robustness attacked reports workspaces mlflow.db mlartifacts
 
 help:  ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12

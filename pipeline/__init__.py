@@ -5,6 +5,7 @@
     train       every (backbone, method, seed) cell of the grid; a method compares CAMs with human maps
     evaluate    scores, attack-detection errors, alignment with people, deletion and insertion
     identify    which image regions and channels decide, and which of them come back as features
+    robustness  attacks on explanations and decisions, and what stands
     report      tables, figures and one page, all from records on disk
     track       a copy of every record in MLflow
     predict     score a folder of images with one trained cell

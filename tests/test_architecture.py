@@ -11,13 +11,19 @@ from pipeline.common.imports import PACKAGE, closure, imported
 
 ROOT = PACKAGE.parent
 LAYERS = {"common": 0, "data": 1, "model": 1, "score": 1, "explain": 2, "grid": 2}
-STAGES = ("phantoms", "prepare", "train", "evaluate", "identify", "report", "track")
+STAGES = ("phantoms", "prepare", "train", "evaluate", "identify", "robustness", "report", "track")
 CATALOGUES = {  # what a stage loads by name, on top of what it imports
     "phantoms": ["pipeline/data/phantoms"],
     "prepare": ["pipeline/data/adapters"],
-    "train": ["pipeline/model/backbones", "pipeline/model/losses"],
-    "evaluate": ["pipeline/model/backbones"],
-    "identify": ["pipeline/model/backbones"],
+    "train": [
+        "pipeline/model/activations",
+        "pipeline/model/backbones",
+        "pipeline/model/losses",
+        "pipeline/model/regularisers",
+    ],
+    "evaluate": ["pipeline/model/activations", "pipeline/model/backbones"],
+    "identify": ["pipeline/model/activations", "pipeline/model/backbones"],
+    "robustness": ["pipeline/explain/attacks", "pipeline/model/activations", "pipeline/model/backbones"],
 }
 
 

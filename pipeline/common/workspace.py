@@ -20,7 +20,7 @@ from pipeline.common.errors import UserError, nearest
 from pipeline.common.files import write_text
 
 PROJECT = Path(__file__).parents[2]
-REPLACED_WHOLE = {"datasets", "backbones", "methods", "tasks"}  # a profile's grid axes, not a mixture
+REPLACED_WHOLE = {"datasets", "backbones", "methods", "tasks", "attacks"}  # a profile's grid axes, not a mixture
 DVC_CONFIG = """\
 [core]
     analytics = false

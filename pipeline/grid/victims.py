@@ -1,9 +1,16 @@
-"""A trained cell under attack: the model, the test images it must stand on, and the run of one attack."""
+"""A trained cell under attack: the model, the test images it must stand on, and the run of one attack.
+
+Attacks are measured by decisions, and epochs are chosen by ranking alone, so a cell need not decide well
+where its logits are equal. Here it decides at the equal-error threshold of validation, which leaves both
+classes alike room: the threshold is taken into the head's bias, z_1 falls by it, and the larger logit is
+the decision. CAMs, which know no bias, and rankings stay as they are.
+"""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 from pipeline.common import catalogue
@@ -13,7 +20,9 @@ from pipeline.explain import forward
 from pipeline.explain.victim import Findings, Victim
 from pipeline.grid import trained
 from pipeline.grid.cells import Cell
+from pipeline.model import CamClassifier
 from pipeline.model.batches import Samples, unit
+from pipeline.score import metrics
 
 ATTACKS = "explain/attacks"
 ROLE = "test_closed"  # unseen images of the sources that the cell knows
@@ -43,6 +52,7 @@ def victim_of(
         raise UserError(f"{cell.dataset}: no test image of a known source to attack; give split.test a share")
     rows = tested["row"][trained.by_hash(tested, settings["images"])].to_numpy()
     network = forward.open_model(model, device)
+    _decide_where_errors_are_equal(network, store, samples[samples["role"] == "val"], settings["batch_size"])
     images = forward.load_images(network, store.images, rows)
     victim = Victim(
         model=network,
@@ -57,3 +67,14 @@ def victim_of(
         seed=cell.seed,
     )
     return victim, rows
+
+
+def _decide_where_errors_are_equal(
+    model: CamClassifier, store: Store, val: pd.DataFrame, batch_size: int
+) -> None:
+    """Take the equal-error threshold of the validation samples into the bias."""
+    seen = forward.look(model, store.images, val["row"].to_numpy(), batch_size)
+    logits = torch.cat([outputs.logits for outputs in seen]).double().cpu().numpy()
+    labels, types = val["label"].to_numpy(), val["class_name"].to_numpy(str)
+    with torch.no_grad():
+        model.head.bias[1] -= metrics.fit_threshold(labels, logits[:, 1] - logits[:, 0], types, "eer", 0)
