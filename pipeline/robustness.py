@@ -129,7 +129,8 @@ def _chosen(params: Params, name: str) -> Attack:
 def _settings(params: Params, attack: Attack) -> dict[str, Any]:
     """All of params.yaml that can change an attack's result."""
     common = params.robustness.model_dump(exclude={"attacks"})
-    return {**common, "attack": attack.attack, "settings": attack.settings}
+    watched = attack.explanations or params.robustness.explanations
+    return {**common, "explanations": watched, "attack": attack.attack, "settings": attack.settings}
 
 
 @cache

@@ -20,6 +20,12 @@ TINY = {
     "face": {"known_authentic": 16, "known_generator": 12, "held_out_authentic": 10, "held_out_generator": 6},
 }
 METHODS = ("cross_entropy", "cyborg", "difference_salience")
+ATTACKS = {  # on the weights, on images, on decisions
+    "hoax": {"attack": "sham", "settings": {"epochs": 1}},
+    "manipulation": {"attack": "manipulation", "settings": {"steps": 3}, "datasets": ["face"], "seeds": [0]},
+    "minimal": {"attack": "minimal_perturbation", "settings": {"steps": 4, "explain_steps": 2}},
+    "pgd": {"attack": "pgd", "settings": {"linf": [0.01], "l2": [0.01], "steps": 2, "restarts": 1}},
+}
 
 
 def settings(workers: int) -> dict[str, Any]:
@@ -32,6 +38,7 @@ def settings(workers: int) -> dict[str, Any]:
     params["train"].update(seeds=[0, 1], epochs=2)
     params["evaluate"].update(curve_steps=4, curve_samples=8, gallery=2)
     params["identify"].update(max_features=3, exemplars=2)
+    params["robustness"].update(images=6, shown=2, attacks=ATTACKS)
     params["engine"]["workers"] = workers
     return params
 
@@ -68,7 +75,7 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
     """Every result that must not depend on where and when it was made."""
     timed = {"record.json", "checkpoint.json"}  # hardware, dates, seconds
     found = {}
-    for top in ("data", "runs", "evaluate", "identify", "reports"):
+    for top in ("data", "runs", "evaluate", "identify", "robustness", "reports"):
         for path in sorted((folder / top).rglob("*")):
             name = str(path.relative_to(folder))
             if (
@@ -118,6 +125,7 @@ def records(project: Path) -> dict[tuple[str, ...], str]:
 def test_every_cell_reaches_the_tables(project: Path) -> None:
     cells = pd.read_csv(project / "reports" / "tables" / "cells.csv")
     assert len(cells) == 3 * len(METHODS) * 2
+    assert cells["missing"].isna().all()
     page = (project / "reports" / "index.html").read_text()
     assert "phantom" in page.lower()
 

@@ -185,10 +185,11 @@ class Identify(Section):
 
 
 class Attack(Section):
-    """A named way to attack trained cells; None: all of them."""
+    """A named way to attack trained cells; None: all of them, and the section's explanations."""
 
     attack: str
     settings: dict[str, Any] = {}
+    explanations: Annotated[list[Explanation], Field(min_length=1)] | None = None
     datasets: list[Name] | None = None
     methods: list[Name] | None = None
     seeds: list[int] | None = None

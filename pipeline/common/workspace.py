@@ -20,7 +20,8 @@ from pipeline.common.errors import UserError, nearest
 from pipeline.common.files import write_text
 
 PROJECT = Path(__file__).parents[2]
-REPLACED_WHOLE = {"datasets", "backbones", "methods", "tasks", "attacks"}  # a profile's grid axes, not a mixture
+# A profile's axes, not a mixture with those of params.yaml.
+REPLACED_WHOLE = {"datasets", "backbones", "methods", "tasks", "attacks"}
 DVC_CONFIG = """\
 [core]
     analytics = false

@@ -2,13 +2,14 @@
 
 import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 
-from pipeline.common.config import load, parse
+from pipeline.common.config import Explanation, load, parse
 from pipeline.common.errors import UserError
+from pipeline.explain.explanations import EXPLANATIONS
 
 PROJECT = Path(__file__).parents[2]
 
@@ -51,6 +52,11 @@ def test_the_shipped_settings_are_valid() -> None:
         (("phantoms", "tasks"), "iris", {"shortcut": 1}, "phantoms.tasks.iris: shortcut: unknown key"),
         (("phantoms", "tasks", "iris"), "cue_strength", "2e-1", "cue_strength: Input should be a valid"),
         (("datasets", "iris", "adapters", 0), "lists", [], "lists: List should have at least 1 item"),
+        (("robustness", "attacks", "pgd"), "attack", "pdg", "not in pipeline/explain/attacks: did you mean 'pgd'?"),
+        (("robustness", "attacks", "pgd", "settings"), "step", 9, "attacks.pgd: step: unknown key; did you mean"),
+        (("robustness", "attacks", "pgd"), "methods", ["cybrog"], "pgd.methods: 'cybrog' is not planned: did you"),
+        (("robustness", "attacks", "pgd"), "seeds", [7], "robustness.attacks.pgd.seeds: 7 is not planned"),
+        (("robustness",), "explanations", ["gradcam"], "robustness.explanations.0: Input should be 'cam', 'grad_cam'"),
     ],
 )  # fmt: skip
 def test_one_mistake(raw: dict[str, Any], path: tuple[Any, ...], key: str, value: Any, expected: str) -> None:
@@ -59,6 +65,10 @@ def test_one_mistake(raw: dict[str, Any], path: tuple[Any, ...], key: str, value
         section = section[part]
     section[key] = value
     assert expected in problems(raw)
+
+
+def test_every_explanation_and_no_other_may_be_watched() -> None:
+    assert get_args(Explanation) == tuple(EXPLANATIONS)
 
 
 @pytest.mark.parametrize(
