@@ -52,11 +52,11 @@ def test_the_shipped_settings_are_valid() -> None:
         (("phantoms", "tasks"), "iris", {"shortcut": 1}, "phantoms.tasks.iris: shortcut: unknown key"),
         (("phantoms", "tasks", "iris"), "cue_strength", "2e-1", "cue_strength: Input should be a valid"),
         (("datasets", "iris", "adapters", 0), "lists", [], "lists: List should have at least 1 item"),
-        (("robustness", "attacks", "pgd"), "attack", "pdg", "not in pipeline/explain/attacks: did you mean 'pgd'?"),
-        (("robustness", "attacks", "pgd", "settings"), "step", 9, "attacks.pgd: step: unknown key; did you mean"),
-        (("robustness", "attacks", "pgd"), "methods", ["cybrog"], "pgd.methods: 'cybrog' is not planned: did you"),
+        (("robustness", "attacks", "pgd"), "attack", "pdg", "attacks: did you mean 'pgd'?"),
+        (("robustness", "attacks", "pgd", "settings"), "step", 9, "pgd: step: unknown key; did you mean"),
+        (("robustness", "attacks", "pgd"), "methods", ["cybrog"], "pgd.methods: 'cybrog' is not planned"),
         (("robustness", "attacks", "pgd"), "seeds", [7], "robustness.attacks.pgd.seeds: 7 is not planned"),
-        (("robustness",), "explanations", ["gradcam"], "robustness.explanations.0: Input should be 'cam', 'grad_cam'"),
+        (("robustness",), "explanations", ["gradcam"], "explanations.0: Input should be 'cam', "),
     ],
 )  # fmt: skip
 def test_one_mistake(raw: dict[str, Any], path: tuple[Any, ...], key: str, value: Any, expected: str) -> None:
