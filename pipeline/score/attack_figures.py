@@ -47,7 +47,10 @@ def manipulability(
         for line, (title, part, members) in zip(axes, rows, strict=True):
             for axis, (setting, name) in zip(line, SETTINGS.items(), strict=True):
                 _sweep(axis, part, members, setting, explanations)
-                axis.set(title=title if setting == "weight_decay" else "", xlabel=name, ylim=(None, 1.02))
+                axis.set(title=title if setting == "weight_decay" else "", xlabel=name)
+            least = min((axis.get_ylim()[0] for axis in line if axis.containers), default=0)
+            for axis in line:
+                axis.set_ylim(least, 1.02)
             line[0].set_ylabel("SSIM to the original map")
         finish(axes, dataset, grid)
 

@@ -11,7 +11,7 @@ from pipeline.score.pictures import blank, grey_or_colour, resize, signed, unsig
 
 SIGNED = {"difference_salience"}  # maps that are shown with limits symmetric about 0
 BRIGHT = 99  # percentile of a pixel map above which all is equally bright: its few extremes hide the rest
-STRIP = 13  # px of a caption inside a tile
+STRIP = 13  # px of a caption at the foot of a tile
 WRAP = 13  # characters of a column's name that fit above a tile
 
 Pictures = Mapping[str, np.ndarray]
@@ -88,13 +88,13 @@ def _manipulation(pictures: Pictures, images: np.ndarray, names: Sequence[str], 
 
 def _adversarial(pictures: Pictures, images: np.ndarray, names: Sequence[str], side: int) -> Sheet:
     """Rows: images. Columns: original, pushed towards class 0 and 1, each with its change and margin."""
-    rows = []
+    inner, rows = side - STRIP, []
     for place, image in enumerate(images):
-        tiles = [_captioned(grey_or_colour(image, side), pictures["margin"][place])]
+        tiles = [_captioned(grey_or_colour(image, inner), pictures["margin"][place])]
         for end in ("towards_0", "towards_1"):
             changed = pictures[end][place]
-            tile = _captioned(grey_or_colour(changed, side), pictures[f"margin_{end}"][place])
-            tiles += [tile, _change(changed, image, side)]
+            tiles.append(_captioned(grey_or_colour(changed, inner), pictures[f"margin_{end}"][place]))
+            tiles.append(_captioned(_change(changed, image, inner)))
         rows.append(tiles)
     heads = ("original", "towards 0", "change", "towards 1", "change")
     return named(rows, [(head, "") for head in heads], list(names), side)
@@ -124,12 +124,12 @@ def _change(changed: np.ndarray, image: np.ndarray, side: int) -> np.ndarray:
     return signed(resize(difference.mean(axis=0), side))
 
 
-def _captioned(tile: np.ndarray, margin: float) -> np.ndarray:
-    """A tile with the margin z1 - z0 in a strip at its foot."""
-    picture = Image.fromarray(tile)
-    pen = ImageDraw.Draw(picture)
-    side = len(tile)
-    pen.rectangle((0, side - STRIP, side, side), fill="white")
-    font = ImageFont.load_default(10)
-    pen.text((side / 2, side - 1), f"{margin:+.2f}", fill="black", font=font, anchor="mb")
-    return np.asarray(picture)
+def _captioned(tile: np.ndarray, margin: float | None = None) -> np.ndarray:
+    """A tile that is STRIP px larger, with the margin z1 - z0, if any, below the smaller one."""
+    inner = len(tile)
+    canvas = Image.new("RGB", (inner + STRIP, inner + STRIP), "white")
+    canvas.paste(Image.fromarray(tile), (STRIP // 2, 0))
+    if margin is not None:
+        font, foot = ImageFont.load_default(10), ((inner + STRIP) / 2, inner + STRIP - 1)
+        ImageDraw.Draw(canvas).text(foot, f"{margin:+.2f}", fill="black", font=font, anchor="mb")
+    return np.asarray(canvas)

@@ -55,6 +55,7 @@ MANIPULATED = {
 }
 PLAIN = "the method with the same loss, the backbone's activation, no regulariser and the usual weight decay"
 FLAT = "A flat map has no correlation: it is left out of the mean and counted"
+DECIDES = "Decisions are at the threshold of equal errors on validation."
 SIMILAR = "pearson_clean"  # what guidance is judged by when explanations are attacked
 
 
@@ -97,7 +98,7 @@ def hoax(values: pd.DataFrame, grid: Grid) -> Table:
         "network against the clean network's map and against the hoax's target, for the class that the clean "
         "network predicts. border: share of a map's energy in the border; entropy in nats; CC: correlation "
         f"with the human map, of annotated images. The CSV has MSE and energy pointing too. {FLAT} "
-        f"({flat} values in all). {_about(grid, KINDS['hoax'])}"
+        f"({flat} values in all). {DECIDES} {_about(grid, KINDS['hoax'])}"
     )
     return Table("hoax", "Explanations under hoax", caption, tidy, panels)
 
@@ -151,7 +152,7 @@ def robust_decisions(values: pd.DataFrame, grid: Grid, methods: pd.DataFrame) ->
         "where it is a half). masking: runs in which more steps or restarts raised accuracy or an unbounded "
         "perturbation left any: gradients are masked, and accuracies too high. unbroken: share of images "
         "that no perturbation broke; these count with the largest that was tried. Difference to plain: "
-        f"paired by seed, to {PLAIN}. {_about(grid, KINDS['robust_decisions'])}"
+        f"paired by seed, to {PLAIN}. {DECIDES} {_about(grid, KINDS['robust_decisions'])}"
     )
     return Table("robust_decisions", "Robust decisions", caption, tidy, panels)
 
@@ -177,7 +178,7 @@ def guidance(values: pd.DataFrame, grid: Grid, methods: pd.DataFrame) -> Table:
         "gradient descent by norm and budget, areas under accuracy-robustness curves, and how much of the "
         "clean map is left (Pearson) when the explanation is attacked. Differences are paired by seed; the "
         "CSV has p of the exact sign-flip test, adjusted by Holm within an attack and a measure. "
-        f"{_about(mine, EVERY)}"
+        f"{DECIDES} {_about(mine, EVERY)}"
     )
     return Table("guidance_and_robustness", "Guidance and robustness", caption, tidy, panels)
 

@@ -111,10 +111,11 @@ def test_adversarial_explanations_carry_their_margins() -> None:
         "towards 1",
         "change",
     ]
-    first, second = sheet.picture[:60, 64:124], sheet.picture[:60, 192:252]
-    assert (first[:40] == 30).all() and (second[:40] == 70).all()
-    assert (first[-12:] == 255).any() and (first[-12:] < 100).any()  # a strip with text
-    assert not (first[-12:] == second[-12:]).all()
+    inner = 60 - attack_gallery.STRIP
+    first, second = (sheet.picture[:60, left + 6 : left + 6 + inner] for left in (64, 192))
+    assert (first[:inner] == 30).all() and (second[:inner] == 70).all()  # nothing of the image is hidden
+    assert (first[inner:] < 100).any() and not (first[inner:] == second[inner:]).all()  # texts
+    assert (sheet.picture[inner:60, 128:188] == 255).all()  # none below the change
 
 
 def test_an_attack_without_pictures_has_no_sheet() -> None:
