@@ -34,9 +34,11 @@ lint: env  ## ruff and mypy
 bench: env  ## measure speed and memory as ratios, into benchmarks/
 	@python -m benchmarks.run
 
-readme:  ## copy the last run's table and gallery into README.md and docs/
+readme:  ## copy the last run's table and pictures into README.md and docs/
 	@sed -i -e '/<!-- results -->/,/<!-- end of results -->/{//!d}' -e '/<!-- results -->/r reports/tables/readme.md' README.md
 	@mkdir -p docs && cp reports/figures/gallery_face.png docs/gallery.png
+	@python -m pipeline.robustness --model runs/iris/compact/cross_entropy/0 --attack hoax_both > /dev/null
+	@cp attacked/iris/compact/cross_entropy/0/hoax_both/picture.png docs/robustness.png
 
 clean:  ## remove everything that the pipeline made (.venv and DVC's cache stay)
 	@rm -rf data/raw/phantoms data/prepared runs evaluate identify robustness attacked reports workspaces mlflow.db mlartifacts

@@ -386,5 +386,7 @@ def _method_problems(method: Method) -> list[str]:
         found.append("alpha 1 leaves only cross-entropy; use a value below 1")
     found += [f"regularisers: {name} is listed twice; keep one" for name in set(used) if used.count(name) > 1]
     if "hessian" in used and method.activation is None:
-        found.append("hessian has no gradient with ReLU; add a smooth one, activation: {name: softplus}")
+        found.append(
+            "hessian needs an activation with curvature, which ReLU has not; add activation: {name: softplus}"
+        )
     return found

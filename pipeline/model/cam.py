@@ -82,12 +82,12 @@ def grad_cam_pp(scores: Tensor, features: Tensor) -> Tensor:
         alpha_k = sum_ij ReLU(g) g^2 / (2 g^2 + g^3 sum A_k) = sum_ij ReLU(g) / (2 + g sum A_k)
 
     leaving out the positive factor exp(s) that a map's cells share. Cancelling g^2 makes the epsilon of other
-    implementations needless, beside which the small g of average pooling would vanish: the denominator is at
-    least 2 where A_k is not negative.
+    implementations needless, beside which the small g of average pooling would vanish. Cells with g <= 0
+    count nothing, so the denominator is at least 2 where sum A_k is not negative.
     """
-    gradient = _gradient(scores, features)
+    rising = _gradient(scores, features).relu()
     mass = features.detach().sum((2, 3), keepdim=True)
-    return _weigh(features, (gradient.relu() / (2 + gradient * mass)).sum((2, 3))).relu()
+    return _weigh(features, (rising / (2 + rising * mass)).sum((2, 3))).relu()
 
 
 def diff_grad_cam(

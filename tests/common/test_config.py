@@ -94,7 +94,10 @@ def test_one_mistake_about_robustness(raw: dict[str, Any], key: str, value: Any,
     ("names", "expected"),
     [
         (["lipschitz", "lipschitz"], "regularisers: lipschitz is listed twice; keep one"),
-        (["hessian"], "hessian has no gradient with ReLU; add a smooth one, activation: {name: softplus}"),
+        (
+            ["hessian"],
+            "hessian needs an activation with curvature, which ReLU has not; add activation: {name: softplus}",
+        ),
     ],
 )
 def test_regularisers_that_do_not_fit(raw: dict[str, Any], names: list[str], expected: str) -> None:

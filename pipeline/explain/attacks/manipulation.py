@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from pipeline.common.errors import UserError
 from pipeline.explain import similarity
 from pipeline.explain.attacks.sham import layout
-from pipeline.explain.differentiable import DIFFERENTIABLE
+from pipeline.explain.differentiable import DIFFERENTIABLE, STEPS
 from pipeline.explain.explanations import explain
 from pipeline.explain.victim import Findings, Values, Victim
 from pipeline.model import CamClassifier
@@ -92,7 +92,9 @@ def manipulate(
     and goals: maps (n, h, w), of which the positive part counts.
     """
     whole = (victim.images, outputs, density(before), density(goals))
-    batches = zip(*(part.split(victim.batch_size) for part in whole), strict=True)
+    seen_at_once = STEPS if name == "integrated_gradients" else 1  # per image, in one graph
+    size = max(1, victim.batch_size // seen_at_once)
+    batches = zip(*(part.split(size) for part in whole), strict=True)
     with torch.enable_grad():
         return torch.cat([_descend(victim.model, name, *batch, search=search) for batch in batches])
 

@@ -13,8 +13,9 @@ With as many images of one label as of the other the two are the same and the wa
 
 This project's choices: perturbed images are clipped to [0, 1], which the authors' code does not do, since no
 file can hold others and PGD's curves are about the same images; the gradient is the margin's, which with two
-classes points where cross-entropy's does and does not vanish where the network is sure; a step back ends at
-the clean image at the latest; chance is the share of the more frequent label.
+classes points where cross-entropy's does and does not vanish where the network is sure; a direction back
+leads to the clean image and not beyond (momentum may carry on); chance is the share of the more frequent
+label.
 """
 
 import math

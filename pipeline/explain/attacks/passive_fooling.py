@@ -13,8 +13,8 @@ all grids (this project's reading: their weight is ours divided by l - 1). Their
 that hold both classes' objects; with two classes every image has both maps (this project's reading too).
 
 The fooling rate is the share of test images, for the class that the clean model predicts, whose Grad-CAM
-loss lies in an interval: location 0..0.2, top_k 0..0.3, centre_mass 0.1..1, where it is the Euclidean
-distance over sqrt(2). The interval of active fooling was not at hand: no rate.
+loss lies in an interval: location 0..0.2, top_k 0..0.3, centre_mass 0.1..1, where it is, as in the authors'
+code, the Euclidean distance over sqrt(2). The interval of active fooling was not at hand: no rate.
 """
 
 from collections.abc import Callable
@@ -55,7 +55,7 @@ def attack(
     `location` and `active` ask for maps, so only they have values against a target. The defaults suit a small
     network and some hundred training images. The authors' for Grad-CAM, in batches of 8 and in the order of
     the targets (lr / weight): DenseNet121 2e-6 / 2, 3e-7 / 4, 1e-7 / 1; ResNet50 2e-6 / 2, 3e-6 / 6,
-    2e-6 / 0.25; active 1e-5 / 10.
+    2e-6 / 0.25; active 1e-5 / 10; those for centre_mass are for distances in cells.
     """
     loss = objective(victim.model, target, weight)
     fooled = fooling.fine_tune(victim, loss, epochs=epochs, lr=lr, batch_size=batch_size)

@@ -3,13 +3,15 @@
 After the entropy-aware passive fooling of DiffGradCAM's paper (arXiv 2506.08514). Its target on a 7x7 grid
 has 28 of the 49 cells, near the border, at 1 and the others at 0; their entropy, ln 28 = 3.33, is that of the
 maps of human-guided models (3.35), so that it does not stand out. Which 28 cells, what other grids get and
-the closed form are this project's reading: the paper's text was not at hand.
+the closed form are this project's reading: the paper's text was not at hand. On another grid the target has
+7x7's share of the cells unless the setting `entropy` asks for round(exp(entropy)).
 
     fine_tune     alpha * CE + (1 - alpha) * mse(N(M_c), T) over the training images, from the trained weights
     closed_form   W_c += u for both classes: one map u . A is added to both CAMs, so z_0 - z_1 and with it
                   every probability stay (up to rounding), as do difference salience and DiffGradCAM
 """
 
+import math
 from typing import Annotated, Literal
 
 import torch
@@ -39,14 +41,15 @@ def attack(
     batch_size: Annotated[int, Field(ge=1)] = 8,
     ridge: Annotated[float, Field(gt=0)] = 0.001,
     strength: Annotated[float, Field(gt=0)] = 5.0,
+    entropy: Annotated[float, Field(ge=0)] | None = None,
 ) -> Findings:
-    """Compare a hoaxed copy with the victim; the border is the target's cells.
+    """Compare a hoaxed copy with the victim; the border is the target's cells, of `entropy` nats (`layout`).
 
     fine_tune: `fool` says whose CAM copies the target, the true class's or both classes'; alpha weighs
     cross-entropy against the hoax. The defaults suit a small network and some hundred training images;
     large, pretrained ones want lr 1e-4 or less. closed_form: see `closed_form` for ridge and strength.
     """
-    target = layout(*fooling.cam_grid(victim)).to(victim.images.device)
+    target = layout(*fooling.cam_grid(victim), entropy).to(victim.images.device)
     if mode == "closed_form":
         hoaxed = closed_form(victim, target, ridge=ridge, strength=strength)
     else:
@@ -56,19 +59,20 @@ def attack(
     return Findings(values.table(), pictures)
 
 
-def layout(height: int, width: int, cells: int | None = None) -> Tensor:
+def layout(height: int, width: int, entropy: float | None = None) -> Tensor:
     """The target T, float32 (height, width) of 0 and 1: rings from outside, in each the corners first.
 
     A ring fills from its corners towards the middles of its sides; of equally near cells those at the first
-    corner and the one opposite come first. cells: how many are 1, by default 7x7's share 28/49 of them, so
-    that a hoax covers the same part of any image (this project's reading); their entropy is ln(cells).
+    corner and the one opposite come first. entropy: of the target in nats, so that round(exp(entropy)) cells
+    are 1, all of them at most; by default 28/49 of the cells, 7x7's share, so that a hoax covers the same
+    part of any image (this project's reading).
 
     >>> int(layout(7, 7).sum()), int(layout(12, 12).sum())
     (28, 82)
-    >>> layout(4, 5, cells=6).int().tolist()
+    >>> layout(4, 5, entropy=1.79).int().tolist()
     [[1, 1, 0, 0, 1], [1, 0, 0, 0, 0], [0, 0, 0, 0, 0], [1, 0, 0, 0, 1]]
     """
-    cells = round(height * width * SHARE) if cells is None else cells
+    cells = round(height * width * SHARE) if entropy is None else round(math.exp(entropy))
     from_top, from_left = torch.arange(height)[:, None], torch.arange(width)
     down = torch.minimum(from_top, height - 1 - from_top)
     right = torch.minimum(from_left, width - 1 - from_left)
