@@ -96,7 +96,8 @@ def test_one_mistake_about_robustness(raw: dict[str, Any], key: str, value: Any,
         (["lipschitz", "lipschitz"], "regularisers: lipschitz is listed twice; keep one"),
         (
             ["hessian"],
-            "hessian needs an activation with curvature, which ReLU has not; add activation: {name: softplus}",
+            "hessian needs an activation with curvature, which ReLU has not; "
+            "add activation: {name: softplus}",
         ),
     ],
 )
