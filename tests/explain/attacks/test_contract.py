@@ -4,6 +4,7 @@ import operator
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -12,11 +13,12 @@ import pandas as pd
 import pytest
 import tiny_victims
 import torch
+from torch.nn import functional
 
 from pipeline.common import catalogue
 from pipeline.explain import fooling
 from pipeline.explain.victim import COLUMNS, Findings, Victim
-from pipeline.model import CamClassifier
+from pipeline.model import CamClassifier, build
 
 ATTACKS = catalogue.names("explain/attacks")
 TO_CLEAN = {f"{metric}_clean" for metric in ("mse", "pearson", "ssim")}
@@ -122,6 +124,24 @@ def test_values_have_the_documented_columns_and_metrics(
     assert set(values["metric"]) == case[2] or case[0] in NEW
     assert set(values["explanation"]) <= {"", *tiny_victims.victim().explanations}
     assert not values.duplicated(["explanation", "metric", "budget"]).any()
+
+
+def test_a_colour_network_without_relu_few_attacks_and_no_maps(run: Run) -> None:
+    """EfficientNet on 64 px, three of four images normal, nobody has marked anything."""
+    plain = tiny_victims.victim(4)
+    images = functional.interpolate(plain.images, size=64).expand(-1, 3, -1, -1)
+    trained = plain.train.images[:4].repeat(3, 1).repeat(2, 2).repeat(2, 3)
+    torch.manual_seed(0)
+    unseen = plain._replace(
+        model=build("efficientnet_b0", in_channels=3).eval(),
+        train=replace(plain.train, images=trained, rows=np.arange(4)),
+        images=images,
+        labels=torch.tensor([0, 0, 0, 1]),
+        has_map=torch.zeros(4, dtype=torch.bool),
+    )
+    values = run(unseen).values
+    assert values.loc[values["metric"].str.startswith(("cc_", "energy_")), "n"].eq(0).all()
+    assert values.loc[~values["metric"].str.startswith(("cc_", "energy_")), "n"].gt(0).any()
 
 
 def test_values_are_finite_or_counted_as_undefined(findings: Findings) -> None:
