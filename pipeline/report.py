@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.common import catalogue
 from pipeline.common.cli import run_stage
-from pipeline.common.config import Params
+from pipeline.common.config import Attack, Params
 from pipeline.common.errors import UserError
 from pipeline.common.files import write_csv, write_text
 from pipeline.common.progress import track
@@ -124,15 +125,34 @@ def _records(cell: Cell) -> dict[str, dict[str, Any] | None]:
 
 
 def _attacks(params: Params, cell: Cell, trained: str) -> list[dict[str, str]]:
-    """The attacks planned for a cell; a blank key where there is no record of the present training."""
+    """The attacks planned for a cell; a blank key where no record has these settings and this training."""
     rows = []
     for name, attack in attacked.attacks_of(params, cell).items():
         record = records.read(attacked.folder(cell, name))
-        present = record is not None and bool(trained) and record["settings"].get("train") == trained
-        settings = ", ".join(f"{key} {value}" for key, value in attack.settings.items()) or "defaults"
+        made_of = record["settings"] if record else {}
+        present = bool(trained) and made_of.get("train") == trained
+        present &= made_of.get("robustness") == _planned(params, attack)
         key = record["key"] if record and present else ""
-        rows.append({"attack": name, "kind": attack.attack, "settings": settings, "robustness_key": key})
+        about = {"attack": name, "kind": attack.attack, "settings": _in_full(attack)}
+        rows.append({**about, "robustness_key": key})
     return rows
+
+
+def _planned(params: Params, attack: Attack) -> dict[str, Any]:
+    """The settings that a record of the stage `robustness` holds if it was made as params.yaml says now."""
+    common = params.robustness.model_dump(exclude={"attacks"})
+    watched = attack.explanations or params.robustness.explanations
+    return {**common, "explanations": watched, "attack": attack.attack, "settings": attack.settings}
+
+
+def _in_full(attack: Attack) -> str:
+    """An attack's settings as text, defaults too."""
+    known = catalogue.settings_model("explain/attacks", attack.attack)(**attack.settings).model_dump()
+    texts = {
+        key: " ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
+        for key, value in known.items()
+    }
+    return ", ".join(f"{key} {text}" for key, text in texts.items())
 
 
 def _csvs(cell: Cell, found: dict[str, dict[str, Any] | None]) -> list[tuple[str, pd.DataFrame]]:

@@ -5,18 +5,21 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlparse
 
 import numpy as np
 import pandas as pd
 import pytest
-from fake_attacks import PLANNED
+from fake_attacks import PLANNED, write_attacks
 from fake_results import VARIANTS, params, write_all, write_cell
 
+from pipeline import robustness
+from pipeline.common import catalogue
 from pipeline.common.config import Params
 from pipeline.common.errors import UserError
 from pipeline.data.store import open_store
-from pipeline.report import _attack, _first_cells, gather, report
+from pipeline.report import _attack, _first_cells, _planned, gather, report
 
 TABLES = ("generalisation", "attack_errors", "alignment", "features", "faithfulness", "cost")
 ATTACK_TABLES = ("hoax", "manipulability", "robust_decisions", "guidance_and_robustness")
@@ -277,7 +280,15 @@ def test_attacks_lead_back_to_their_records(attacked: Path) -> None:
     row = listed[(listed["attack"] == "pushed") & (listed["method"] == "cyborg")].iloc[0]
     record = attacked / "robustness/toy_0/compact/cyborg/0/pushed/record.json"
     assert json.loads(record.read_text())["key"] == row["robustness_key"]
-    assert row["kind"] == "passive_fooling" and row["settings"] == "defaults"
+    assert row["kind"] == "passive_fooling"
+
+
+def test_settings_of_attacks_are_shown_in_full(attacked: Path) -> None:
+    listed = pd.read_csv(attacked / "reports/tables/attacks.csv", keep_default_na=False)
+    full = listed.drop_duplicates("attack").set_index("attack")["settings"]
+    assert "eps 0.03137, steps 100" in full["moved"] and "target other" in full["moved"]  # all are defaults
+    assert full["bounded"].startswith("linf 0.00196 0.00392")
+    assert "eps 0.03137" in (attacked / "reports/tables/manipulability.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -303,6 +314,50 @@ def test_an_attack_on_another_training_is_missing() -> None:
     cells = pd.read_csv("reports/tables/cells.csv", keep_default_na=False)
     (missing,) = cells.loc[cells["missing"] != "", "missing"]
     assert missing.split() == [f"robustness/{name}" for name in ("hoax", "moved", "bounded", "smallest")]
+
+
+@pytest.mark.usefixtures("undrawn", "spoiled")
+@pytest.mark.parametrize(
+    ("changed", "lacking"),
+    [
+        ({"images": 7}, list(PLANNED)),
+        ({"shown": 1}, list(PLANNED)),
+        ({"attacks": {**PLANNED, "hoax": {"attack": "sham", "settings": {"fool": "both"}}}}, ["hoax"]),
+        ({"attacks": {**PLANNED, "moved": {"attack": "manipulation", "explanations": ["cam"]}}}, ["moved"]),
+    ],
+)
+def test_an_attack_with_other_settings_is_missing(changed: dict[str, Any], lacking: list[str]) -> None:
+    raw = ATTACKED.model_dump()
+    raw["robustness"] |= changed
+    report(Params(**raw))
+    cells = pd.read_csv("reports/tables/cells.csv", keep_default_na=False)
+    missing = cells.loc[(cells["method"] == "cyborg") & (cells["seed"] == 0), "missing"].item()
+    assert missing.split() == [f"robustness/{name}" for name in lacking]
+
+
+def test_planned_settings_are_those_that_the_stage_records() -> None:
+    for attack in ATTACKED.robustness.attacks.values():
+        assert _planned(ATTACKED, attack) == robustness._settings(ATTACKED, attack)
+
+
+def test_an_attack_of_a_new_kind_needs_no_other_file(
+    spoiled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "package"
+    for folder in catalogue.ENTRY_POINTS:
+        shutil.copytree(catalogue.PACKAGE / folder, package / folder)
+    (package / "explain/attacks/telepathy.py").write_text("def attack(victim, *, spoons: int = 3): ...")
+    monkeypatch.setattr(catalogue, "PACKAGE", package)
+    settings = params(seeds=2, robustness={"attacks": {"new": {"attack": "telepathy"}}}, report={"dpi": 50})
+    for method in settings.methods:
+        for seed in (0, 1):
+            cell = {"dataset": "toy_0", "backbone": "compact", "method": method, "seed": seed}
+            write_attacks(cell, settings)
+    report(settings)
+    table = (spoiled / "reports/tables/other_attacks.md").read_text(encoding="utf-8")
+    assert "new: telepathy, spoons 3." in table and "| method | bent spoons, 0.25 |" in table
+    page = (spoiled / "reports/index.html").read_text(encoding="utf-8")
+    assert 'src="figures/attack_new_toy_0.png"' in page and "new: before the attack and after it" in page
 
 
 @pytest.mark.usefixtures("undrawn", "spoiled")

@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from pipeline.score.attack_rows import of
 from pipeline.score.figures import COLOURS, MARKERS, Look, finish, saved
+from pipeline.score.stats import Interval, t_interval
 from pipeline.score.summaries import Grid
 
 SETTINGS = {  # column of `variants` -> title of its axes
@@ -28,12 +29,13 @@ AXES = {  # metric with a budget -> what the budget is
 }
 FEW = 12  # budgets that are marked on a curve
 FALLEN = 0.02  # accuracy below which a curve is not followed
+LOWEST = -0.05  # SSIM below which axes do not reach, however wide an interval is
 
 
 def manipulability(
     values: pd.DataFrame, methods: pd.DataFrame, grid: Grid, dataset: str, path: Path, dpi: int
 ) -> None:
-    """SSIM of manipulated to original maps against each setting: mean over seeds, bar least to largest.
+    """SSIM of manipulated to original maps against each setting: mean and t interval over seeds.
 
     One row per attack, backbone and objective; lines join methods that differ in that setting only.
     """
@@ -46,11 +48,11 @@ def manipulability(
     with saved(path, dpi, len(rows), 3, (11, 0.6 + 2.9 * len(rows))) as axes:
         for line, (title, part, members) in zip(axes, rows, strict=True):
             for axis, (setting, name) in zip(line, SETTINGS.items(), strict=True):
-                _sweep(axis, part, members, setting, explanations)
+                _sweep(axis, part, members, setting, explanations, grid.confidence)
                 axis.set(title=title if setting == "weight_decay" else "", xlabel=name)
             least = min((axis.get_ylim()[0] for axis in line if axis.containers), default=0)
             for axis in line:
-                axis.set_ylim(least, 1.02)
+                axis.set_ylim(max(least, LOWEST), 1.02)
             line[0].set_ylabel("SSIM to the original map")
         finish(axes, dataset, grid)
 
@@ -67,7 +69,12 @@ def _sweeps(
 
 
 def _sweep(
-    axis: Axes, values: pd.DataFrame, members: pd.DataFrame, setting: str, explanations: list[str]
+    axis: Axes,
+    values: pd.DataFrame,
+    members: pd.DataFrame,
+    setting: str,
+    explanations: list[str],
+    confidence: float,
 ) -> None:
     """One setting, a line per explanation and family; to the right: what should hold explanations more."""
     families = [part for _, part in members.groupby(f"but_{setting}", sort=False) if len(part) > 1]
@@ -80,14 +87,16 @@ def _sweep(
         for turn, explanation in enumerate(explanations):
             mine = values[values["explanation"] == explanation]
             seeds = mine.assign(place=mine["method"].map(places)).groupby("place")["value"]
-            mean, shift = seeds.mean(), 0.06 * (turn - (len(explanations) - 1) / 2)
-            if mean.empty:
+            limits = {place: t_interval(group.to_numpy(), confidence) for place, group in seeds}
+            found = pd.DataFrame(limits, index=Interval._fields).T
+            if found.empty:
                 continue
-            reach = [mean - seeds.min(), seeds.max() - mean]
+            shift = 0.06 * (turn - (len(explanations) - 1) / 2)
+            reach = (found["high"] - found["value"]).clip(lower=0).fillna(0)  # no bar for one seed
             axis.errorbar(
-                mean.index + shift, mean, yerr=reach, color=COLOURS[turn % len(COLOURS)], linestyle=dashes,
-                marker=MARKERS[turn % len(MARKERS)], markersize=4, linewidth=1.3, elinewidth=0.8,
-                label=explanation.replace("_", " "),
+                found.index + shift, found["value"], yerr=reach, color=COLOURS[turn % len(COLOURS)],
+                linestyle=dashes, marker=MARKERS[turn % len(MARKERS)], markersize=4, linewidth=1.3,
+                elinewidth=0.8, label=explanation.replace("_", " "),
             )  # fmt: skip
     axis.set_xticks(range(len(ticks)), [_tick(setting, value) for value in ticks])
     axis.set_xlim(-0.4, max(len(ticks), 2) - 0.6)

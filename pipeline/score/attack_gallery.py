@@ -9,8 +9,9 @@ from PIL import Image, ImageDraw, ImageFont
 from pipeline.score.gallery import Sheet, named
 from pipeline.score.pictures import blank, grey_or_colour, resize, signed, unsigned
 
-SIGNED = {"difference_salience"}  # maps that are shown with limits symmetric about 0
+ABOUT_0 = {"difference_salience"}  # maps whose sign is shown: colours and limits are symmetric about 0
 BRIGHT = 99  # percentile of a pixel map above which all is equally bright: its few extremes hide the rest
+PUSHED = {"margin", *(f"{key}towards_{label}" for key in ("", "margin_") for label in (0, 1))}
 STRIP = 13  # px of a caption at the foot of a tile
 WRAP = 13  # characters of a column's name that fit above a tile
 
@@ -29,12 +30,13 @@ def sheet(
     names = names or [f"image {place + 1}" for place in range(len(images))]
     if len(images) == 0:
         return None
-    if "towards_0" in pictures:
+    if set(pictures) >= PUSHED:
         return _adversarial(pictures, images, names, side)
     explained = _explanations(pictures)
     if not explained:
         return None
-    draw = _manipulation if f"images_{explained[0]}" in pictures else _hoax
+    moved = {f"{key}_{name}" for name in explained for key in ("images", "target")}
+    draw = _manipulation if set(pictures) >= moved else _hoax
     return draw(pictures, images, names, side)
 
 
@@ -101,7 +103,9 @@ def _adversarial(pictures: Pictures, images: np.ndarray, names: Sequence[str], s
 
 
 def _explanations(pictures: Pictures) -> list[str]:
-    return [key.removeprefix("before_") for key in pictures if key.startswith("before_")]
+    """Those with maps before and after, as maps of an unknown attack may be called anything."""
+    names = [key.removeprefix("before_") for key in pictures if key.startswith("before_")]
+    return [name for name in names if f"after_{name}" in pictures]
 
 
 def _of(maps: np.ndarray, place: int) -> np.ndarray:
@@ -110,8 +114,8 @@ def _of(maps: np.ndarray, place: int) -> np.ndarray:
 
 
 def _map(explanation: str, values: np.ndarray, side: int, image: np.ndarray) -> np.ndarray:
-    """A map as a tile, over its own range; signed ones about 0."""
-    if explanation in SIGNED:
+    """A map as a tile over its own range; pixel maps up to their BRIGHT percentile, ABOUT_0 about 0."""
+    if explanation in ABOUT_0:
         return signed(resize(values, side))
     if values.shape == image.shape[1:]:
         values = np.minimum(values, np.percentile(values, BRIGHT))

@@ -1,4 +1,4 @@
-"""From an attack's values to rows and texts: mean over seeds, differences to a base, columns by budget."""
+"""From an attack's values to rows and texts: mean over seeds, differences to bases, columns by budget."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,12 +8,13 @@ import pandas as pd
 from pipeline.score.summaries import GROUP, Grid, paired, summarise
 from pipeline.score.tables import signed_estimate, spread
 
-KINDS = {  # table -> the attacks that it shows
+KINDS = {  # table -> the attacks that it is about
     "hoax": ("sham", "passive_fooling"),
     "manipulability": ("manipulation",),
     "robust_decisions": ("pgd", "minimal_perturbation"),
 }
-EVERY = tuple(kind for kinds in KINDS.values() for kind in kinds)
+OTHER = "other_attacks"  # the table of all that no other table is about
+BASES = ("nearest", "base")  # columns of `variants`: the methods that a method is compared with
 BY = ["explanation", "metric", "budget"]
 NORMS = {"accuracy_linf": "L∞", "accuracy_l2": "L2"}
 AREAS = {"ara_attack": "ARA", "ara_btr": "BTR-ARA"}
@@ -27,32 +28,52 @@ MOST_LEVELS = 64  # budgets above are shares of the grey range
 AREA_DIGITS = 4  # areas are small: hundredths of the grey range
 
 
-def collected(values: pd.DataFrame, grid: Grid, table: str, bases: pd.Series | None = None) -> pd.DataFrame:
-    """The tidy rows of a table's attacks; with `bases` also differences to each method's base, `vs_base`."""
+def table_of(kind: str) -> str:
+    """The table that is about a kind of attack."""
+    return next((table for table, kinds in KINDS.items() if kind in kinds), OTHER)
+
+
+def attacks_in(table: str, grid: Grid) -> list[str]:
+    """The names of the planned attacks that a table is about."""
+    return list(grid.attacks.loc[grid.attacks["kind"].map(table_of) == table, "attack"].unique())
+
+
+def collected(
+    values: pd.DataFrame, grid: Grid, table: str, methods: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """The tidy rows of a table's attacks; with `methods` also differences to BASES, `vs_base` and so on."""
     found = []
-    for (attack, kind), under, part in each(values, grid, KINDS[table]):
+    for about, under, part in each(values, grid, attacks_in(table, grid)):
         frame = summarise(part, BY, under)
-        if bases is not None:
+        if methods is not None:
             cells = frame.pop("cells")
-            gains = _to_bases(part, bases, under)
-            frame = frame.merge(gains, how="left", on=[*GROUP, *BY]).assign(cells=cells)
-        found.append(headed(frame, (attack, kind)))
+            for name in BASES:
+                gains = _to_bases(part, methods[name], under)
+                frame = frame.merge(gains, how="left", on=[*GROUP, *BY])
+            frame = frame.assign(cells=cells)
+        found.append(headed(frame, about))
     return pd.concat(found, ignore_index=True)
 
 
 def each(
-    values: pd.DataFrame, grid: Grid, kinds: tuple[str, ...] = EVERY
+    values: pd.DataFrame, grid: Grid, attacks: list[str]
 ) -> Iterator[tuple[tuple[str, str], Grid, pd.DataFrame]]:
-    """((attack, kind), the grid it is planned for, its values) of every planned attack of these kinds."""
-    planned = grid.attacks[grid.attacks["kind"].isin(kinds)]
+    """((attack, kind), the grid it is planned for, its values) of each of these attacks."""
+    planned = grid.attacks[grid.attacks["attack"].isin(attacks)]
     for attack, kind in planned[["attack", "kind"]].drop_duplicates().itertuples(index=False):
         yield (attack, kind), grid.under(attack), values[values["attack"] == attack]
 
 
 def of(values: pd.DataFrame, grid: Grid, table: str) -> pd.DataFrame:
     """The values of a table's attacks."""
-    names = grid.attacks.loc[grid.attacks["kind"].isin(KINDS[table]), "attack"]
-    return values[values["attack"].isin(names)]
+    return values[values["attack"].isin(attacks_in(table, grid))]
+
+
+def beside(values: pd.DataFrame, rows: pd.DataFrame, *columns: str) -> pd.DataFrame:
+    """The values that share what all rows of a panel have in these columns."""
+    for column in columns:
+        values = values[values[column] == rows[column].iloc[0]]
+    return values
 
 
 def headed(frame: pd.DataFrame, about: tuple[str, str]) -> pd.DataFrame:
@@ -63,12 +84,12 @@ def headed(frame: pd.DataFrame, about: tuple[str, str]) -> pd.DataFrame:
 
 
 def _to_bases(values: pd.DataFrame, bases: pd.Series, grid: Grid) -> pd.DataFrame:
-    """`paired` of every method with its base, as columns `vs_base`, `vs_base_low` and so on."""
+    """`paired` of every method with its base; a series named `base` makes columns `vs_base` and so on."""
     found = []
     for base in dict.fromkeys(bases):
-        family = values[values["method"].isin(bases.index[bases == base])]
+        family = values[values["method"].isin([base, *bases.index[bases == base]])]
         pairs = paired(family, BY, base, grid)
-        pairs.columns = [*GROUP, *BY, "vs_base", "vs_base_low", "vs_base_high", "vs_base_pairs", "vs_base_p"]
+        pairs.columns = [str(column).replace(f"vs_{base}", f"vs_{bases.name}") for column in pairs]
         found.append(pairs)
     return pd.concat(found, ignore_index=True)
 
@@ -132,6 +153,18 @@ def differences(rows: pd.DataFrame, reference: str, grid: Grid) -> pd.DataFrame:
         gains = gained(rows[rows["column"] == name], reference, _digits(name))
         text[name.replace("_", " ")] = gains.reindex(text.index).fillna("–")
     return text
+
+
+def to_bases(rows: pd.DataFrame, grid: Grid) -> pd.DataFrame:
+    """The same of all BASES: a row per method and method that it is compared with, each pair once."""
+    found = []
+    for name in BASES:
+        text = differences(rows, name, grid)
+        known = rows.drop_duplicates("method").set_index("method")[name]
+        text.insert(0, "compared with", known.reindex(text.index))
+        found.append(text.reset_index())
+    pairs = pd.concat(found).drop_duplicates(["method", "compared with"]).fillna("–")
+    return by_method(pairs, grid).set_index("method")
 
 
 def _digits(column: str) -> int:

@@ -1,32 +1,44 @@
-"""The tables of attacks: hoaxed explanations, manipulated inputs, decisions that stand, what guidance does.
+"""The tables of attacks: hoaxed explanations, manipulated inputs, decisions that stand, guidance, others.
 
 All are of test images of known sources. Values come per cell and attack as the stage `robustness` wrote them;
 an attack that is planned for a cell and has no record of its present training lowers `n`.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import pandas as pd
 
 from pipeline.score.attack_rows import (
     AREAS,
+    BASES,
     BY,
-    EVERY,
     KINDS,
     NORMS,
+    OTHER,
+    attacks_in,
+    beside,
+    budget,
     by_method,
     collected,
     differences,
     each,
-    gained,
     headed,
     labelled,
     numbers,
     of,
+    table_of,
+    to_bases,
 )
-from pipeline.score.stats import t_interval
+from pipeline.score.claims import (
+    SIMILAR,
+    decisions_hold,
+    explanations_hold,
+    guidance_helps,
+    two_classes_stay,
+)
 from pipeline.score.summaries import GROUP, Grid, compared
-from pipeline.score.tables import Panel, Table, about, named, parts, signed_estimate, spread
+from pipeline.score.tables import Panel, Table, about, named, parts, spread
 
 DECIDED = ("accuracy_before", "accuracy_after", "auroc_before", "auroc_after", "probability_change")
 HOAXED = {  # metric -> column; the rest is in the CSV
@@ -43,7 +55,6 @@ HOAXED = {  # metric -> column; the rest is in the CSV
     "cc_after": "CC, human map: after",
     "fooling_rate": "fooling rate",
 }
-COUNTERPARTS = {"difference_salience": "cam", "diff_grad_cam": "grad_cam"}  # both classes -> one class
 MANIPULATED = {
     "ssim_clean": "SSIM",
     "pearson_clean": "Pearson",
@@ -53,10 +64,13 @@ MANIPULATED = {
     "decision_changes": "decisions changed",
     "input_linf": "largest change",
 }
-PLAIN = "the method with the same loss, the backbone's activation, no regulariser and the usual weight decay"
-FLAT = "A flat map has no correlation: it is left out of the mean and counted"
+COMPARED = (
+    "Differences are paired by seed, to the method that is the same but for one defence or for the images' "
+    "own maps, and to the plain one: the same loss, the backbone's activation, no regulariser, the usual "
+    "weight decay."
+)
+TARGET = "target: similarity to the map that the attack asked for, before and after it"
 DECIDES = "Decisions are at the threshold of equal errors on validation."
-SIMILAR = "pearson_clean"  # what guidance is judged by when explanations are attacked
 
 
 def tables(values: pd.DataFrame, grid: Grid, methods: pd.DataFrame) -> list[Table]:
@@ -64,142 +78,91 @@ def tables(values: pd.DataFrame, grid: Grid, methods: pd.DataFrame) -> list[Tabl
 
     `values` has GROUP, seed, attack and the columns of values.csv; `methods` is `variants.variants`.
     """
-    planned = set(grid.attacks["kind"])
+    planned = set(grid.attacks["kind"].map(table_of))
     found = []
-    if planned & set(KINDS["hoax"]):
+    if "hoax" in planned:
         found.append(hoax(values, grid))
-    if planned & set(KINDS["manipulability"]):
+    if "manipulability" in planned:
         found.append(manipulability(values, grid, methods))
-    if planned & set(KINDS["robust_decisions"]):
+    if "robust_decisions" in planned:
         found.append(robust_decisions(values, grid, methods))
     if _reference(grid, methods):
         found.append(guidance(values, grid, methods))
+    if OTHER in planned:
+        found.append(others(values, grid))
     return found
 
 
 def hoax(values: pd.DataFrame, grid: Grid) -> Table:
     """What explanations show after the weights were changed to make them lie."""
     tidy = collected(values, grid, "hoax")
-    flat = of(values, grid, "hoax")["undefined"].sum()
-    panels = []
-    for dataset, heading, part in parts(tidy, grid):
-        for attack, rows in part.groupby("attack", sort=False):
-            where = f"{heading}, {attack}"
-            decided = rows[rows["explanation"] == ""]
-            text = spread(decided.assign(column=decided["metric"]), DECIDED)
-            panels.append(Panel(dataset, f"{where}: decisions", named(text, grid), _how(grid, rows)))
-            explained = by_method(rows[rows["explanation"] != ""], grid)
-            spoken = explained["explanation"].str.replace("_", " ")
-            explained = explained.assign(column=explained["metric"].map(HOAXED), explanation=spoken)
-            text = spread(explained, HOAXED.values(), by=("method", "explanation"))
-            panels.append(Panel(dataset, f"{where}: maps", named(text, grid), _stayed(values, rows, grid)))
     caption = (
         "Explanations of a network whose weights were changed so that they lie: each map of the hoaxed "
         "network against the clean network's map and against the hoax's target, for the class that the clean "
         "network predicts. border: share of a map's energy in the border; entropy in nats; CC: correlation "
-        f"with the human map, of annotated images. The CSV has MSE and energy pointing too. {FLAT} "
-        f"({flat} values in all). {DECIDES} {_about(grid, KINDS['hoax'])}"
+        f"with the human map, of annotated images; {TARGET}; –: undefined. The CSV has MSE and energy "
+        f"pointing too. {_flat(values, grid, 'hoax')} probability change: the largest of all images. The "
+        "clean network decides at the threshold of equal errors on validation; the hoaxed one starts from it "
+        "and is not fitted again, so its accuracy may fall where its ranking stands: AUROC is the fairer "
+        f"comparison. {_about(grid, 'hoax')}"
     )
+    panels = list(_hoaxed(values, tidy, grid))
     return Table("hoax", "Explanations under hoax", caption, tidy, panels)
+
+
+def _hoaxed(values: pd.DataFrame, tidy: pd.DataFrame, grid: Grid) -> Iterator[Panel]:
+    """Of each hoax: what became of decisions, then of maps."""
+    for dataset, heading, part in parts(tidy, grid):
+        for attack, rows in part.groupby("attack", sort=False):
+            where, whole = f"{heading}, {attack}", rows["explanation"] == ""
+            decided = rows[whole].assign(column=rows["metric"])
+            text = named(spread(decided, DECIDED), grid)
+            yield Panel(dataset, f"{where}: decisions", text, _how(grid, rows))
+            explained = rows[~whole].assign(column=rows["metric"].map(HOAXED))
+            stayed = two_classes_stay(beside(values, rows, "dataset", "backbone", "attack"), grid)
+            yield Panel(dataset, f"{where}: maps", _maps(explained, HOAXED.values(), grid), stayed)
 
 
 def manipulability(values: pd.DataFrame, grid: Grid, methods: pd.DataFrame) -> Table:
     """How far a small change of the input moves an explanation, against what shall hold it."""
-    tidy = collected(values, grid, "manipulability", methods["base"])
-    for place, setting in enumerate(("weight_decay", "activation", "beta", "hessian_weight", "base")):
+    tidy = collected(values, grid, "manipulability", methods)
+    for place, setting in enumerate(("weight_decay", "activation", "beta", "hessian_weight", *BASES)):
         tidy.insert(len(GROUP) + 1 + place, setting, tidy["method"].map(methods[setting]))
-    flat = of(values, grid, "manipulability")["undefined"].sum()
-    panels = []
-    for dataset, heading, part in parts(tidy, grid):
-        for attack, found in part.groupby("attack", sort=False):
-            note = _how(grid, found)
-            for explanation, rows in found.groupby("explanation", sort=False):
-                where = f"{heading}, {attack}: {str(explanation).replace('_', ' ')}"
-                panels.append(Panel(dataset, where, named(_manipulated(rows, methods), grid), note))
-                note = ""  # said once
     caption = (
-        "Similarity of the explanation of a manipulated input to that of the original (1: not moved), both "
-        "on the trained network itself, after an attack within a budget that seeks another explanation and "
-        f"the same output. − plain: difference, paired by seed, to {PLAIN}. {FLAT} ({flat} values in all). "
-        f"{_about(grid, KINDS['manipulability'])}"
+        "Similarity of the explanation of a manipulated input to that of the original (not moved: SSIM and "
+        "Pearson 1, MSE 0), both on the trained network itself, after an attack within a budget that seeks "
+        "another explanation and the same output; explained is the class predicted at the threshold of equal "
+        f"errors on validation. {TARGET}; decisions changed: share of images; largest change: of a value of "
+        "the image, in shares of the grey range, mean over images. The CSV also has the probability change, "
+        f"here the mean over images of each one's largest. {COMPARED} "
+        f"{_flat(values, grid, 'manipulability')} {_about(grid, 'manipulability')}"
     )
+    panels = list(_moved(values, tidy, grid, methods))
     return Table("manipulability", "Manipulability of explanations", caption, tidy, panels)
 
 
-def _manipulated(rows: pd.DataFrame, methods: pd.DataFrame) -> pd.DataFrame:
-    """One row per method: what shall hold its explanation, and how far that was moved."""
-    text = spread(rows.assign(column=rows["metric"].map(MANIPULATED)), MANIPULATED.values())
-    for column in (column for column in ("SSIM", "Pearson") if column in text):
-        change = gained(rows[rows["metric"].map(MANIPULATED) == column], "base").reindex(text.index)
-        text.insert(list(text).index(column) + 1, f"{column} − plain", change)
-    return pd.concat([_settings(methods.loc[text.index]), text], axis=1)
-
-
-def robust_decisions(values: pd.DataFrame, grid: Grid, methods: pd.DataFrame) -> Table:
-    """How many decisions stand under bounded attacks, and how large the smallest successful one is."""
-    tidy = collected(values, grid, "robust_decisions", methods["base"])
-    tidy = tidy.merge(methods["base"], left_on="method", right_index=True, how="left")
-    panels = []
-    for dataset, heading, part in parts(labelled(tidy), grid):
-        panels.append(Panel(dataset, heading, named(numbers(part, grid), grid), _how(grid, part)))
-        changed = differences(part, "base", grid)
-        if len(changed):
-            panels.append(Panel(dataset, f"{heading}; difference to plain", named(changed, grid)))
-    caption = (
-        "Accuracy under projected gradient descent by norm and budget (shares of the grey range; L2 as root "
-        "mean square), and the area under the accuracy-robustness curve above the larger class's share, in "
-        "the same unit (ARA; BTR-ARA: until the true class's probability falls to that share, the same thing "
-        "where it is a half). masking: runs in which more steps or restarts raised accuracy or an unbounded "
-        "perturbation left any: gradients are masked, and accuracies too high. unbroken: share of images "
-        "that no perturbation broke; these count with the largest that was tried. Difference to plain: "
-        f"paired by seed, to {PLAIN}. {DECIDES} {_about(grid, KINDS['robust_decisions'])}"
-    )
-    return Table("robust_decisions", "Robust decisions", caption, tidy, panels)
-
-
-def guidance(values: pd.DataFrame, grid: Grid, methods: pd.DataFrame) -> Table:
-    """Methods that differ in their loss only, side by side."""
-    reference, plain = _reference(grid, methods), methods.index[methods["plain"]]
-    mine = replace(grid, attacks=grid.attacks[grid.attacks["method"].isin(plain)], references=(reference,))
-    values = values[values["metric"].isin([*NORMS, *AREAS, "ssim_clean", SIMILAR])]
-    found = [headed(compared(part, BY, "metric", under), about) for about, under, part in each(values, mine)]
-    tidy = pd.concat(found, ignore_index=True)
-    panels = []
+def _moved(values: pd.DataFrame, tidy: pd.DataFrame, grid: Grid, methods: pd.DataFrame) -> Iterator[Panel]:
+    """Of each manipulation: a panel per explanation, then the differences between methods in all."""
     for dataset, heading, part in parts(tidy, grid):
-        decided = labelled(part[part["explanation"] == ""])
-        panels += _pair(dataset, f"{heading}, decisions", decided, reference, grid)
-        for attack, rows in part[part["metric"] == SIMILAR].groupby("attack", sort=False):
-            maps = rows.assign(column=rows["explanation"])
-            panels += _pair(
-                dataset, f"{heading}, maps under {attack}: Pearson to the clean map", maps, reference, grid
-            )
-    caption = (
-        "Does guidance help or hurt? Methods that differ in their loss alone: accuracy under projected "
-        "gradient descent by norm and budget, areas under accuracy-robustness curves, and how much of the "
-        "clean map is left (Pearson) when the explanation is attacked. Differences are paired by seed; the "
-        "CSV has p of the exact sign-flip test, adjusted by Holm within an attack and a measure. "
-        f"{DECIDES} {_about(mine, EVERY)}"
-    )
-    return Table("guidance_and_robustness", "Guidance and robustness", caption, tidy, panels)
+        for attack, found in part.groupby("attack", sort=False):
+            where, note = f"{heading}, {attack}", _how(grid, found)
+            for explanation, rows in found.groupby("explanation", sort=False):
+                text = spread(rows.assign(column=rows["metric"].map(MANIPULATED)), MANIPULATED.values())
+                text = pd.concat([_settings(methods.loc[text.index]), text], axis=1)
+                spoken = str(explanation).replace("_", " ")
+                yield Panel(dataset, f"{where}: {spoken}", named(text, grid), note)
+                note = ""  # said once
+            changed = to_bases(_similarities(found), grid)
+            if len(changed):
+                mine = beside(values, found, "dataset", "backbone", "attack")
+                held = explanations_hold(mine, methods, grid)
+                yield Panel(dataset, f"{where}; differences", named(changed, grid), held)
 
 
-def _pair(dataset: str, heading: str, rows: pd.DataFrame, reference: str, grid: Grid) -> list[Panel]:
-    """A panel of values, and one of their differences to the reference, as far as there are any."""
-    if rows.empty:
-        return []
-    panels = [Panel(dataset, heading, named(numbers(rows, grid), grid))]
-    changed = differences(rows, reference, grid)
-    if len(changed):
-        panels.append(Panel(dataset, f"{heading}; difference to {reference}", named(changed, grid)))
-    return panels
-
-
-def _reference(grid: Grid, methods: pd.DataFrame) -> str:
-    """The method without guidance that others of the same training are compared to; blank without others."""
-    attacked = methods.loc[list(dict.fromkeys(grid.attacks["method"]))]
-    plain = attacked[attacked["plain"]]
-    unguided = plain.index[plain["loss"] == "cross_entropy"]
-    return str(unguided[0]) if len(unguided) and len(plain) > 1 else ""
+def _similarities(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows about SSIM and Pearson to the original map, with a column for each explanation."""
+    found = pd.concat([rows[rows["metric"] == metric] for metric in ("ssim_clean", "pearson_clean")])
+    return found.assign(column=found["metric"].map(MANIPULATED) + ", " + found["explanation"])
 
 
 def _settings(methods: pd.DataFrame) -> pd.DataFrame:
@@ -213,22 +176,108 @@ def _settings(methods: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _stayed(values: pd.DataFrame, rows: pd.DataFrame, grid: Grid) -> str:
-    """By how much maps of both classes are nearer to the clean map than those of one class, in words."""
-    mine = values[values["metric"] == SIMILAR]
-    for column in ("dataset", "backbone", "attack"):
-        mine = mine[mine[column] == rows[column].iloc[0]]
-    wide = mine.pivot_table(index=["method", "seed"], columns="explanation", values="value", sort=False)
-    said = []
-    for both, single in COUNTERPARTS.items():
-        if {both, single} <= set(wide):
-            nearer = (wide[both] - wide[single]).dropna().groupby(level="method", sort=False)
-            gains = [
-                f"{method} {signed_estimate(*t_interval(gain.to_numpy(), grid.confidence))}"
-                for method, gain in nearer
-            ]
-            said.append(f"{both} − {single}: ".replace("_", " ") + ", ".join(gains))
-    return f"Pearson to the clean map, paired by seed. {'; '.join(said)}." if said else ""
+def robust_decisions(values: pd.DataFrame, grid: Grid, methods: pd.DataFrame) -> Table:
+    """How many decisions stand under bounded attacks, and how large the smallest successful one is."""
+    tidy = collected(values, grid, "robust_decisions", methods)
+    tidy = tidy.merge(methods[list(BASES)], left_on="method", right_index=True, how="left")
+    panels = []
+    for dataset, heading, part in parts(labelled(tidy), grid):
+        panels.append(Panel(dataset, heading, named(numbers(part, grid), grid), _how(grid, part)))
+        changed = to_bases(part, grid)
+        if len(changed):
+            held = decisions_hold(beside(values, part, "dataset", "backbone"), methods, grid)
+            panels.append(Panel(dataset, f"{heading}; differences", named(changed, grid), held))
+    caption = (
+        "Accuracy under projected gradient descent by norm and budget (shares of the grey range; L2 as root "
+        "mean square), and the area under the accuracy-robustness curve above the larger class's share, in "
+        "the same unit (ARA; BTR-ARA: until the true class's probability falls to that share, the same thing "
+        "where it is a half). masking: runs in which more steps or restarts raised accuracy or an unbounded "
+        "perturbation left any: gradients are masked, and accuracies too high. unbroken: share of images "
+        f"that no perturbation broke; these count with the largest that was tried. {COMPARED} {DECIDES} "
+        f"{_about(grid, 'robust_decisions')}"
+    )
+    return Table("robust_decisions", "Robust decisions", caption, tidy, panels)
+
+
+def guidance(values: pd.DataFrame, grid: Grid, methods: pd.DataFrame) -> Table:
+    """Methods that differ in their loss only, side by side."""
+    reference, planned = _reference(grid, methods), _side_by_side(grid, methods)
+    mine = replace(grid, attacks=planned, references=(reference,))
+    values = values[values["metric"].isin([*NORMS, *AREAS, "ssim_clean", SIMILAR])]
+    values = values[values["method"].isin(planned["method"])]
+    known = [attack for table in KINDS for attack in attacks_in(table, mine)]
+    found = [
+        headed(compared(part, BY, "metric", under), about) for about, under, part in each(values, mine, known)
+    ]
+    tidy = pd.concat(found, ignore_index=True)
+    caption = (
+        "Does guidance help or hurt? Methods that differ in their loss alone: accuracy under projected "
+        "gradient descent by norm and budget, areas under accuracy-robustness curves, and how much of the "
+        "clean map is left (Pearson) when the explanation is attacked. Differences are paired by seed; the "
+        "CSV has p of the exact sign-flip test, adjusted by Holm within an attack and a measure. "
+        f"{DECIDES} {_about(mine, *KINDS)}"
+    )
+    panels = list(_guided(values, tidy, reference, grid))
+    return Table("guidance_and_robustness", "Guidance and robustness", caption, tidy, panels)
+
+
+def _guided(values: pd.DataFrame, tidy: pd.DataFrame, reference: str, grid: Grid) -> Iterator[Panel]:
+    """Values and differences to the reference: of decisions, then of maps under each attack."""
+    for dataset, heading, part in parts(tidy, grid):
+        blocks = {f"{heading}, decisions": labelled(part[part["explanation"] == ""])}
+        for attack, rows in part[part["metric"] == SIMILAR].groupby("attack", sort=False):
+            name = f"{heading}, maps under {attack}: Pearson to the clean map"
+            blocks[name] = rows.assign(column=rows["explanation"])
+        for name, rows in blocks.items():
+            if rows.empty:
+                continue
+            yield Panel(dataset, name, named(numbers(rows, grid), grid))
+            changed = differences(rows, reference, grid)
+            if len(changed):
+                seen = beside(values, rows, "dataset", "backbone")
+                shown = rows[["attack", "metric"]].drop_duplicates()
+                helped = guidance_helps(seen.merge(shown), reference, grid)
+                yield Panel(dataset, f"{name}; difference to {reference}", named(changed, grid), helped)
+
+
+def _side_by_side(grid: Grid, methods: pd.DataFrame) -> pd.DataFrame:
+    """The attacks that are planned for several plain methods of a data set, and for these only."""
+    plain = grid.attacks[grid.attacks["method"].isin(methods.index[methods["plain"]])]
+    several = plain.groupby(["dataset", "attack"])["method"].transform("nunique") > 1
+    return plain[several & plain["kind"].map(table_of).isin(KINDS)]
+
+
+def _reference(grid: Grid, methods: pd.DataFrame) -> str:
+    """The method without guidance that others of the same training are compared to; blank without others."""
+    together = methods.loc[list(dict.fromkeys(_side_by_side(grid, methods)["method"]))]
+    unguided = together.index[together["loss"] == "cross_entropy"]
+    return str(unguided[0]) if len(unguided) else ""
+
+
+def others(values: pd.DataFrame, grid: Grid) -> Table:
+    """What attacks report that no other table is about: each quantity in a column."""
+    tidy = collected(values, grid, OTHER)
+    panels = []
+    for dataset, heading, part in parts(tidy, grid):
+        budgets = part["budget"].map(lambda size: "" if pd.isna(size) else f", {budget(size)}")
+        part = part.assign(column=part["metric"] + budgets)
+        for (attack, whole), rows in part.groupby(["attack", part["explanation"] == ""], sort=False):
+            columns = dict.fromkeys(rows["column"])
+            text = named(spread(rows, columns), grid) if whole else _maps(rows, columns, grid)
+            where = f"{heading}, {attack}{'' if whole else ': maps'}"
+            panels.append(Panel(dataset, where, text, _how(grid, rows)))
+    caption = (
+        "What further attacks report, under the names that they give: means over images, behind a comma the "
+        f"budget. Values that are undefined for an image are left out. {DECIDES} {_about(grid, OTHER)}"
+    )
+    return Table(OTHER, "Other attacks", caption, tidy, panels)
+
+
+def _maps(rows: pd.DataFrame, columns: Iterable[str], grid: Grid) -> pd.DataFrame:
+    """One row per method and explanation."""
+    rows = by_method(rows, grid)
+    spoken = rows.assign(explanation=rows["explanation"].str.replace("_", " "))
+    return named(spread(spoken, columns, by=("method", "explanation")), grid)
 
 
 def _how(grid: Grid, rows: pd.DataFrame) -> str:
@@ -241,6 +290,15 @@ def _how(grid: Grid, rows: pd.DataFrame) -> str:
     return f"{'; '.join(said)}."
 
 
-def _about(grid: Grid, kinds: tuple[str, ...]) -> str:
-    names = grid.attacks.loc[grid.attacks["kind"].isin(kinds), "attack"].unique()
+def _flat(values: pd.DataFrame, grid: Grid, table: str) -> str:
+    """What becomes of correlations that do not exist."""
+    left_out = of(values, grid, table)["undefined"].sum()
+    return (
+        "A flat map has no correlation: its image is left out of that mean "
+        f"({left_out} times in all measures and runs)."
+    )
+
+
+def _about(grid: Grid, *shown: str) -> str:
+    names = [name for table in shown for name in attacks_in(table, grid)]
     return about(grid.under(*names), "robustness", "attacked runs")

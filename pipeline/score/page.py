@@ -9,7 +9,8 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pipeline.common.files import write_text
-from pipeline.score.attack_rows import KINDS
+from pipeline.score.attack_gallery import BRIGHT
+from pipeline.score.attack_rows import OTHER, table_of
 from pipeline.score.summaries import Grid
 from pipeline.score.tables import Panel, Table, estimate, signed_estimate
 
@@ -23,8 +24,7 @@ FIGURES = {  # stem -> caption
     "seed. Boxes are the regions; a grey tile: fewer images than places show it.",
     "training": "Training by epoch: mean over seeds; the band runs from the least to the largest seed.",
     "manipulability": "Similarity of manipulated to original explanations against each setting by itself: "
-    "lines join methods that differ in that setting only. Mean over seeds; bars run from the least to the "
-    "largest seed.",
+    "lines join methods that differ in that setting only. Mean and t interval over seeds.",
     "robust_decisions": "Share of test images whose decision is right and stands, against the size of the "
     "change: mean over seeds; the band runs from the least to the largest seed.",
 }
@@ -36,14 +36,18 @@ BESIDE = {  # table -> figures below it
     "manipulability": ["manipulability"],
     "robust_decisions": ["robust_decisions"],
 }
+SHADES = (
+    "Each map runs over its own range, dark to bright, the CAM too, which is signed; maps as large as the "
+    f"image end at their {BRIGHT}th percentile. Difference salience is shown about 0: blue below, red above."
+)
 ATTACKS = {  # table -> caption of the pictures of its attacks
-    "hoax": "{}: maps of the clean network (before) and of the hoaxed one (after), first seed. Each map runs "
-    "over its own range, dark to bright; the difference salience is signed: blue below 0, red above. Below "
-    "the image: what the hoax aims at, if it aims at a map.",
-    "manipulability": "{}: originals and manipulated inputs with their explanations, first seed. The change "
-    "runs over its own range: blue darker, red brighter.",
+    "hoax": f"{{}}: maps of the clean network (before) and of the hoaxed one (after), first seed. {SHADES} "
+    "Below the image: what the hoax aims at, if it aims at a map.",
+    "manipulability": "{}: originals and manipulated inputs with their explanations, first seed. "
+    f"{SHADES} The change runs over its own range: blue darker, red brighter.",
     "robust_decisions": "{}: adversarial explanations, first seed: the image pushed towards either class "
     "within a budget, and the change over its own range. Below: the margin, above 0 for class 1.",
+    OTHER: f"{{}}: before the attack and after it, first seed. {SHADES}",
 }
 
 
@@ -127,9 +131,8 @@ def _section(folder: Path, dataset: str, store: Path, tables: list[Table], grid:
 
 def _attack_pictures(grid: Grid) -> Iterator[tuple[str, str, str]]:
     """(table, kind of figure, caption) of each attack's picture."""
-    tables = {kind: table for table, kinds in KINDS.items() for kind in kinds}
     for attack, kind in grid.attacks[["attack", "kind"]].drop_duplicates().itertuples(index=False):
-        yield tables[kind], f"attack_{attack}", ATTACKS[tables[kind]].format(attack)
+        yield table_of(kind), f"attack_{attack}", ATTACKS[table_of(kind)].format(attack)
 
 
 def _of(table: Table, dataset: str) -> list[Panel]:

@@ -44,18 +44,21 @@ class Grid:
 def summarise(values: pd.DataFrame, by: list[str], grid: Grid) -> pd.DataFrame:
     """Mean and t interval over seeds of the column `value`, per GROUP and `by`.
 
-    `values` has the columns of GROUP, seed, *by, value. Returns GROUP, control, *by, planned, n, mean, low,
-    high, cells: a row for every planned method and every quantity that its data set has, with n = 0 and
-    blank numbers where no cell has a result.
+    `values` has the columns of GROUP, seed, *by, value. Returns GROUP, control, *by, planned, recorded, n,
+    mean, low, high, cells: a row for every planned method and every quantity that its data set has.
+    `recorded` counts the cells that report the quantity, `n` those in which it is defined; where n = 0 the
+    numbers are blank.
     """
-    known = values.dropna(subset="value").merge(grid.cells[[*GROUP, "seed", "cell"]], on=[*GROUP, "seed"])
+    known = values.merge(grid.cells[[*GROUP, "seed", "cell"]], on=[*GROUP, "seed"])
     rows = []
     for index, group in _groups(known, by):
-        mean, low, high = t_interval(group["value"].to_numpy(), grid.confidence)
-        rows.append((*index, len(group), mean, low, high, " ".join(group["cell"])))
-    found = _typed(rows, by, ["n", "mean", "low", "high", "cells"], values)
+        defined = group.dropna(subset="value")
+        mean, low, high = t_interval(defined["value"].to_numpy(), grid.confidence)
+        rows.append((*index, len(group), len(defined), mean, low, high, " ".join(defined["cell"])))
+    found = _typed(rows, by, ["recorded", "n", "mean", "low", "high", "cells"], values)
     frame = _skeleton(values, by, grid).merge(found, how="left")
-    return frame.assign(n=frame["n"].fillna(0).astype(int), cells=frame["cells"].fillna(""))
+    counts = {name: frame[name].fillna(0).astype(int) for name in ("recorded", "n")}
+    return frame.assign(**counts, cells=frame["cells"].fillna(""))
 
 
 def _groups(values: pd.DataFrame, by: list[str]) -> Iterable[tuple[Any, pd.DataFrame]]:

@@ -235,8 +235,8 @@ def spread(
 
 
 def _or_blank(row: Any, digits: int) -> str:
-    """A number as text; a dash where none is planned."""
-    if pd.isna(row.planned):
+    """A number as text; a dash where none is planned, or all are recorded and none is defined."""
+    if pd.isna(row.planned) or (row.n == 0 and row.recorded == row.planned):
         return "–"
     return estimate(row.mean, row.low, row.high, int(row.n), int(row.planned), digits)
 

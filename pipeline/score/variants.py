@@ -1,6 +1,7 @@
 """How methods differ: the settings that robustness is studied against, and which method is whose variant."""
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
@@ -17,11 +18,14 @@ def variants(params: Params) -> pd.DataFrame:
 
     Columns: loss; objective (the loss with its settings and the maps that it sees, as one text); plain
     (neither activation nor regularisers nor a weight decay of its own); base: the plain method with the same
-    objective, itself if it is plain, blank if there is none; weight_decay; activation as text; beta of its
-    softplus, infinite for the backbone's own activation, NaN for others; hessian_weight, 0 without; and per
-    setting s `but_s`: all the rest as one text, equal for methods that differ in s only.
+    objective, itself if it is plain, blank if there is none; nearest: the method that is the same but for one
+    defence that it lacks or for the images' own maps, blank if there is none; weight_decay; activation as
+    text; beta of its softplus, infinite for the backbone's own activation, NaN for others; names of the
+    regularisers; hessian_weight, 0 without; and per setting s `but_s`: all the rest as one text, equal for
+    methods that differ in s only.
     """
     described = {name: _described(method, params) for name, method in params.methods.items()}
+    texts = {name: canonical_json(about) for name, about in described.items()}
     bases = {_objective(method): name for name, method in reversed(params.methods.items()) if _plain(method)}
     rows = []
     for name, method in params.methods.items():
@@ -32,9 +36,11 @@ def variants(params: Params) -> pd.DataFrame:
             "objective": _objective(method),
             "plain": _plain(method),
             "base": bases.get(_objective(method), ""),
+            "nearest": _nearest(method, texts, params),
             "weight_decay": about["weight_decay"],
             "activation": _as_text(method),
             "beta": about["beta"],
+            "regularisers": " ".join(entry["name"] for entry in method.regularisers),
             "hessian_weight": about["hessian_weight"],
         }
         rows.append({**row, **others})
@@ -49,6 +55,22 @@ def _objective(method: Method) -> str:
     """The loss and the maps that it sees; without guidance a loss sees none."""
     seen = None if method.loss == "cross_entropy" else method.map_source
     return canonical_json([method.loss, method.alpha, method.settings, seen])
+
+
+def _nearest(method: Method, texts: dict[str, str], params: Params) -> str:
+    """The first method of params.yaml that is this one, simpler by one step."""
+    own = canonical_json(_described(method, params))
+    simpler = {canonical_json(_described(step, params)) for step in _simpler(method)} - {own}
+    return next((name for name, text in texts.items() if text in simpler), "")
+
+
+def _simpler(method: Method) -> Iterator[Method]:
+    """The method with one of its defences, or the maps that it sees, set back to the default."""
+    for name in ("weight_decay", "activation", "map_source"):
+        yield method.model_copy(update={name: Method.model_fields[name].default})
+    for place in range(len(method.regularisers)):
+        others = [entry for other, entry in enumerate(method.regularisers) if other != place]
+        yield method.model_copy(update={"regularisers": others})
 
 
 def _described(method: Method, params: Params) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Figures of attacks: what is drawn, and that nothing is drawn of nothing."""
 
+import math
 from pathlib import Path
 
 import pandas as pd
@@ -53,6 +54,30 @@ def test_each_setting_has_its_ticks_and_each_explanation_its_line(tmp_path: Path
     for explanation in ("grad cam", "diff grad cam", "difference salience", "gradient"):
         assert f">{explanation}<" in text
     assert "no two methods" not in text and "PHANTOM" in text
+
+
+def test_bars_are_t_intervals_and_one_seed_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    monkeypatch.setattr(
+        "matplotlib.axes.Axes.errorbar", lambda axis, *places, **how: drawn.append(how["yerr"])
+    )
+    moved = found("moved", "manipulation")
+    about = (variants(SETTINGS), grid(moved, "manipulation"), "toy_0", tmp_path / "bars", 50)
+    attack_figures.manipulability(moved, *about)
+    reach = 12.706204736432095 * 0.01 / math.sqrt(2) / math.sqrt(2)  # t of one degree, seeds 0.01 apart
+    assert drawn and all(bars.to_numpy() == pytest.approx(reach) for bars in drawn)
+    drawn.clear()
+    attack_figures.manipulability(moved[moved["seed"] == 0], *about)
+    assert drawn and all((bars == 0).all() for bars in drawn)
+
+
+def test_equal_values_draw(tmp_path: Path) -> None:
+    moved = found("moved", "manipulation")
+    moved = pd.concat([moved, moved[moved["seed"] == 0].assign(seed=2)])
+    moved["value"] = 0.2  # the mean of three is smaller by a rounding error
+    path = tmp_path / "equal"
+    attack_figures.manipulability(moved, variants(SETTINGS), grid(moved, "manipulation"), "toy_0", path, 50)
+    assert path.with_suffix(".svg").exists()
 
 
 def test_a_setting_that_no_methods_differ_in_says_so(tmp_path: Path) -> None:

@@ -123,6 +123,26 @@ def test_an_attack_without_pictures_has_no_sheet() -> None:
     assert attack_gallery.sheet(hoax(), IMAGES[:0]) is None
 
 
+def test_keys_of_an_unknown_attack_are_no_maps_unless_in_pairs() -> None:
+    odd = {"before_lunch": np.zeros(2), "towards_0": IMAGES, "index": np.array([3, 5])}
+    assert attack_gallery.sheet(odd, IMAGES, NAMES) is None
+    half = hoax() | {"images_cam": IMAGES, "before_lunch": np.zeros(2)}  # no target of its own
+    sheet = attack_gallery.sheet(half, IMAGES, NAMES, SIDE)
+    assert sheet is not None and sheet.columns[0][1] == "image, target"
+
+
+def test_pixel_maps_end_at_their_percentile() -> None:
+    spiked = np.repeat([[0.0], [1.0]], 8, axis=0).repeat(16, axis=1).astype(np.float32)
+    spiked[15, 15] = 100
+    maps = {f"{when}_gradient": np.stack([spiked] * 2) for when in ("before", "after")}
+    sheet = attack_gallery.sheet(maps, IMAGES, NAMES, SIDE)
+    assert sheet is not None
+    assert (
+        tile(sheet, 0, 1)[8, 8] == tile(sheet, 0, 1)[15, 15]
+    ).all()  # as bright as the rest, which is bright
+    assert not (tile(sheet, 0, 1)[0, 0] == tile(sheet, 0, 1)[8, 8]).all()
+
+
 def test_stacked_sheets_keep_their_rows() -> None:
     sheet = attack_gallery.sheet(hoax(), IMAGES[:1], NAMES[:1], SIDE)
     assert sheet is not None

@@ -19,10 +19,15 @@ VARIANTS = pd.DataFrame(
         "objective": ["a", "b", "c", "a"],
         "plain": [True, True, True, False],
         "base": ["cross_entropy", "cyborg", "shuffled", "cross_entropy"],
+        "nearest": ["", "", "cyborg", "cross_entropy"],
         "weight_decay": [0.1] * 4,
         "activation": ["built-in"] * 3 + ["softplus 20"],
         "beta": [math.inf] * 3 + [20.0],
+        "regularisers": [""] * 4,
         "hessian_weight": [0.0] * 4,
+        "but_weight_decay": list("abcd"),
+        "but_beta": list("abca"),
+        "but_hessian_weight": list("abcd"),
     },
     index=pd.Index(METHODS, name="method"),
 )
@@ -140,7 +145,18 @@ def test_hoax_rows_are_methods_and_explanations() -> None:
 def test_hoax_says_how_much_nearer_maps_of_both_classes_stay() -> None:
     note = panel(attacks.hoax(HOAX, HOAXED), "maps").note
     reach = 4.302652729911275 * 0.1 / np.sqrt(3)  # of differences 0.8, 0.7, 0.6
-    assert f"difference salience − cam: cross_entropy +0.700 ± {reach:.3f}, cyborg +0.500 ± 0.000" in note
+    said = f"difference salience − cam (cross_entropy +0.700 ± {reach:.3f}, cyborg +0.500 ± 0.000)"
+    assert f"holds (interval above 0) in 2 of 2: {said}." in note
+
+
+def test_hoax_without_counterparts_judges_nothing() -> None:
+    alone = HOAX[HOAX["explanation"] != "difference_salience"]
+    assert panel(attacks.hoax(alone, HOAXED), "maps").note == ""
+
+
+def test_hoax_says_that_the_copy_keeps_the_clean_threshold() -> None:
+    caption = attacks.hoax(HOAX, HOAXED).caption
+    assert "the hoaxed one starts from it and is not fitted again" in caption and "AUROC is the" in caption
 
 
 def test_an_attack_without_a_record_lowers_n() -> None:
@@ -162,7 +178,7 @@ def test_captions_say_what_they_rest_on() -> None:
     planned = HOAXED.attacks.assign(robustness_key=["", *["k"] * 5])
     lacking = Grid(HOAXED.datasets, HOAXED.controls, (), 0.95, HOAXED.cells, planned)
     caption = attacks.hoax(HOAX, lacking).caption
-    assert "5 of 6 attacked runs" in caption and "Phantoms" in caption and "(18 values in all)" in caption
+    assert "5 of 6 attacked runs" in caption and "Phantoms" in caption and "(18 times in all" in caption
 
 
 def test_manipulability_stands_beside_its_settings_and_the_plain_method() -> None:
@@ -177,17 +193,15 @@ def test_manipulability_stands_beside_its_settings_and_the_plain_method() -> Non
     assert tidy.loc["smooth", "vs_base"] == pytest.approx(0.3) and tidy.loc["smooth", "beta"] == 20
     assert np.isnan(tidy.loc["cross_entropy", "vs_base"])
     rows = panel(table, "move: cam").rows
-    assert list(rows)[:6] == [
-        "method",
-        "weight decay",
-        "activation",
-        "Hessian weight",
-        "SSIM",
-        "SSIM − plain",
-    ]
-    assert cell(rows, "SSIM − plain", method="smooth") == "+0.300 ± 0.000"
-    assert cell(rows, "SSIM − plain", method="cross_entropy") == "–"
+    assert list(rows) == ["method", "weight decay", "activation", "Hessian weight", "SSIM"]
     assert cell(rows, "activation", method="smooth") == "softplus 20"
+    changed = panel(table, "move; differences")
+    assert list(changed.rows) == ["method", "compared with", "SSIM, cam"]
+    assert changed.rows.to_numpy().tolist() == [["smooth", "cross_entropy", "+0.300 ± 0.000"]]
+    assert "softplus" in changed.note and "holds (interval above 0) in 1 of 1: smooth − cross_entropy" in (
+        changed.note
+    )
+    assert "at the threshold of equal errors" in table.caption and "MSE 0" in table.caption
 
 
 def decided() -> Table:
@@ -210,10 +224,26 @@ def test_curves_are_in_the_csv_with_their_budgets() -> None:
     assert tidy.loc[tidy["metric"] == "ara_attack", "budget"].isna().all()
 
 
-def test_variants_are_compared_to_their_plain_method() -> None:
-    rows = panel(decided(), "difference to plain").rows
-    assert rows["method"].tolist() == ["smooth"]
-    assert rows.iloc[0]["L∞ 1/255"] == "+0.300 ± 0.000" and "masking" not in rows
+def test_variants_are_compared_to_the_nearest_and_the_plain_method() -> None:
+    rows = panel(decided(), "; differences").rows
+    reach = 4.302652729911275 * 0.1 / np.sqrt(3)  # of differences -0.2, -0.3, -0.4
+    assert rows[["method", "compared with", "L∞ 1/255"]].to_numpy().tolist() == [
+        ["shuffled (control)", "cyborg", f"−0.300 ± {reach:.3f}"],
+        ["smooth", "cross_entropy", "+0.300 ± 0.000"],  # once: the nearest is the plain one
+    ]
+    assert "masking" not in rows
+
+
+def test_a_method_with_two_defences_is_compared_to_both_bases() -> None:
+    flat = VARIANTS.loc[["smooth"]].rename(index={"smooth": "cyborg"}).assign(nearest="smooth")
+    methods = pd.concat([VARIANTS.drop("cyborg"), flat])
+    table = attacks.robust_decisions(PGD, grid(("pgd", "pgd")), methods)
+    rows = panel(table, "; differences").rows
+    mine = rows[rows["method"] == "cyborg"]
+    assert mine["compared with"].tolist() == ["smooth", "cross_entropy"]
+    assert [text[:6] for text in mine["L∞ 1/255"]] == ["−0.100", "+0.200"]
+    tidy = table.tidy[(table.tidy["method"] == "cyborg") & (table.tidy["budget"] == 0.00392)].iloc[0]
+    assert (tidy["vs_nearest"], tidy["vs_base"]) == pytest.approx((-0.1, 0.2))
 
 
 def test_a_method_that_one_attack_is_not_meant_for_has_dashes() -> None:
@@ -250,6 +280,53 @@ def test_guidance_shows_what_is_left_of_the_maps() -> None:
     table = attacks.guidance(HOAX, HOAXED, VARIANTS)
     rows = panel(table, "maps under lie: Pearson to the clean map; difference").rows
     assert rows.to_numpy().tolist() == [["cyborg", "−0.200 ± 0.248", "−0.400 ± 0.000"]]
+
+
+def test_guidance_says_whether_it_helped() -> None:
+    table = attacks.guidance(pd.concat([PGD, ARA]), DECIDED, VARIANTS)
+    note = panel(table, "difference to cross_entropy").note
+    assert "pgd: accuracy under PGD" in note and "smallest: ARA against cross_entropy" in note
+    assert "cannot be told from 0 in 1 of 2: cyborg +0.200" in note and "shuffled −0.100 ± 0.000" in note
+    maps = attacks.guidance(HOAX, HOAXED, VARIANTS)
+    assert "hurt (interval below 0) in 1 of 1: cyborg" in panel(maps, "Pearson to the clean map; diff").note
+
+
+def test_guidance_leaves_out_attacks_on_one_plain_method() -> None:
+    alone = grid(("lie", "sham"), methods=("cross_entropy", "smooth")).attacks
+    planned = pd.concat([DECIDED.attacks, alone])
+    both = Grid(DECIDED.datasets, DECIDED.controls, (), 0.95, DECIDED.cells, planned)
+    table = attacks.guidance(pd.concat([PGD, ARA, HOAX]), both, VARIANTS)
+    assert not [panel.heading for panel in table.panels if "lie" in panel.heading]
+    assert "lie" not in set(table.tidy["attack"])
+
+
+def test_an_attack_of_another_kind_has_a_table_of_its_own() -> None:
+    found = values(
+        "new",
+        {
+            ("", "odd_number", NAN): {m: [0.1, 0.2, 0.3] for m in METHODS},
+            ("", "odd_number", 1 / 255): {m: [0.5, 0.5, 0.5] for m in METHODS},
+            ("cam", "turned", NAN): {"smooth": [0.7, 0.7, 0.7]},
+        },
+    )
+    (table,) = attacks.tables(found, grid(("new", "telepathy")), VARIANTS)
+    assert table.name == "other_attacks" and set(table.tidy["kind"]) == {"telepathy"}
+    whole, maps = table.panels
+    assert list(whole.rows) == ["method", "odd number", "odd number, 1/255"]
+    assert cell(whole.rows, "odd number, 1/255", method="cyborg") == "0.500 ± 0.000"
+    assert cell(maps.rows, "turned", method="smooth", explanation="cam") == "0.700 ± 0.000"
+    assert whole.note == "new: telepathy, steps 3."
+
+
+def test_what_is_recorded_and_undefined_is_not_missing() -> None:
+    about = {("cam", "cc_before", NAN): {"cross_entropy": [NAN, NAN, NAN], "cyborg": [NAN, NAN]}}
+    found = pd.concat([HOAX, values("lie", about)])  # type: ignore[arg-type]
+    rows = panel(attacks.hoax(found, HOAXED), "maps").rows
+    column = "CC, human map: before"
+    assert cell(rows, column, method="cross_entropy", explanation="cam") == "–"
+    assert (
+        cell(rows, column, method="cyborg", explanation="cam") == "missing (0 of 3)"
+    )  # one without a record
 
 
 def test_one_plain_method_has_nothing_to_be_compared_to() -> None:

@@ -49,6 +49,29 @@ def test_the_base_has_the_same_objective(found: pd.DataFrame) -> None:
     assert found.loc["smooth_cyborg", "base"] == ""  # another alpha
 
 
+def test_the_nearest_method_lacks_one_defence(found: pd.DataFrame) -> None:
+    nearest = found["nearest"].to_dict()
+    assert nearest["decayed"] == nearest["smooth"] == nearest["half"] == nearest["sat"] == "cross_entropy"
+    assert nearest["flat"] == "smooth"  # of the same beta
+    assert nearest["sat_shuffled"] == "sat"  # with the images' own maps
+    assert nearest["cross_entropy"] == nearest["cyborg"] == nearest["smooth_cyborg"] == ""
+
+
+def test_of_two_nearest_methods_the_first_counts() -> None:
+    both = {"loss": "cross_entropy", "weight_decay": 0.1, "activation": SOFTPLUS}
+    usual = params().train.optimizer.weight_decay
+    chosen = {name: METHODS[name] for name in ("cross_entropy", "cyborg", "smooth", "decayed")}
+    more = {"both": both, "usual": {"loss": "cross_entropy", "weight_decay": usual}}
+    nearest = variants(params(methods={**chosen, **more}))["nearest"]
+    assert nearest["both"] == next(name for name in nearest.index if name in ("smooth", "decayed"))
+    assert nearest["usual"] == ""  # the same training as cross_entropy
+
+
+def test_regularisers_are_named(found: pd.DataFrame) -> None:
+    names = found["regularisers"]
+    assert (names["cross_entropy"], names["flat"], names["sat"]) == ("", "hessian", "saliency_adversarial")
+
+
 def test_settings_are_filled_in(found: pd.DataFrame) -> None:
     assert found.loc["decayed", "weight_decay"] == 0.1
     assert found.loc["smooth", "weight_decay"] == params().train.optimizer.weight_decay
