@@ -149,10 +149,9 @@ def _in_full(attack: Attack) -> str:
     """An attack's settings as text, defaults too."""
     known = catalogue.settings_model("explain/attacks", attack.attack)(**attack.settings).model_dump()
     texts = {
-        key: " ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
-        for key, value in known.items()
+        key: " ".join(map(str, value)) if isinstance(value, list) else value for key, value in known.items()
     }
-    return ", ".join(f"{key} {text}" for key, text in texts.items())
+    return ", ".join(f"{key} {'none' if text in (None, '') else text}" for key, text in texts.items())
 
 
 def _csvs(cell: Cell, found: dict[str, dict[str, Any] | None]) -> list[tuple[str, pd.DataFrame]]:

@@ -1,4 +1,4 @@
-"""What is claimed of attacks and defences, and whether it holds here: a sentence each, with its numbers.
+"""What is claimed of attacks and defences, and whether it holds here: a line each, with its numbers.
 
 Judged by t intervals of differences that are paired by seed: a claim holds where the interval lies above 0,
 does not hold where it lies below, and cannot be told where 0 is inside. Claims are about kinds of settings,
@@ -106,7 +106,7 @@ def explanations_hold(values: pd.DataFrame, methods: pd.DataFrame, grid: Grid) -
             for explanation, part in mine.groupby("explanation", sort=False)
         }
         said.append(judged(f"{change} raises the similarity to the original map (SSIM)", gains))
-    return " ".join(sentence for sentence in said if sentence)
+    return "\n".join(sentence for sentence in said if sentence)
 
 
 def _stronger(methods: pd.DataFrame, setting: str) -> Iterator[tuple[str, str]]:
@@ -132,7 +132,7 @@ def decisions_hold(values: pd.DataFrame, methods: pd.DataFrame, grid: Grid) -> s
             said.append(judged(f"{attack}: {name} raises {MEASURES[metric]}", gained, digits=digits))
             lost = f"{attack}: {name} gains less from maps that are not the image's own"
             said.append(judged(lost, kept, digits=digits))
-    return " ".join(sentence for sentence in said if sentence)
+    return "\n".join(sentence for sentence in said if sentence)
 
 
 def _with_and_without(
@@ -160,7 +160,7 @@ def guidance_helps(values: pd.DataFrame, reference: str, grid: Grid) -> str:
             gains = {(name, ""): paired_gain(part, name, reference, grid) for name in others}
             claim = f"{attack}: {words} against {reference}"
             said.append(judged(claim, gains, ("helped", "hurt"), _digits(metric)))
-    return " ".join(sentence for sentence in said if sentence)
+    return "\n".join(sentence for sentence in said if sentence)
 
 
 def _telling(values: pd.DataFrame, metric: str) -> pd.DataFrame:

@@ -115,7 +115,7 @@ def test_each_setting_is_judged_against_the_least_of_it() -> None:
         "four": [0.1, 0.0, 0.1],
     }
     said = explanations_hold(values("move", "ssim_clean", seeds, "grad_cam"), METHODS, GRID)
-    decay, softplus, hessian = said.split(". ")
+    decay, softplus, hessian = said.splitlines()
     assert decay.startswith("More weight decay") and "two − cross_entropy (grad cam +0.100 ± 0.000)" in decay
     assert "holds (interval above 0) in 1 of 1" in decay
     assert "cannot be told from 0 in 1 of 1: three − cross_entropy (grad cam +0.100" in softplus
