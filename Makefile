@@ -34,11 +34,12 @@ lint: env  ## ruff and mypy
 bench: env  ## measure speed and memory as ratios, into benchmarks/
 	@python -m benchmarks.run
 
-readme:  ## copy the last run's table and pictures into README.md and docs/
+readme:  ## copy tables and pictures of the last run, and of PROFILE=robustness, into README.md and docs/
 	@sed -i -e '/<!-- results -->/,/<!-- end of results -->/{//!d}' -e '/<!-- results -->/r reports/tables/readme.md' README.md
 	@mkdir -p docs && cp reports/figures/gallery_face.png docs/gallery.png
 	@python -m pipeline.robustness --model runs/iris/compact/cross_entropy/0 --attack hoax_both > /dev/null
 	@cp attacked/iris/compact/cross_entropy/0/hoax_both/picture.png docs/robustness.png
+	@cd workspaces/robustness/reports/tables && cat hoax.md manipulability.md robust_decisions.md guidance_and_robustness.md > $(CURDIR)/docs/robustness.md
 
 clean:  ## remove everything that the pipeline made (.venv and DVC's cache stay)
 	@rm -rf data/raw/phantoms data/prepared runs evaluate identify robustness attacked reports workspaces mlflow.db mlartifacts

@@ -104,6 +104,8 @@ def attack_one(args: Namespace) -> None:
     attack = _chosen(params, args.attack)
     cell = Cell(**record["cell"])
     store = open_store(folder.parents[4] / trained.PREPARED / cell.dataset)
+    if record["data_hash"] != store.data_hash:
+        raise UserError(f"{args.model}: trained on other data than {store.folder} holds now; train it again")
     out = args.out or Path("attacked", cell.dataset, cell.backbone, cell.method, str(cell.seed), args.attack)
     with working(f"{args.attack} against {cell.name} on {cell.dataset}"):
         findings = victims.run_attack(folder, cell, store, _settings(params, attack), params.train.device)

@@ -184,6 +184,15 @@ def test_ones_own_model_is_attacked_by_one_command(tiny_project: Path) -> None:
     assert not Path("robustness").exists()
 
 
+def test_a_model_is_not_attacked_on_data_that_it_was_not_trained_on(tiny_project: Path) -> None:
+    kept = Path("runs") / NAME / CELL / "record.json"
+    kept.write_text(kept.read_text().replace('"data_hash": "', '"data_hash": "0'))
+    done = command("--model", str(kept.parent), "--attack", "pgd")
+    assert done.returncode == 1
+    assert "trained on other data" in done.stderr.splitlines()[-1]
+    assert not Path("attacked").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
