@@ -1,6 +1,7 @@
 # Everything a newcomer needs: `make help` lists it.
 PYTHON ?= python3
 PROFILE ?=
+TOGETHER := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 export NO_ALBUMENTATIONS_UPDATE := 1
@@ -21,10 +22,10 @@ repro: env  ## run the whole pipeline; PROFILE=<name> runs profiles/<name>.yaml 
 	@folder=$$(python -m pipeline.common.workspace $(PROFILE)) && cd "$$folder" && dvc repro
 
 test: env  ## unit, contract, property, architecture and end-to-end tests
-	@pytest --numprocesses 2
+	@pytest $(TOGETHER)
 
 test-all: env  ## the same and the tests that take minutes
-	@pytest --numprocesses 2 -m "slow or not slow"
+	@pytest $(TOGETHER) -m "slow or not slow"
 
 lint: env  ## ruff and mypy
 	@ruff check .

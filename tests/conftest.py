@@ -9,6 +9,11 @@ import pytest
 REPOSITORY = Path(__file__).parents[1]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest file first: one process is busy with it while the others do the rest."""
+    items.sort(key=lambda item: item.path.name != "test_end_to_end.py")
+
+
 @pytest.fixture(scope="session")
 def sample_data() -> Path:
     """Folder of real sample images; tests that need it skip where it is absent."""
