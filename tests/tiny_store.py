@@ -46,6 +46,7 @@ def params(**changes: Any) -> Params:
     raw["backbones"] = {"compact": {}}
     raw["methods"] = METHODS
     raw["report"]["baseline"] = "cross_entropy"
+    raw["robustness"]["attacks"] = {}  # a test that attacks says with what
     raw["train"] |= {"seeds": [0], "epochs": 2, "device": "cpu"}
     raw["engine"] |= {"workers": 1}
     for section, value in changes.items():
