@@ -62,7 +62,7 @@ def _regularised(device: str, rounds: int) -> list[Row]:
     }
     taken = seconds({"none": _step(SMALL, "cross_entropy", device, side=SMALL_SIDE), **steps}, rounds)
     return [
-        (f"{SMALL}: step with `{name}` / step without", f"{ratio(taken[name], taken['none']):.2f}", "-", "-")
+        (f"{SMALL}, {SMALL_SIDE} px: step with `{name}` / step without", f"{ratio(taken[name], taken['none']):.2f}", "-", "-")
         for name in steps
     ]
 

@@ -19,7 +19,7 @@ TINY = {
     "iris": {"known_live": 30, "known_attack": 12, "held_out_live": 10, "held_out_attack": 6},
     "face": {"known_authentic": 16, "known_generator": 12, "held_out_authentic": 10, "held_out_generator": 6},
 }
-METHODS = ("cross_entropy", "cyborg", "difference_salience")
+METHODS = ("cross_entropy", "cyborg")
 ATTACKS = {  # on the weights, on images, on decisions
     "hoax": {"attack": "sham", "settings": {"epochs": 1}},
     "manipulation": {"attack": "manipulation", "settings": {"steps": 3}, "datasets": ["face"], "seeds": [0]},

@@ -138,6 +138,7 @@ def test_a_colour_network_without_relu_few_attacks_and_no_maps(run: Run) -> None
         images=images,
         labels=torch.tensor([0, 0, 0, 1]),
         has_map=torch.zeros(4, dtype=torch.bool),
+        explanations=("cam", "difference_salience"),
     )
     values = run(unseen).values
     assert values.loc[values["metric"].str.startswith(("cc_", "energy_")), "n"].eq(0).all()
