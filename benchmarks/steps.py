@@ -61,10 +61,8 @@ def _regularised(device: str, rounds: int) -> list[Row]:
         for choice in choices
     }
     taken = seconds({"none": _step(SMALL, "cross_entropy", device, side=SMALL_SIDE), **steps}, rounds)
-    return [
-        (f"{SMALL}, {SMALL_SIDE} px: step with `{name}` / step without", f"{ratio(taken[name], taken['none']):.2f}", "-", "-")
-        for name in steps
-    ]
+    what = f"{SMALL}, {SMALL_SIDE} px: step with `{{}}` / step without"
+    return [(what.format(name), f"{ratio(taken[name], taken['none']):.2f}", "-", "-") for name in steps]
 
 
 def _memory(backbone: str, device: str) -> list[Row]:
