@@ -131,18 +131,11 @@ def _attacks(params: Params, cell: Cell, trained: str) -> list[dict[str, str]]:
         record = records.read(attacked.folder(cell, name))
         made_of = record["settings"] if record else {}
         present = bool(trained) and made_of.get("train") == trained
-        present &= made_of.get("robustness") == _planned(params, attack)
+        present &= made_of.get("robustness") == attacked.settings(params, attack)
         key = record["key"] if record and present else ""
         about = {"attack": name, "kind": attack.attack, "settings": _in_full(attack)}
         rows.append({**about, "robustness_key": key})
     return rows
-
-
-def _planned(params: Params, attack: Attack) -> dict[str, Any]:
-    """The settings that a record of the stage `robustness` holds if it was made as params.yaml says now."""
-    common = params.robustness.model_dump(exclude={"attacks"})
-    watched = attack.explanations or params.robustness.explanations
-    return {**common, "explanations": watched, "attack": attack.attack, "settings": attack.settings}
 
 
 def _in_full(attack: Attack) -> str:

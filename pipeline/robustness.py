@@ -55,7 +55,7 @@ def tasks(params: Params, store: Store) -> list[Task]:
     found = []
     for cell, training in trained.trainings(params, store.info["dataset"]).items():
         for name, attack in attacked.attacks_of(params, cell).items():
-            wanted = {**training, "robustness": _settings(params, attack)}
+            wanted = {**training, "robustness": attacked.settings(params, attack)}
             folder = attacked.folder(cell, name).absolute()
             made_of = key(wanted, store.data_hash, _code_hash(attack.attack))
             found.append(Task(cell, folder, made_of, wanted, part=name))
@@ -106,9 +106,10 @@ def attack_one(args: Namespace) -> None:
     store = open_store(folder.parents[4] / trained.PREPARED / cell.dataset)
     if record["data_hash"] != store.data_hash:
         raise UserError(f"{args.model}: trained on other data than {store.folder} holds now; train it again")
+    settings = attacked.settings(params, attack)
     out = args.out or Path("attacked", cell.dataset, cell.backbone, cell.method, str(cell.seed), args.attack)
     with working(f"{args.attack} against {cell.name} on {cell.dataset}"):
-        findings = victims.run_attack(folder, cell, store, _settings(params, attack), params.train.device)
+        findings = victims.run_attack(folder, cell, store, settings, params.train.device)
     write(findings, out)
     images = store.images[findings.pictures["index"]]
     sheet = attack_gallery.sheet(findings.pictures, images)
@@ -126,13 +127,6 @@ def _chosen(params: Params, name: str) -> Attack:
     if name in catalogue.names(victims.ATTACKS):
         return Attack(attack=name)
     raise UserError(f"--attack {name!r}: {nearest(name, {*known, *catalogue.names(victims.ATTACKS)})}")
-
-
-def _settings(params: Params, attack: Attack) -> dict[str, Any]:
-    """All of params.yaml that can change an attack's result."""
-    common = params.robustness.model_dump(exclude={"attacks"})
-    watched = attack.explanations or params.robustness.explanations
-    return {**common, "explanations": watched, "attack": attack.attack, "settings": attack.settings}
 
 
 @cache

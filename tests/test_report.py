@@ -14,12 +14,11 @@ import pytest
 from fake_attacks import PLANNED, write_attacks
 from fake_results import VARIANTS, params, write_all, write_cell
 
-from pipeline import robustness
 from pipeline.common import catalogue
 from pipeline.common.config import Params
 from pipeline.common.errors import UserError
 from pipeline.data.store import open_store
-from pipeline.report import _attack, _first_cells, _planned, gather, report
+from pipeline.report import _attack, _first_cells, gather, report
 
 TABLES = ("generalisation", "attack_errors", "alignment", "features", "faithfulness", "cost")
 ATTACK_TABLES = ("hoax", "manipulability", "robust_decisions", "guidance_and_robustness")
@@ -333,11 +332,6 @@ def test_an_attack_with_other_settings_is_missing(changed: dict[str, Any], lacki
     cells = pd.read_csv("reports/tables/cells.csv", keep_default_na=False)
     missing = cells.loc[(cells["method"] == "cyborg") & (cells["seed"] == 0), "missing"].item()
     assert missing.split() == [f"robustness/{name}" for name in lacking]
-
-
-def test_planned_settings_are_those_that_the_stage_records() -> None:
-    for attack in ATTACKED.robustness.attacks.values():
-        assert _planned(ATTACKED, attack) == robustness._settings(ATTACKED, attack)
 
 
 def test_an_attack_of_a_new_kind_needs_no_other_file(

@@ -99,7 +99,8 @@ def test_penalties_have_the_right_gradient(choice: dict[str, Any]) -> None:
     ways = [torch.randn_like(parameter) * parameter.abs().mean() for parameter in parameters]
     penalty = value()
     if not penalty.requires_grad:
-        pytest.skip("changes the batch alone")
+        assert penalty.item() == 0  # it changes the batch alone
+        return
     gradients = torch.autograd.grad(penalty, parameters, materialize_grads=True)
     found = sum((gradient * way).sum().item() for gradient, way in zip(gradients, ways, strict=True))
     step, around = 1e-6, []

@@ -256,9 +256,10 @@ def test_auroc_equals_scikit_learns(seed: int) -> None:
     assert auroc(labels, margins) == pytest.approx(roc_auc_score(labels, margins))
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 @pytest.mark.parametrize("device", ["cuda", "cuda:1"])
-def test_a_gpu_that_is_not_there(device: str) -> None:
+def test_a_gpu_that_is_not_there(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError, match=rf"train\.device: {device}: this machine shows 0 CUDA devices"):
         choose_device(device)
     assert choose_device("auto") == torch.device("cpu")
