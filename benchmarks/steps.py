@@ -13,7 +13,7 @@ from benchmarks.timing import ratio, seconds
 from pipeline.common import catalogue
 from pipeline.model import CamClassifier, build
 from pipeline.model.batches import Batch
-from pipeline.model.regulariser import Regularisers
+from pipeline.model.regularisers import Regularisers
 
 BACKBONES = ("densenet121", "resnet50")
 BATCH, SIDE = 16, 224  # images per step, px

@@ -27,7 +27,8 @@ from pipeline.common.cli import run_dataset_stage
 from pipeline.common.config import Params
 from pipeline.common.files import atomic, write_csv
 from pipeline.data.store import Store, open_store
-from pipeline.explain import alignment, faithfulness, forward
+from pipeline.explain import alignment, faithfulness
+from pipeline.model import inference as forward
 from pipeline.grid import engine, records, trained
 from pipeline.grid.cells import code_hash
 from pipeline.grid.engine import Task

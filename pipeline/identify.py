@@ -31,7 +31,9 @@ from pipeline.common.config import Params
 from pipeline.common.files import write_csv
 from pipeline.common.seeding import derive
 from pipeline.data.store import TRUTHS, Store, open_store
-from pipeline.explain import faithfulness, features, forward
+from pipeline.explain import faithfulness
+from pipeline.model import inference as forward
+from pipeline.explain import regions as features
 from pipeline.grid import engine, records, trained
 from pipeline.grid.cells import code_hash
 from pipeline.grid.engine import Task

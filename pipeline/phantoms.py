@@ -53,7 +53,7 @@ def draw(root: Path, seed: int, tasks: dict[str, dict[str, Any]]) -> list[str]:
 
 def _draw(root: Path, seed: int, task: str, settings: dict[str, Any]) -> str:
     started = time.perf_counter()
-    catalogue.get("data/phantoms", task)(root=root, seed=seed, **settings)
+    catalogue.get("drawing", task)(root=root, seed=seed, **settings)
     sizes = [path.stat().st_size for path in root.rglob("*") if path.is_file()]
     seconds = time.perf_counter() - started
     return f"{task}: {len(sizes)} files, {sum(sizes) / 1e6:.1f} MB, {seconds:.0f} s"

@@ -27,10 +27,10 @@ from pipeline.common.progress import track
 from pipeline.data import dicom
 from pipeline.data.decoding import Decoded, Job, Recipe, decode_all
 from pipeline.data.samples import Problem, Sample
-from pipeline.explain import forward
+from pipeline.model import inference as forward
 from pipeline.grid import records, trained
 from pipeline.model import CamClassifier
-from pipeline.score import pictures
+from pipeline.present import pictures
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".dcm", ".dicom")
 BATCH = 32

@@ -24,10 +24,17 @@ from pipeline.data.protocol import sources
 from pipeline.data.store import Store, open_store
 from pipeline.grid import attacked, records
 from pipeline.grid.cells import Cell, cells
-from pipeline.score import attack_figures, attack_gallery, attacks, figures, gallery, markup, page, tables
-from pipeline.score.pictures import CAUSAL, HUMAN, SHORTCUT
-from pipeline.score.summaries import ATTACKS, Grid, Note, verdicts
-from pipeline.score.variants import variants
+from pipeline.present import page
+from pipeline.present import markup
+from pipeline.present import tables
+from pipeline.present import gallery
+from pipeline.present import figures
+from pipeline.present import attacks
+from pipeline.present import attack_gallery
+from pipeline.present import attack_figures
+from pipeline.present.pictures import CAUSAL, HUMAN, SHORTCUT
+from pipeline.present.comparisons import ATTACKS, Grid, Note, verdicts
+from pipeline.present.variants import variants
 
 TABLES, FIGURES = Path("reports/tables"), Path("reports/figures")
 FILES = {  # what is read of every cell (and attack): folder and file, its columns where no cell has one

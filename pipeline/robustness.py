@@ -28,14 +28,16 @@ from pipeline.common import catalogue, cli
 from pipeline.common.config import Attack, Params, load
 from pipeline.common.errors import UserError, nearest
 from pipeline.common.files import atomic, write_csv
-from pipeline.common.imports import PACKAGE
+from pipeline.common.code import PACKAGE
 from pipeline.common.progress import working
 from pipeline.data.store import Store, open_store
-from pipeline.explain.victim import Findings
-from pipeline.grid import attacked, engine, records, trained, victims
+from pipeline.explain.attacks import Findings
+from pipeline.grid import attacked, engine, records, trained
+from pipeline.measure import under_attack as victims
 from pipeline.grid.cells import Cell, code_hash, key
 from pipeline.grid.engine import Task
-from pipeline.score import attack_gallery, gallery
+from pipeline.present import gallery
+from pipeline.present import attack_gallery
 
 
 def robustness(params: Params, dataset: str) -> None:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from pipeline.common.cli import run_stage
 from pipeline.common.config import Params
-from pipeline.grid import tracking
+from pipeline.tracking import sync as tracking
 from pipeline.grid.cells import Cell
 
 if TYPE_CHECKING:
-    from pipeline.score.gallery import Samples
+    from pipeline.present.gallery import Samples
 
 IN_PICTURE = 6  # samples of a cell's gallery
 
@@ -28,7 +28,7 @@ def track(params: Params) -> None:
 
 def draw(cell: Cell, path: Path) -> None:
     """Write the CAM gallery of one evaluated cell as PNG."""
-    from pipeline.score import gallery  # only when there is something to draw: an idle `track` is quick
+    from pipeline.present import gallery  # only when there is something to draw: an idle `track` is quick
 
     title, samples, held_out = _samples(cell.dataset)
     maps = gallery.read_maps(cell.folder(Path("evaluate")) / "gallery.npz")
@@ -42,7 +42,7 @@ def _samples(dataset: str) -> "tuple[str, Samples, set[str]]":
     """Title, arrays and held-out sources of a prepared data set."""
     from pipeline.data.protocol import sources
     from pipeline.data.store import open_store
-    from pipeline.score.gallery import Samples
+    from pipeline.present.gallery import Samples
 
     store = open_store(Path("data/prepared") / dataset)
     truths = (store.truth("causal"), store.truth("shortcut"))

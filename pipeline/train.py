@@ -19,9 +19,10 @@ from pipeline.common.cli import run_dataset_stage
 from pipeline.common.config import MAP_READER, Params
 from pipeline.common.errors import UserError
 from pipeline.common.files import atomic, sha256_file
-from pipeline.common.imports import PACKAGE
+from pipeline.common.code import PACKAGE
 from pipeline.data.store import Store, open_store
-from pipeline.grid import checkpoint, engine, records, tracking
+from pipeline.grid import checkpoint, engine, records
+from pipeline.tracking import sync as tracking
 from pipeline.grid.cells import Cell, cells, code_hash, key
 from pipeline.grid.engine import Task
 from pipeline.model import save

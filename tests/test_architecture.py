@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.common.imports import PACKAGE, closure, imported
+from pipeline.common.code import PACKAGE, closure, imported
 
 ROOT = PACKAGE.parent
 LAYERS = {"common": 0, "data": 1, "model": 1, "score": 1, "explain": 2, "grid": 2}
 STAGES = ("phantoms", "prepare", "train", "evaluate", "identify", "robustness", "report", "track")
 CATALOGUES = {  # what a stage loads by name, on top of what it imports
-    "phantoms": ["pipeline/data/phantoms"],
+    "phantoms": ["pipeline/drawing"],
     "prepare": ["pipeline/data/adapters"],
     "train": [
         "pipeline/model/activations",

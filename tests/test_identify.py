@@ -14,7 +14,7 @@ from tiny_store import NAME
 from pipeline import identify as stage
 from pipeline.common.errors import UserError
 from pipeline.data.store import Store, open_store
-from pipeline.explain import features
+from pipeline.explain import regions as features
 from pipeline.grid import trained
 from pipeline.model import CamClassifier, load
 

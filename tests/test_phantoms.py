@@ -16,7 +16,7 @@ from pipeline.data import images
 from pipeline.data.samples import Sample
 
 PARAMS = load(Path(__file__).parents[1] / "params.yaml")
-TASKS = catalogue.names("data/phantoms")
+TASKS = catalogue.names("drawing")
 
 
 def tiny(task: str) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def hashes(root: Path) -> dict[str, str]:
 def drawn(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     task = request.param
     root = tmp_path_factory.mktemp(task)
-    catalogue.get("data/phantoms", task)(root, 5, **tiny(task))
+    catalogue.get("drawing", task)(root, 5, **tiny(task))
     return task, root
 
 
@@ -63,13 +63,13 @@ def samples(drawn: tuple[str, Path]) -> list[Sample]:
 
 def test_same_seed_gives_the_same_bytes(drawn: tuple[str, Path], tmp_path: Path) -> None:
     task, root = drawn
-    catalogue.get("data/phantoms", task)(tmp_path, 5, **tiny(task))
+    catalogue.get("drawing", task)(tmp_path, 5, **tiny(task))
     assert hashes(tmp_path) == hashes(root)
 
 
 def test_another_seed_gives_other_pictures(drawn: tuple[str, Path], tmp_path: Path) -> None:
     task, root = drawn
-    catalogue.get("data/phantoms", task)(tmp_path, 6, **tiny(task))
+    catalogue.get("drawing", task)(tmp_path, 6, **tiny(task))
     assert not set(hashes(tmp_path / "truth" / "causal").values()) <= set(hashes(root).values())
 
 

@@ -17,9 +17,10 @@ from tiny_store import NAME
 from pipeline import robustness as stage
 from pipeline.common.config import Params
 from pipeline.common.errors import UserError
-from pipeline.common.imports import PACKAGE
+from pipeline.common.code import PACKAGE
 from pipeline.data.store import open_store
-from pipeline.grid import trained, victims
+from pipeline.grid import trained
+from pipeline.measure import under_attack as victims
 from pipeline.grid.cells import Cell
 from pipeline.model import load
 from pipeline.train import train

@@ -20,7 +20,7 @@ import yaml
 from pipeline import train as stage
 from pipeline.common.errors import UserError
 from pipeline.common.files import sha256_file
-from pipeline.common.imports import closure
+from pipeline.common.code import closure
 from pipeline.grid import checkpoint, records
 from pipeline.model import load
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipeline.explain.victim import Victim
+from pipeline.explain.attacks import Victim
 from pipeline.model import Outputs, build
 from pipeline.model.batches import Samples, unit
 

@@ -20,7 +20,7 @@ from pipeline.common.errors import UserError, nearest
 from pipeline.explain import differentiable
 from pipeline.model import CamClassifier
 from pipeline.model import cam as cams
-from pipeline.model.forwards import evaluating
+from pipeline.model.input_gradients import evaluating
 
 Explanation = Callable[[CamClassifier, Tensor, Tensor], Tensor]
 NOISE = 0.15  # SmoothGrad's standard deviation in [0, 1]; its authors advise 0.1 to 0.2

@@ -17,10 +17,10 @@ from pipeline.common.errors import UserError
 from pipeline.common.seeding import numpy_rng
 from pipeline.explain import alignment, similarity
 from pipeline.explain.explanations import explain
-from pipeline.explain.victim import Values, Victim
+from pipeline.explain.attacks import Values, Victim
 from pipeline.model import CamClassifier, Outputs
 from pipeline.model.batches import unit
-from pipeline.model.terms import on_grid
+from pipeline.model.losses import on_grid
 from pipeline.score import metrics
 
 ALIGNMENT = ("cc", "energy_pointing")  # with the human map

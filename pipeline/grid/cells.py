@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.common.config import Params
 from pipeline.common.files import canonical_json, sha256_text
-from pipeline.common.imports import PACKAGE, closure
+from pipeline.common.code import PACKAGE, closure
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.common.files import sha256_file, write_json
-from pipeline.common.imports import PACKAGE
+from pipeline.common.code import PACKAGE
 from pipeline.grid.cells import Cell
 
 NAME = "record.json"

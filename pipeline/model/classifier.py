@@ -19,7 +19,7 @@ from pipeline.common import catalogue
 from pipeline.common.errors import UserError
 from pipeline.common.files import atomic, canonical_json
 from pipeline.model import weights as published
-from pipeline.model.activation import named, swap
+from pipeline.model.activations import named, swap
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

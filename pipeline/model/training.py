@@ -22,8 +22,8 @@ from pipeline.common.seeding import derive
 from pipeline.model.batches import Batch, Samples, TrainingBatches, plain_batches
 from pipeline.model.classifier import CamClassifier, build
 from pipeline.model.devices import choose_device
-from pipeline.model.regulariser import Regularisers
-from pipeline.model.terms import Terms
+from pipeline.model.regularisers import Regularisers
+from pipeline.model.losses import Terms
 
 VALIDATION_BATCH = 64
 STEP_COLUMNS = (

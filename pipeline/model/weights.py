@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 
 from pipeline.common import catalogue
 from pipeline.common.errors import UserError
-from pipeline.model.features import Features, Published
+from pipeline.model.backbones import Features, Published
 
 
 def find(backbone: str, weights: str) -> Path:

@@ -48,7 +48,7 @@ def test_the_shipped_settings_are_valid() -> None:
         (("report",), "baseline", "cyborgs", "'cyborgs' is not in methods: did you mean 'cyborg'?"),
         (("datasets", "cxr", "split"), "val", 0.9, "datasets.cxr.split: val + test"),
         (("datasets", "cxr"), "methods", ["cyborgs"], "datasets.cxr.methods: 'cyborgs' is not in methods"),
-        (("phantoms", "tasks"), "irsi", {}, "'irsi' is not in pipeline/data/phantoms: did you mean 'iris'?"),
+        (("phantoms", "tasks"), "irsi", {}, "'irsi' is not in pipeline/drawing: did you mean 'iris'?"),
         (("phantoms", "tasks"), "iris", {"shortcut": 1}, "phantoms.tasks.iris: shortcut: unknown key"),
         (("phantoms", "tasks", "iris"), "cue_strength", "2e-1", "cue_strength: Input should be a valid"),
         (("datasets", "iris", "adapters", 0), "lists", [], "lists: List should have at least 1 item"),

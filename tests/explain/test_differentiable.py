@@ -8,7 +8,7 @@ from pipeline.explain import differentiable
 from pipeline.explain.differentiable import DIFFERENTIABLE, integrate
 from pipeline.explain.explanations import explain
 from pipeline.model import CamClassifier, build
-from pipeline.model.activation import swap
+from pipeline.model.activations import swap
 
 CLASSES = torch.tensor([0, 1])
 

@@ -15,7 +15,7 @@ from pipeline.common.errors import UserError
 from pipeline.explain import differentiable, explanations
 from pipeline.explain.explanations import EXPLANATIONS, explain
 from pipeline.model import CamClassifier, Outputs, build
-from pipeline.model.activation import named, swap
+from pipeline.model.activations import named, swap
 from pipeline.model.cam import normalise
 
 ON_THE_GRID = [name for name in EXPLANATIONS if "cam" in name or name == "difference_salience"]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from pipeline.common.errors import UserError
 from pipeline.explain import alignment, fooling, similarity
 from pipeline.explain.explanations import explain
-from pipeline.explain.victim import Victim
+from pipeline.explain.attacks import Victim
 from pipeline.model import CamClassifier, Outputs
 from pipeline.model.batches import Samples
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.common import catalogue
-from pipeline.common.imports import PACKAGE
+from pipeline.common.code import PACKAGE
 from pipeline.grid import cells as grid
 from pipeline.grid.cells import Cell, cells, code_hash, key
 
@@ -58,7 +58,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     }.items():
         (root / f"{name}.py").write_text(text)
     monkeypatch.setattr(grid, "PACKAGE", root)
-    monkeypatch.setattr("pipeline.common.imports.PACKAGE", root)
+    monkeypatch.setattr("pipeline.common.code.PACKAGE", root)
     return root
 
 

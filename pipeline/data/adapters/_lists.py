@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from pipeline.data import tables
+from pipeline.data import listing as tables
 from pipeline.data.samples import Drawn, Problem, Sample, refuse
 
 

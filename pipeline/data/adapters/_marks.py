@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.common.errors import UserError, nearest
-from pipeline.data import tables
+from pipeline.data import listing as tables
 from pipeline.data.samples import Boxes, Drawn, Pasted, Problem, Sample
 
 SELECTION = ("annotator", "where", "keep")

@@ -16,7 +16,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from pipeline.data import tables
+from pipeline.data import listing as tables
 from pipeline.data.adapters import _lists
 from pipeline.data.samples import Sample
 

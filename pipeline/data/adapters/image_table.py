@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
 from pipeline.common.errors import UserError, nearest
-from pipeline.data import tables
+from pipeline.data import listing as tables
 from pipeline.data.adapters import _marks
 from pipeline.data.samples import Problem, Sample
 

@@ -16,7 +16,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from pipeline.common.errors import nearest
-from pipeline.data import dicom, tables
+from pipeline.data import dicom
+from pipeline.data import listing as tables
 from pipeline.data.loaded import UnusableImage
 from pipeline.data.samples import Annotation, Ellipses, Fixations, Problem, Sample
 

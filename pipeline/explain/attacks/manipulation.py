@@ -28,9 +28,9 @@ from pipeline.explain import similarity
 from pipeline.explain.attacks.sham import layout
 from pipeline.explain.differentiable import DIFFERENTIABLE, STEPS
 from pipeline.explain.explanations import explain
-from pipeline.explain.victim import Findings, Values, Victim
+from pipeline.explain.attacks import Findings, Values, Victim
 from pipeline.model import CamClassifier
-from pipeline.model.activation import swap
+from pipeline.model.activations import swap
 from pipeline.model.perturbations import TINY, project
 
 BETAS = 10.0, 100.0  # of softplus in the first and the last step

@@ -27,13 +27,13 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from pipeline.explain.forward import margins
-from pipeline.explain.victim import Findings, Values, Victim
+from pipeline.model.inference import margins
+from pipeline.explain.attacks import Findings, Values, Victim
 from pipeline.model import CamClassifier
-from pipeline.model.forwards import margin
+from pipeline.model.input_gradients import margin
 from pipeline.model.perturbations import TINY, with_gradient
 from pipeline.score.metrics import auroc
-from pipeline.score.robustness import ara, majority_share
+from pipeline.score.ara import ara, majority_share
 
 CURVE = np.concatenate([[0], np.geomspace(0.001, 1, 40)])  # budgets, as shares of max_rms
 OVERSHOOT = 5.0  # a walk towards a class is so many times as long as its result is large; the authors' value

@@ -26,10 +26,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipeline.explain import fooling
-from pipeline.explain.victim import Findings, Victim
+from pipeline.explain.attacks import Findings, Victim
 from pipeline.model import CamClassifier, Outputs
 from pipeline.model.cam import FLAT, normalise, select
-from pipeline.model.terms import mse
+from pipeline.model.losses import mse
 
 TOP = 10  # one cell in so many
 FRAME = 7  # of a side's cells one in so many

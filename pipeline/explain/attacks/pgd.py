@@ -22,9 +22,9 @@ from pydantic import Field
 from torch import Tensor
 
 from pipeline.common.seeding import derive
-from pipeline.explain.forward import margins
-from pipeline.explain.victim import Findings, Values, Victim
-from pipeline.model.forwards import margin
+from pipeline.model.inference import margins
+from pipeline.explain.attacks import Findings, Values, Victim
+from pipeline.model.input_gradients import margin
 from pipeline.model.perturbations import Norm, ascent, random_start
 from pipeline.score.metrics import auroc
 

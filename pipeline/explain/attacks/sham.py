@@ -20,11 +20,11 @@ from torch import Tensor
 
 from pipeline.common.errors import UserError
 from pipeline.explain import fooling
-from pipeline.explain.victim import Findings, Victim
+from pipeline.explain.attacks import Findings, Victim
 from pipeline.model import CamClassifier, Outputs
 from pipeline.model.batches import plain_batches
 from pipeline.model.cam import normalise, select
-from pipeline.model.terms import combine, mse
+from pipeline.model.losses import combine, mse
 
 SHARE = 28 / 49  # of the cells that are 1, from the 7x7 grid
 VARIES = 1e-12  # share of the features' energy below which their variation over cells is rounding

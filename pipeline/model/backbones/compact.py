@@ -8,7 +8,7 @@ training time per 96 px image.
 from monai.networks.nets import DenseNet
 from torch import nn
 
-from pipeline.model.features import Features
+from pipeline.model.backbones import Features
 
 
 def build(in_channels: int) -> Features:

@@ -3,7 +3,7 @@
 from monai.networks.nets import DenseNet121
 from torch import nn
 
-from pipeline.model.features import Features, Published
+from pipeline.model.backbones import Features, Published
 
 PUBLISHED = Published(
     "https://download.pytorch.org/models/densenet121-a639ec97.pth",

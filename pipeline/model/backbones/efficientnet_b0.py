@@ -2,7 +2,7 @@
 
 from monai.networks.nets import EfficientNetBN
 
-from pipeline.model.features import Features, Published
+from pipeline.model.backbones import Features, Published
 
 PUBLISHED = Published(
     "https://github.com/lukemelas/EfficientNet-PyTorch/releases/download/1.0/efficientnet-b0-355c32eb.pth",

@@ -2,7 +2,7 @@
 
 from monai.networks.nets import ResNet
 
-from pipeline.model.features import Features, Published
+from pipeline.model.backbones import Features, Published
 
 PUBLISHED = Published("https://download.pytorch.org/models/resnet50-0676ba61.pth")
 LAYERS = ("conv1", "bn1", "act", "maxpool", "layer1", "layer2", "layer3", "layer4")

@@ -2,7 +2,7 @@
 
 from monai.networks.nets import SEResNet50
 
-from pipeline.model.features import Features, Published
+from pipeline.model.backbones import Features, Published
 
 PUBLISHED = Published(
     "http://data.lip6.fr/cadene/pretrainedmodels/se_resnet50-ce0d4300.pth",

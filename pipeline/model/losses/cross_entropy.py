@@ -4,7 +4,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipeline.model.classifier import Outputs
-from pipeline.model.terms import Terms
+from pipeline.model.losses import Terms
 
 
 def loss(

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pipeline.model import cam
 from pipeline.model.classifier import Outputs
-from pipeline.model.terms import Terms, combine, mse, on_grid
+from pipeline.model.losses import Terms, combine, mse, on_grid
 
 
 def loss(

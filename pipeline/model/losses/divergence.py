@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pipeline.model.cam import normalise, select
 from pipeline.model.classifier import Outputs
-from pipeline.model.terms import USABLE_RANGE, Terms, combine, mse, on_grid
+from pipeline.model.losses import USABLE_RANGE, Terms, combine, mse, on_grid
 
 
 def loss(

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pipeline.model.cam import normalise, select
 from pipeline.model.classifier import Outputs
-from pipeline.model.terms import Terms, combine, mse, on_grid
+from pipeline.model.losses import Terms, combine, mse, on_grid
 
 
 def loss(

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from pipeline.model.batches import Batch
 from pipeline.model.classifier import CamClassifier, Outputs
-from pipeline.model.forwards import input_gradient, margin
-from pipeline.model.regulariser import Regulariser, signs
+from pipeline.model.input_gradients import input_gradient, margin
+from pipeline.model.regularisers import Regulariser, signs
 
 
 class Hessian(Regulariser):

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from pipeline.model.batches import Batch
 from pipeline.model.classifier import CamClassifier, Outputs
-from pipeline.model.forwards import input_gradient, margin
-from pipeline.model.regulariser import Regulariser
+from pipeline.model.input_gradients import input_gradient, margin
+from pipeline.model.regularisers import Regulariser
 
 
 class Lipschitz(Regulariser):

@@ -21,9 +21,9 @@ from torch.nn import functional
 
 from pipeline.model.batches import Batch
 from pipeline.model.classifier import CamClassifier, Outputs
-from pipeline.model.forwards import evaluating, unrecorded
+from pipeline.model.input_gradients import evaluating, unrecorded
 from pipeline.model.perturbations import ascent, project, random_start
-from pipeline.model.regulariser import Regulariser, signs
+from pipeline.model.regularisers import Regulariser, signs
 
 TRADES_START = 0.001  # standard deviation of the noise that TRADES starts from: at x itself KL has no slope
 

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from pipeline.common import catalogue
 from pipeline.explain import fooling
-from pipeline.explain.victim import COLUMNS, Findings, Victim
+from pipeline.explain.attacks import COLUMNS, Findings, Victim
 from pipeline.model import CamClassifier, build
 
 ATTACKS = catalogue.names("explain/attacks")

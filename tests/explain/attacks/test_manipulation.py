@@ -15,7 +15,7 @@ from pipeline.explain.attacks import manipulation
 from pipeline.explain.attacks.manipulation import Search, manipulate, softened
 from pipeline.explain.attacks.sham import layout
 from pipeline.explain.explanations import explain
-from pipeline.explain.victim import Victim
+from pipeline.explain.attacks import Victim
 
 SEARCH = Search(eps=0.03, steps=30, lr=0.1, output_weight=1e4)
 

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from pipeline.explain.attacks import minimal_perturbation, pgd
 from pipeline.explain.attacks.minimal_perturbation import Pace, radii, rms, walk
-from pipeline.explain.forward import margins
-from pipeline.explain.victim import Victim
+from pipeline.model.inference import margins
+from pipeline.explain.attacks import Victim
 
 PACE = Pace(steps=100, length=0.5, momentum=0.9)
 

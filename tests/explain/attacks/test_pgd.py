@@ -11,8 +11,8 @@ from captum.robust import PGD
 from torch import Tensor, nn
 
 from pipeline.explain.attacks import pgd
-from pipeline.explain.victim import Victim
-from pipeline.model.forwards import margin
+from pipeline.explain.attacks import Victim
+from pipeline.model.input_gradients import margin
 from pipeline.model.perturbations import Norm
 
 N = 6

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from pipeline.common.errors import UserError
 from pipeline.explain import fooling, similarity
 from pipeline.explain.attacks import sham
-from pipeline.explain.victim import Victim
+from pipeline.explain.attacks import Victim
 from pipeline.model import CamClassifier
 from pipeline.model.batches import plain_batches
 from pipeline.model.losses import cyborg

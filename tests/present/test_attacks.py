@@ -1,0 +1,343 @@
+"""Tables of attacks: numbers by hand on a small grid, and what is said where something is missing."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.present import attacks
+from pipeline.present.comparisons import Grid, Note
+from pipeline.present.tables import Panel, Table
+
+METHODS = ("cross_entropy", "cyborg", "shuffled", "smooth")
+SEEDS = (0, 1, 2)
+NAN = math.nan
+VARIANTS = pd.DataFrame(
+    {
+        "loss": ["cross_entropy", "cyborg", "cyborg", "cross_entropy"],
+        "objective": ["a", "b", "c", "a"],
+        "plain": [True, True, True, False],
+        "base": ["cross_entropy", "cyborg", "shuffled", "cross_entropy"],
+        "nearest": ["", "", "cyborg", "cross_entropy"],
+        "weight_decay": [0.1] * 4,
+        "activation": ["built-in"] * 3 + ["softplus 20"],
+        "beta": [math.inf] * 3 + [20.0],
+        "regularisers": [""] * 4,
+        "hessian_weight": [0.0] * 4,
+        "but_weight_decay": list("abcd"),
+        "but_beta": list("abca"),
+        "but_hessian_weight": list("abcd"),
+    },
+    index=pd.Index(METHODS, name="method"),
+)
+
+
+def grid(
+    *planned: tuple[str, str], methods: tuple[str, ...] = METHODS, seeds: tuple[int, ...] = SEEDS
+) -> Grid:
+    """(name, kind) of attacks, planned for some methods and seeds; all of them were run."""
+    cells = pd.DataFrame(
+        [
+            {"dataset": "d", "backbone": "b", "method": method, "seed": seed, "cell": f"{method[:3]}{seed}"}
+            for method in METHODS
+            for seed in SEEDS
+        ]
+    )
+    meant = cells[cells["method"].isin(methods) & cells["seed"].isin(seeds)]
+    rows = [
+        meant.assign(attack=name, kind=kind, settings="steps 3", robustness_key="k") for name, kind in planned
+    ]
+    note = Note("Title", "drawn", True)
+    cells = cells.assign(train_key="k", missing="")
+    return Grid({"d": note}, frozenset({"shuffled"}), ("cyborg",), 0.95, cells, pd.concat(rows))
+
+
+def values(attack: str, rows: dict[tuple[str, str, float], dict[str, list[float]]]) -> pd.DataFrame:
+    """(explanation, metric, budget) -> method -> a value per seed."""
+    return pd.DataFrame(
+        [
+            {"dataset": "d", "backbone": "b", "method": method, "seed": seed, "attack": attack,
+             "explanation": explanation, "metric": metric, "budget": budget, "value": value, "n": 9,
+             "undefined": 1}
+            for (explanation, metric, budget), by_method in rows.items()
+            for method, seeds in by_method.items()
+            for seed, value in enumerate(seeds)
+        ]
+    )  # fmt: skip
+
+
+HOAX = values(
+    "lie",
+    {
+        ("", "accuracy_before", NAN): {"cross_entropy": [0.9, 0.9, 0.9], "cyborg": [0.8, 0.8, 0.8]},
+        ("cam", "pearson_clean", NAN): {"cross_entropy": [0.1, 0.2, 0.3], "cyborg": [0.0, 0.0, 0.0]},
+        ("difference_salience", "pearson_clean", NAN): {
+            "cross_entropy": [0.9, 0.9, 0.9],
+            "cyborg": [0.5, 0.5, 0.5],
+        },
+    },
+)
+HOAXED = grid(("lie", "sham"), methods=("cross_entropy", "cyborg"))
+PGD = values(
+    "pgd",
+    {
+        ("", "auroc_clean", NAN): {m: [0.9, 0.9, 0.9] for m in METHODS},
+        ("", "accuracy_linf", 0.0): {m: [1.0, 1.0, 1.0] for m in METHODS},
+        ("", "accuracy_linf", 0.00392): {
+            "cross_entropy": [0.1, 0.2, 0.3], "cyborg": [0.2, 0.4, 0.6], "shuffled": [0.0, 0.1, 0.2],
+            "smooth": [0.4, 0.5, 0.6],
+        },
+        ("", "masking_linf", NAN): {
+            "cross_entropy": [0, 0, 0], "cyborg": [0, 1, 1], "shuffled": [0, 0, 0], "smooth": [0, 0, 0],
+        },
+    },
+)  # fmt: skip
+ARA = values(
+    "smallest",
+    {
+        ("", "auroc_clean", NAN): {m: [0.9, 0.9, 0.9] for m in METHODS},
+        ("", "ara_attack", NAN): {m: [0.0012, 0.0012, 0.0012] for m in METHODS},
+        ("", "accuracy_attack", 0.01): {m: [0.5, 0.5, 0.5] for m in METHODS},
+    },
+)
+DECIDED = grid(("pgd", "pgd"), ("smallest", "minimal_perturbation"))
+
+
+def named(found: list[Table], name: str) -> Table:
+    return next(table for table in found if table.name == name)
+
+
+def panel(table: Table, part: str) -> Panel:
+    return next(panel for panel in table.panels if part in panel.heading)
+
+
+def cell(rows: pd.DataFrame, column: str, **where: str) -> str:
+    for key, value in where.items():
+        rows = rows[rows[key] == value]
+    assert len(rows) == 1
+    return str(rows.iloc[0][column])
+
+
+def test_without_attacks_there_are_no_tables() -> None:
+    nothing = grid(("lie", "sham"), methods=())
+    assert attacks.tables(HOAX.iloc[:0], nothing, VARIANTS) == []
+
+
+def test_only_tables_of_planned_kinds() -> None:
+    names = [table.name for table in attacks.tables(HOAX, HOAXED, VARIANTS)]
+    assert names == ["hoax", "guidance_and_robustness"]
+
+
+def test_hoax_rows_are_methods_and_explanations() -> None:
+    table = attacks.hoax(HOAX, HOAXED)
+    maps = panel(table, "maps").rows
+    assert maps[["method", "explanation"]].to_numpy().tolist() == [
+        ["cross_entropy", "cam"], ["cross_entropy", "difference salience"],
+        ["cyborg", "cam"], ["cyborg", "difference salience"],
+    ]  # fmt: skip
+    assert cell(maps, "Pearson, clean map", method="cross_entropy", explanation="cam").startswith("0.200 ±")
+    decisions = panel(table, "decisions")
+    assert cell(decisions.rows, "accuracy before", method="cyborg") == "0.800 ± 0.000"
+    assert decisions.note == "lie: sham, steps 3."
+
+
+def test_hoax_says_how_much_nearer_maps_of_both_classes_stay() -> None:
+    note = panel(attacks.hoax(HOAX, HOAXED), "maps").note
+    reach = 4.302652729911275 * 0.1 / np.sqrt(3)  # of differences 0.8, 0.7, 0.6
+    said = f"difference salience − cam (cross_entropy +0.700 ± {reach:.3f}, cyborg +0.500 ± 0.000)"
+    assert f"holds (interval above 0) in 2 of 2: {said}." in note
+
+
+def test_hoax_without_counterparts_judges_nothing() -> None:
+    alone = HOAX[HOAX["explanation"] != "difference_salience"]
+    assert panel(attacks.hoax(alone, HOAXED), "maps").note == ""
+
+
+def test_hoax_says_that_the_copy_keeps_the_clean_threshold() -> None:
+    caption = attacks.hoax(HOAX, HOAXED).caption
+    assert "the hoaxed one starts from it and is not fitted again" in caption and "AUROC is the" in caption
+
+
+def test_an_attack_without_a_record_lowers_n() -> None:
+    lacking = HOAX[~((HOAX["method"] == "cyborg") & (HOAX["seed"] == 1))]
+    table = attacks.hoax(lacking, HOAXED)
+    row = table.tidy[(table.tidy["method"] == "cyborg") & (table.tidy["explanation"] == "cam")].iloc[0]
+    assert (row["n"], row["planned"], row["cells"]) == (2, 3, "cyb0 cyb2")
+    assert cell(panel(table, "decisions").rows, "accuracy before", method="cyborg").endswith("(2 of 3)")
+
+
+def test_planned_counts_what_the_attack_is_meant_for() -> None:
+    first = HOAX[HOAX["seed"] == 0]
+    table = attacks.hoax(first, grid(("lie", "sham"), methods=("cross_entropy",), seeds=(0,)))
+    assert set(table.tidy["method"]) == {"cross_entropy"} and set(table.tidy["planned"]) == {1}
+    assert cell(panel(table, "decisions").rows, "accuracy before", method="cross_entropy") == "0.900"
+
+
+def test_captions_say_what_they_rest_on() -> None:
+    planned = HOAXED.attacks.assign(robustness_key=["", *["k"] * 5])
+    lacking = Grid(HOAXED.datasets, HOAXED.controls, (), 0.95, HOAXED.cells, planned)
+    caption = attacks.hoax(HOAX, lacking).caption
+    assert "5 of 6 attacked runs" in caption and "Phantoms" in caption and "(18 times in all" in caption
+
+
+def test_manipulability_stands_beside_its_settings_and_the_plain_method() -> None:
+    found = values(
+        "move",
+        {("cam", "ssim_clean", NAN): {"cross_entropy": [0.1, 0.2, 0.3], "smooth": [0.4, 0.5, 0.6]}},
+    )
+    table = attacks.manipulability(
+        found, grid(("move", "manipulation"), methods=("cross_entropy", "smooth")), VARIANTS
+    )
+    tidy = table.tidy.set_index("method")
+    assert tidy.loc["smooth", "vs_base"] == pytest.approx(0.3) and tidy.loc["smooth", "beta"] == 20
+    assert np.isnan(tidy.loc["cross_entropy", "vs_base"])
+    rows = panel(table, "move: cam").rows
+    assert list(rows) == ["method", "weight decay", "activation", "Hessian weight", "SSIM"]
+    assert cell(rows, "activation", method="smooth") == "softplus 20"
+    changed = panel(table, "move; differences")
+    assert list(changed.rows) == ["method", "compared with", "SSIM, cam"]
+    assert changed.rows.to_numpy().tolist() == [["smooth", "cross_entropy", "+0.300 ± 0.000"]]
+    assert "softplus" in changed.note and "holds (interval above 0) in 1 of 1: smooth − cross_entropy" in (
+        changed.note
+    )
+    assert "at the threshold of equal errors" in table.caption and "MSE 0" in table.caption
+
+
+def decided() -> Table:
+    return attacks.robust_decisions(pd.concat([PGD, ARA]), DECIDED, VARIANTS)
+
+
+def test_decisions_under_all_attacks_stand_in_one_row() -> None:
+    rows = decided().panels[0].rows
+    assert list(rows) == ["method", "AUROC, clean", "accuracy, clean", "L∞ 1/255", "masking", "ARA"]
+    assert rows["method"].tolist() == ["cross_entropy", "cyborg", "shuffled (control)", "smooth"]
+    assert cell(rows, "masking", method="cyborg") == "2 of 3"
+    assert cell(rows, "ARA", method="smooth") == "0.0012 ± 0.0000"
+    assert cell(rows, "L∞ 1/255", method="cross_entropy").startswith("0.200 ±")
+
+
+def test_curves_are_in_the_csv_with_their_budgets() -> None:
+    tidy = decided().tidy
+    curve = tidy[tidy["metric"] == "accuracy_attack"]
+    assert set(curve["budget"]) == {0.01} and set(curve["mean"]) == {0.5} and len(curve) == len(METHODS)
+    assert tidy.loc[tidy["metric"] == "ara_attack", "budget"].isna().all()
+
+
+def test_variants_are_compared_to_the_nearest_and_the_plain_method() -> None:
+    rows = panel(decided(), "; differences").rows
+    reach = 4.302652729911275 * 0.1 / np.sqrt(3)  # of differences -0.2, -0.3, -0.4
+    assert rows[["method", "compared with", "L∞ 1/255"]].to_numpy().tolist() == [
+        ["shuffled (control)", "cyborg", f"−0.300 ± {reach:.3f}"],
+        ["smooth", "cross_entropy", "+0.300 ± 0.000"],  # once: the nearest is the plain one
+    ]
+    assert "masking" not in rows
+
+
+def test_a_method_with_two_defences_is_compared_to_both_bases() -> None:
+    flat = VARIANTS.loc[["smooth"]].rename(index={"smooth": "cyborg"}).assign(nearest="smooth")
+    methods = pd.concat([VARIANTS.drop("cyborg"), flat])
+    table = attacks.robust_decisions(PGD, grid(("pgd", "pgd")), methods)
+    rows = panel(table, "; differences").rows
+    mine = rows[rows["method"] == "cyborg"]
+    assert mine["compared with"].tolist() == ["smooth", "cross_entropy"]
+    assert [text[:6] for text in mine["L∞ 1/255"]] == ["−0.100", "+0.200"]
+    tidy = table.tidy[(table.tidy["method"] == "cyborg") & (table.tidy["budget"] == 0.00392)].iloc[0]
+    assert (tidy["vs_nearest"], tidy["vs_base"]) == pytest.approx((-0.1, 0.2))
+
+
+def test_a_method_that_one_attack_is_not_meant_for_has_dashes() -> None:
+    both = grid(("pgd", "pgd"), methods=("cross_entropy",)).attacks
+    other = grid(("smallest", "minimal_perturbation")).attacks
+    mixed = Grid(DECIDED.datasets, DECIDED.controls, (), 0.95, DECIDED.cells, pd.concat([both, other]))
+    found = pd.concat([PGD[PGD["method"] == "cross_entropy"], ARA])
+    rows = attacks.robust_decisions(found, mixed, VARIANTS).panels[0].rows
+    assert cell(rows, "L∞ 1/255", method="cyborg") == "–" == cell(rows, "masking", method="cyborg")
+    assert cell(rows, "AUROC, clean", method="cyborg") == "0.900 ± 0.000"
+
+
+def test_two_attacks_of_a_kind_are_told_apart() -> None:
+    twice = grid(("pgd", "pgd"), ("strong_pgd", "pgd"))
+    found = pd.concat([PGD, PGD.assign(attack="strong_pgd")])
+    rows = attacks.robust_decisions(found, twice, VARIANTS).panels[0].rows
+    assert {"pgd: L∞ 1/255", "strong pgd: L∞ 1/255", "strong pgd: masking"} <= set(rows)
+    assert cell(rows, "strong pgd: masking", method="cyborg") == "2 of 3"
+
+
+def test_guidance_compares_what_differs_in_the_loss_only() -> None:
+    table = attacks.guidance(pd.concat([PGD, ARA]), DECIDED, VARIANTS)
+    rows = panel(table, "difference to cross_entropy").rows
+    assert rows["method"].tolist() == ["cyborg", "shuffled (control)"]
+    reach = 4.302652729911275 * 0.1 / np.sqrt(3)  # of differences 0.1, 0.2, 0.3
+    assert cell(rows, "L∞ 1/255", method="cyborg") == f"+0.200 ± {reach:.3f}"
+    tidy = table.tidy[table.tidy["budget"] == 0.00392].set_index("method")
+    assert tidy.loc["cyborg", "vs_cross_entropy_p"] == 0.25
+    assert tidy.loc["cyborg", "vs_cross_entropy_holm"] == 1.0  # of four tests: two methods, two budgets
+    assert "smooth" not in tidy.index
+
+
+def test_guidance_shows_what_is_left_of_the_maps() -> None:
+    table = attacks.guidance(HOAX, HOAXED, VARIANTS)
+    rows = panel(table, "maps under lie: Pearson to the clean map; difference").rows
+    assert rows.to_numpy().tolist() == [["cyborg", "−0.200 ± 0.248", "−0.400 ± 0.000"]]
+
+
+def test_guidance_says_whether_it_helped() -> None:
+    table = attacks.guidance(pd.concat([PGD, ARA]), DECIDED, VARIANTS)
+    note = panel(table, "difference to cross_entropy").note
+    assert "pgd: accuracy under PGD" in note and "smallest: ARA against cross_entropy" in note
+    assert "cannot be told from 0 in 1 of 2: cyborg +0.200" in note and "shuffled −0.100 ± 0.000" in note
+    maps = attacks.guidance(HOAX, HOAXED, VARIANTS)
+    assert "hurt (interval below 0) in 1 of 1: cyborg" in panel(maps, "Pearson to the clean map; diff").note
+
+
+def test_guidance_leaves_out_attacks_on_one_plain_method() -> None:
+    alone = grid(("lie", "sham"), methods=("cross_entropy", "smooth")).attacks
+    planned = pd.concat([DECIDED.attacks, alone])
+    both = Grid(DECIDED.datasets, DECIDED.controls, (), 0.95, DECIDED.cells, planned)
+    table = attacks.guidance(pd.concat([PGD, ARA, HOAX]), both, VARIANTS)
+    assert not [panel.heading for panel in table.panels if "lie" in panel.heading]
+    assert "lie" not in set(table.tidy["attack"])
+
+
+def test_an_attack_of_another_kind_has_a_table_of_its_own() -> None:
+    found = values(
+        "new",
+        {
+            ("", "odd_number", NAN): {m: [0.1, 0.2, 0.3] for m in METHODS},
+            ("", "odd_number", 1 / 255): {m: [0.5, 0.5, 0.5] for m in METHODS},
+            ("cam", "turned", NAN): {"smooth": [0.7, 0.7, 0.7]},
+        },
+    )
+    (table,) = attacks.tables(found, grid(("new", "telepathy")), VARIANTS)
+    assert table.name == "other_attacks" and set(table.tidy["kind"]) == {"telepathy"}
+    whole, maps = table.panels
+    assert list(whole.rows) == ["method", "odd number", "odd number, 1/255"]
+    assert cell(whole.rows, "odd number, 1/255", method="cyborg") == "0.500 ± 0.000"
+    assert cell(maps.rows, "turned", method="smooth", explanation="cam") == "0.700 ± 0.000"
+    assert whole.note == "new: telepathy, steps 3."
+
+
+def test_what_is_recorded_and_undefined_is_not_missing() -> None:
+    about = {("cam", "cc_before", NAN): {"cross_entropy": [NAN, NAN, NAN], "cyborg": [NAN, NAN]}}
+    found = pd.concat([HOAX, values("lie", about)])  # type: ignore[arg-type]
+    rows = panel(attacks.hoax(found, HOAXED), "maps").rows
+    column = "CC, human map: before"
+    assert cell(rows, column, method="cross_entropy", explanation="cam") == "–"
+    assert (
+        cell(rows, column, method="cyborg", explanation="cam") == "missing (0 of 3)"
+    )  # one without a record
+
+
+def test_one_plain_method_has_nothing_to_be_compared_to() -> None:
+    alone = grid(("pgd", "pgd"), methods=("cross_entropy", "smooth"))
+    names = [table.name for table in attacks.tables(PGD, alone, VARIANTS)]
+    assert names == ["robust_decisions"]
+
+
+def test_attacks_that_none_has_run_yet_are_counted() -> None:
+    planned = DECIDED.attacks.assign(robustness_key="")
+    empty = Grid(DECIDED.datasets, DECIDED.controls, (), 0.95, DECIDED.cells, planned)
+    found = attacks.tables(PGD.iloc[:0], empty, VARIANTS)
+    assert [len(table.panels) for table in found] == [0, 0]
+    assert "0 of 24 attacked runs" in named(found, "robust_decisions").caption
