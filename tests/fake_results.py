@@ -19,17 +19,17 @@ from pipeline.data import manifest, store
 
 SIZE, GRID = 32, 6
 METHODS = {
-    "cross_entropy": {"loss": "cross_entropy"},
-    "cyborg": {"loss": "cyborg", "alpha": 0.5},
-    "difference_salience": {"loss": "difference_salience", "alpha": 0.5},
-    "divergence_shuffled": {"loss": "divergence", "alpha": 0.5, "map_source": "shuffled"},
+    "cross_entropy": {"loss": {"name": "cross_entropy"}},
+    "cyborg": {"loss": {"name": "cyborg", "alpha": 0.5}},
+    "difference_salience": {"loss": {"name": "difference_salience", "alpha": 0.5}},
+    "divergence_shuffled": {"loss": {"name": "divergence", "alpha": 0.5}, "map_source": "shuffled"},
 }
 SOFTPLUS = {"name": "softplus", "beta": 20}
 VARIANTS = {  # of cross_entropy, each with one defence more
-    "decayed": {"loss": "cross_entropy", "weight_decay": 0.1},
-    "smooth": {"loss": "cross_entropy", "activation": SOFTPLUS},
+    "decayed": {"loss": {"name": "cross_entropy"}, "weight_decay": 0.1},
+    "smooth": {"loss": {"name": "cross_entropy"}, "activation": SOFTPLUS},
     "flat": {
-        "loss": "cross_entropy",
+        "loss": {"name": "cross_entropy"},
         "activation": SOFTPLUS,
         "regularisers": [{"name": "hessian", "weight": 0.01}],
     },

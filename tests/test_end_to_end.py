@@ -21,10 +21,10 @@ TINY = {
 }
 METHODS = ("cross_entropy", "cyborg")
 ATTACKS = {  # on the weights, on images, on decisions
-    "hoax": {"attack": "sham", "settings": {"epochs": 1}},
-    "manipulation": {"attack": "manipulation", "settings": {"steps": 3}, "datasets": ["face"], "seeds": [0]},
-    "minimal": {"attack": "minimal_perturbation", "settings": {"steps": 4, "explain_steps": 2}},
-    "pgd": {"attack": "pgd", "settings": {"linf": [0.01], "l2": [0.01], "steps": 2, "restarts": 1}},
+    "hoax": {"attack": {"name": "sham", "epochs": 1}},
+    "manipulation": {"attack": {"name": "manipulation", "steps": 3}, "datasets": ["face"], "seeds": [0]},
+    "minimal": {"attack": {"name": "minimal_perturbation", "steps": 4, "explain_steps": 2}},
+    "pgd": {"attack": {"name": "pgd", "linf": [0.01], "l2": [0.01], "steps": 2, "restarts": 1}},
 }
 
 
@@ -37,7 +37,7 @@ def settings(workers: int) -> dict[str, Any]:
     params["prepare"]["image_size"] = 48
     params["train"].update(seeds=[0, 1], epochs=2)
     params["evaluate"].update(curve_steps=4, curve_samples=8, gallery=2)
-    params["identify"].update(max_features=3, exemplars=2)
+    params["identify"].update(max_concepts=3, exemplars=2)
     params["robustness"].update(images=6, shown=2, attacks=ATTACKS)
     params["engine"]["workers"] = workers
     return params
@@ -106,7 +106,7 @@ def test_changing_one_method_trains_its_cells_only(project: Path) -> None:
     path = project / "params.yaml"
     original = path.read_text()
     changed = yaml.safe_load(original)
-    changed["methods"]["cyborg"]["alpha"] = 0.7
+    changed["methods"]["cyborg"]["loss"]["alpha"] = 0.7
     path.write_text(yaml.safe_dump(changed, sort_keys=False))
     repro(project)
     after = records(project)
@@ -138,7 +138,7 @@ def test_the_paper_profile_runs_on_phantoms(tmp_path: Path) -> None:
     iris = {"tasks": {"iris": params["phantoms"]["tasks"]["iris"]}}
     params = merge(params, paper) | {"datasets": {"iris": params["datasets"]["iris"] | {"channels": 3}}}
     params["phantoms"] = {"seed": 1, **iris}
-    params["backbones"] = {name: {"weights": None} for name in paper["backbones"]}
+    params["backbones"] = {name: {"name": name} for name in paper["backbones"]}
     params["methods"] = {
         name: paper["methods"][name] for name in ("cross_entropy", "cyborg_05", "true_false_05")
     }

@@ -242,7 +242,7 @@ def test_untrained_cells_are_listed(tiny_project: Path) -> None:
 def test_a_data_set_without_test_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing to report is reported as nothing: headers without rows, headlines without a value."""
     monkeypatch.chdir(tmp_path)
-    params = tiny_store.params(train={"epochs": 1}, methods={"cross_entropy": {"loss": "cross_entropy"}})
+    params = tiny_store.params(train={"epochs": 1}, methods={"cross_entropy": {"loss": {"name": "cross_entropy"}}})
     tiny_store.write(tmp_path / trained.PREPARED / NAME)
     train(params, NAME)
     stage.evaluate(params, NAME)

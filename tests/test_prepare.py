@@ -34,7 +34,7 @@ def params(*, phantom: bool = False, **changes: Any) -> Params:
         "phantom": phantom,
         "task": "cxr_anomaly",
         "root": "raw",
-        "adapters": [{"adapter": "reflacx"}],
+        "adapters": [{"name": "reflacx"}],
         "channels": 1,
         "crop": "none",
         "annotations": {"granularity": "map", "blur": 0},
@@ -343,7 +343,7 @@ def test_the_audit_finds_what_is_wrong_with_real_films(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     nih64 = {
-        "adapter": "image_table",
+        "name": "image_table",
         "root": "nih64",
         "name": "nih64",
         "labels": {"0_normal": 0, "1_abnormal": 1},

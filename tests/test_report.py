@@ -321,7 +321,7 @@ def test_an_attack_on_another_training_is_missing() -> None:
     [
         ({"images": 7}, list(PLANNED)),
         ({"shown": 1}, list(PLANNED)),
-        ({"attacks": {**PLANNED, "hoax": {"attack": "sham", "settings": {"fool": "both"}}}}, ["hoax"]),
+        ({"attacks": {**PLANNED, "hoax": {"attack": {"name": "sham", "fool": "both"}}}}, ["hoax"]),
         ({"attacks": {**PLANNED, "moved": {"attack": "manipulation", "explanations": ["cam"]}}}, ["moved"]),
     ],
 )
@@ -342,7 +342,7 @@ def test_an_attack_of_a_new_kind_needs_no_other_file(
         shutil.copytree(catalogue.PACKAGE / folder, package / folder)
     (package / "explain/attacks/telepathy.py").write_text("def attack(victim, *, spoons: int = 3): ...")
     monkeypatch.setattr(catalogue, "PACKAGE", package)
-    settings = params(seeds=2, robustness={"attacks": {"new": {"attack": "telepathy"}}}, report={"dpi": 50})
+    settings = params(seeds=2, robustness={"attacks": {"new": {"attack": {"name": "telepathy"}}}}, report={"dpi": 50})
     for method in settings.methods:
         for seed in (0, 1):
             cell = {"dataset": "toy_0", "backbone": "compact", "method": method, "seed": seed}

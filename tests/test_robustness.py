@@ -27,8 +27,8 @@ from pipeline.train import train
 
 CELL = Path("compact/cross_entropy/0")
 OTHER = Path("compact/difference_salience/0")
-PGD = {"attack": "pgd", "settings": {"linf": [0.02], "l2": [], "steps": 2, "restarts": 1}}
-HOAX = {"attack": "sham", "methods": ["cross_entropy"], "settings": {"mode": "closed_form"}}
+PGD = {"attack": {"name": "pgd", "linf": [0.02], "l2": [], "steps": 2, "restarts": 1}}
+HOAX = {"attack": {"name": "sham", "mode": "closed_form"}, "methods": ["cross_entropy"]}
 SECTION = {
     "images": 6,
     "shown": 2,
@@ -128,7 +128,7 @@ def test_a_second_run_does_nothing_and_another_setting_its_own_attack_alone(tiny
     before = {path: path.stat().st_mtime_ns for path in Path("robustness").rglob("*.json")}
     stage.robustness(settings(), NAME)
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    stronger = {"attack": "pgd", "settings": {**PGD["settings"], "steps": 3}}
+    stronger = {"attack": {"name": "pgd", **PGD["settings"], "steps": 3}}
     stage.robustness(settings(attacks={"pgd": stronger, "hoax": HOAX}), NAME)
     again = {path.parent.name for path in before if path.stat().st_mtime_ns != before[path]}
     assert again == {"pgd"}

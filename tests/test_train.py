@@ -37,7 +37,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def one_cell(**changes: Any) -> Any:
     """Settings of a single guided cell."""
-    methods = {"difference_salience": {"loss": "difference_salience", "alpha": 0.5}}
+    methods = {"difference_salience": {"loss": {"name": "difference_salience", "alpha": 0.5}}}
     report = {"baseline": "difference_salience", "confidence": 0.95, "dpi": 110}
     return tiny_store.params(**{"methods": methods, "report": report, **changes})
 
@@ -68,8 +68,8 @@ def test_running_again_trains_nothing_and_a_new_method_trains_alone(workspace: P
     stage.train(one_cell(), "tiny")
     before = (folder() / "record.json").stat().st_mtime_ns
     methods = {
-        "difference_salience": {"loss": "difference_salience", "alpha": 0.5},
-        "shuffled": {"loss": "true_false", "alpha": 0.5, "map_source": "shuffled"},
+        "difference_salience": {"loss": {"name": "difference_salience", "alpha": 0.5}},
+        "shuffled": {"loss": {"name": "true_false", "alpha": 0.5}, "map_source": "shuffled"},
     }
     stage.train(one_cell(methods=methods), "tiny")
     assert (folder() / "record.json").stat().st_mtime_ns == before
@@ -77,7 +77,7 @@ def test_running_again_trains_nothing_and_a_new_method_trains_alone(workspace: P
 
 
 ROBUST = {
-    "loss": "cross_entropy",
+    "loss": {"name": "cross_entropy"},
     "weight_decay": 0.01,
     "activation": {"name": "softplus", "beta": 10},
     "regularisers": [{"name": "saliency_adversarial"}, {"name": "lipschitz"}],
@@ -119,7 +119,7 @@ def test_a_cells_code_is_its_own_members_alone(monkeypatch: pytest.MonkeyPatch) 
         stage, "code_hash", lambda *files: seen.append({str(path) for path in closure(files)}) or "x"
     )
     stage._hash_of.cache_clear()
-    for method in (ROBUST, {"loss": "cross_entropy", "activation": None, "regularisers": []}):
+    for method in (ROBUST, {"loss": {"name": "cross_entropy"}, "activation": None, "regularisers": []}):
         stage._code_hash({"method": method, "backbone": {"name": "compact"}})
     stage._hash_of.cache_clear()
     robust, plain = seen

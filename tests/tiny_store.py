@@ -20,8 +20,8 @@ PROTOCOL = {
     "threshold": {"rule": "eer", "value": 0},
 }
 METHODS = {
-    "cross_entropy": {"loss": "cross_entropy"},
-    "difference_salience": {"loss": "difference_salience", "alpha": 0.5},
+    "cross_entropy": {"loss": {"name": "cross_entropy"}},
+    "difference_salience": {"loss": {"name": "difference_salience", "alpha": 0.5}},
 }
 
 
@@ -43,7 +43,7 @@ def params(**changes: Any) -> Params:
             "protocol": PROTOCOL,
         }
     }
-    raw["backbones"] = {"compact": {}}
+    raw["backbones"] = {"compact": {"name": "compact"}}
     raw["methods"] = METHODS
     raw["report"]["baseline"] = "cross_entropy"
     raw["robustness"]["attacks"] = {}  # a test that attacks says with what

@@ -25,7 +25,6 @@ from pipeline.data import manifest, protocol
 
 TRUTHS = ("causal", "shortcut")
 SCHEMA = 1
-_HASHED = ("images.npy", "maps.npy", "manifest.csv", "protocol.json")  # what decides a training run
 
 
 class Store:
@@ -42,7 +41,6 @@ class Store:
         self.maps: np.ndarray = _map_array(folder / "maps.npy")
         self.labels: np.ndarray = rows["label"].astype(np.int64).to_numpy()
         self.has_map: np.ndarray = (rows["ann_kind"] != "none").to_numpy(dtype=bool)
-        self.data_hash: str = info["data_hash"]
 
     @cached_property
     def _roles(self) -> np.ndarray:
@@ -53,6 +51,20 @@ class Store:
         if role not in protocol.ROLES:
             raise ValueError(f"{role!r} is not a role: {nearest(role, protocol.ROLES)}")
         return np.flatnonzero(self._roles == role)
+
+    def digest(self, *roles: str) -> str:
+        """Hex SHA-256 of all that the samples of some roles show: pixels, maps, labels, sources, classes, ids.
+
+        The arrays count whole, by their files' hashes; truth masks and the protocol's rules do not count.
+        """
+        columns = ["sample_id", "source", "class_name", "label", "ann_kind"]
+        seen = {role: self.manifest[columns].iloc[self.rows(role)].to_csv() for role in roles}
+        arrays = {name: self.info["sha256"][name] for name in ("images.npy", "maps.npy")}
+        return sha256_text(canonical_json([arrays, seen]))
+
+    def truth_digest(self) -> dict[str, str]:
+        """The hashes of the truth masks by file; empty for real data."""
+        return {name: digest for name, digest in self.info["sha256"].items() if name.startswith("truth/")}
 
     def truth(self, kind: str) -> np.ndarray | None:
         """Masks uint8 (N, S, S) of what is causal or what is the shortcut; None for real data."""
@@ -180,8 +192,7 @@ def _flush(path: Path) -> None:
 
 
 def seal(folder: Path, info: Mapping[str, Any]) -> None:
-    """Write `store.json`: what the folder holds, each file's hash, and one of all that training sees."""
+    """Write `store.json`: what the folder holds, and each file's hash."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "store.json")
     hashes = {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
-    data_hash = sha256_text(canonical_json({name: hashes[name] for name in _HASHED}))
-    write_json(folder / "store.json", {"schema": SCHEMA, **info, "sha256": hashes, "data_hash": data_hash})
+    write_json(folder / "store.json", {"schema": SCHEMA, **info, "sha256": hashes})

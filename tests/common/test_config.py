@@ -108,7 +108,7 @@ def test_regularisers_that_do_not_fit(raw: dict[str, Any], names: list[str], exp
 
 def test_robust_methods_are_read_as_given(raw: dict[str, Any]) -> None:
     given = {
-        "loss": "cross_entropy",
+        "loss": {"name": "cross_entropy"},
         "map_source": "shuffled",  # which the regulariser reads
         "weight_decay": 0,
         "activation": {"name": "softplus", "beta": 10},

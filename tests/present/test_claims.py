@@ -24,18 +24,18 @@ SAT = {"regularisers": [{"name": "saliency_adversarial"}]}
 METHODS = variants(
     params(
         methods={
-            "cross_entropy": {"loss": "cross_entropy"},
-            "two": {"loss": "cross_entropy", "weight_decay": 3.0},
-            "three": {"loss": "cross_entropy", "activation": SMOOTH},
-            "four": {"loss": "cross_entropy", "activation": SMOOTH, "regularisers": [{"name": "hessian"}]},
-            "five": {"loss": "cross_entropy", "activation": {"name": "half_huber"}},
+            "cross_entropy": {"loss": {"name": "cross_entropy"}},
+            "two": {"loss": {"name": "cross_entropy"}, "weight_decay": 3.0},
+            "three": {"loss": {"name": "cross_entropy"}, "activation": SMOOTH},
+            "four": {"loss": {"name": "cross_entropy"}, "activation": SMOOTH, "regularisers": [{"name": "hessian"}]},
+            "five": {"loss": {"name": "cross_entropy"}, "activation": {"name": "half_huber"}},
             "six": {
-                "loss": "cross_entropy",
+                "loss": {"name": "cross_entropy"},
                 "activation": {"name": "half_huber"},
                 "regularisers": [{"name": "lipschitz"}],
             },
-            "seven": {"loss": "cross_entropy", **SAT},
-            "eight": {"loss": "cross_entropy", "map_source": "shuffled", **SAT},
+            "seven": {"loss": {"name": "cross_entropy"}, **SAT},
+            "eight": {"loss": {"name": "cross_entropy"}, "map_source": "shuffled", **SAT},
         }
     )
 ).drop(index=["cyborg", "difference_salience", "divergence_shuffled"])

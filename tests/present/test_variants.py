@@ -10,20 +10,20 @@ from pipeline.present.variants import variants
 
 SOFTPLUS = {"name": "softplus", "beta": 5}
 METHODS = {
-    "cross_entropy": {"loss": "cross_entropy"},
-    "cyborg": {"loss": "cyborg", "alpha": 0.5},
-    "decayed": {"loss": "cross_entropy", "weight_decay": 0.1},
-    "smooth": {"loss": "cross_entropy", "activation": SOFTPLUS},
-    "smoother": {"loss": "cross_entropy", "activation": {"name": "softplus"}},
-    "half": {"loss": "cross_entropy", "activation": {"name": "half_huber"}},
-    "flat": {"loss": "cross_entropy", "activation": SOFTPLUS, "regularisers": [{"name": "hessian"}]},
-    "sat": {"loss": "cross_entropy", "regularisers": [{"name": "saliency_adversarial"}]},
+    "cross_entropy": {"loss": {"name": "cross_entropy"}},
+    "cyborg": {"loss": {"name": "cyborg", "alpha": 0.5}},
+    "decayed": {"loss": {"name": "cross_entropy"}, "weight_decay": 0.1},
+    "smooth": {"loss": {"name": "cross_entropy"}, "activation": SOFTPLUS},
+    "smoother": {"loss": {"name": "cross_entropy"}, "activation": {"name": "softplus"}},
+    "half": {"loss": {"name": "cross_entropy"}, "activation": {"name": "half_huber"}},
+    "flat": {"loss": {"name": "cross_entropy"}, "activation": SOFTPLUS, "regularisers": [{"name": "hessian"}]},
+    "sat": {"loss": {"name": "cross_entropy"}, "regularisers": [{"name": "saliency_adversarial"}]},
     "sat_shuffled": {
-        "loss": "cross_entropy",
+        "loss": {"name": "cross_entropy"},
         "map_source": "shuffled",
         "regularisers": [{"name": "saliency_adversarial"}],
     },
-    "smooth_cyborg": {"loss": "cyborg", "alpha": 0.3, "activation": SOFTPLUS},
+    "smooth_cyborg": {"loss": {"name": "cyborg", "alpha": 0.3}, "activation": SOFTPLUS},
 }
 
 
@@ -58,10 +58,10 @@ def test_the_nearest_method_lacks_one_defence(found: pd.DataFrame) -> None:
 
 
 def test_of_two_nearest_methods_the_first_counts() -> None:
-    both = {"loss": "cross_entropy", "weight_decay": 0.1, "activation": SOFTPLUS}
+    both = {"loss": {"name": "cross_entropy"}, "weight_decay": 0.1, "activation": SOFTPLUS}
     usual = params().train.optimizer.weight_decay
     chosen = {name: METHODS[name] for name in ("cross_entropy", "cyborg", "smooth", "decayed")}
-    more = {"both": both, "usual": {"loss": "cross_entropy", "weight_decay": usual}}
+    more = {"both": both, "usual": {"loss": {"name": "cross_entropy"}, "weight_decay": usual}}
     nearest = variants(params(methods={**chosen, **more}))["nearest"]
     assert nearest["both"] == next(name for name in nearest.index if name in ("smooth", "decayed"))
     assert nearest["usual"] == ""  # the same training as cross_entropy

@@ -33,6 +33,8 @@ from pipeline.model import CamClassifier
 from pipeline.model.activations import swap
 from pipeline.model.perturbations import TINY, project
 
+TABLE = "manipulability"
+
 BETAS = 10.0, 100.0  # of softplus in the first and the last step
 
 

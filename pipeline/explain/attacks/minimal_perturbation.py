@@ -35,6 +35,8 @@ from pipeline.model.perturbations import TINY, with_gradient
 from pipeline.score.metrics import auroc
 from pipeline.score.ara import ara, majority_share
 
+TABLE = "robust_decisions"
+
 CURVE = np.concatenate([[0], np.geomspace(0.001, 1, 40)])  # budgets, as shares of max_rms
 OVERSHOOT = 5.0  # a walk towards a class is so many times as long as its result is large; the authors' value
 

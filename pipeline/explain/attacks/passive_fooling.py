@@ -31,6 +31,8 @@ from pipeline.model import CamClassifier, Outputs
 from pipeline.model.cam import FLAT, normalise, select
 from pipeline.model.losses import mse
 
+TABLE = "hoax"
+
 TOP = 10  # one cell in so many
 FRAME = 7  # of a side's cells one in so many
 Target = Literal["location", "top_k", "centre_mass", "active"]

@@ -28,6 +28,8 @@ from pipeline.model.input_gradients import margin
 from pipeline.model.perturbations import Norm, ascent, random_start
 from pipeline.score.metrics import auroc
 
+TABLE = "robust_decisions"
+
 REACH = 2.5  # length of all steps together, in budgets: across the ball with some to spare
 CHECK_EVERY = 5  # steps between two looks at which images still stand
 UNBOUNDED = 1.0  # the linf budget that allows any image

@@ -18,6 +18,9 @@ from pipeline.model.classifier import CamClassifier, Outputs
 from pipeline.model.input_gradients import input_gradient, margin
 from pipeline.model.regularisers import Regulariser, signs
 
+USES_MAPS = False
+NEEDS_CURVATURE = True
+
 
 class Hessian(Regulariser):
     """weight * R, with x in [0, 1] and batch statistics in training mode; three more backward passes.

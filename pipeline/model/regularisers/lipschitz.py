@@ -21,6 +21,9 @@ from pipeline.model.classifier import CamClassifier, Outputs
 from pipeline.model.input_gradients import input_gradient, margin
 from pipeline.model.regularisers import Regulariser
 
+USES_MAPS = False
+NEEDS_CURVATURE = False
+
 
 class Lipschitz(Regulariser):
     """R of the module's docstring, with x in [0, 1]; one more backward pass and its derivative."""

@@ -25,6 +25,9 @@ from pipeline.model.input_gradients import evaluating, unrecorded
 from pipeline.model.perturbations import ascent, project, random_start
 from pipeline.model.regularisers import Regulariser, signs
 
+USES_MAPS = True
+NEEDS_CURVATURE = False
+
 TRADES_START = 0.001  # standard deviation of the noise that TRADES starts from: at x itself KL has no slope
 
 
