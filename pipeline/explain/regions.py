@@ -30,8 +30,8 @@ from pipeline.explain.alignment import FINER, REGION, coarsen, resize
 
 LEAST = FINER**2  # fine cells in a region: one cell of the CAM, the smallest thing that it can tell
 _IN_ONE_IMAGE = np.stack([np.zeros((3, 3)), np.ones((3, 3)), np.zeros((3, 3))])  # 8 neighbours, same image
-LEARNED = 2000  # regions at most that features are learned from; silhouettes cost their square
-SEPARATE = 0.1  # mean silhouette below which regions are one feature
+LEARNED = 2000  # regions at most that concepts are learned from; silhouettes cost their square
+SEPARATE = 0.1  # mean silhouette below which regions are one concept
 
 
 class Regions(NamedTuple):
@@ -64,7 +64,7 @@ def shared_salience(cams: np.ndarray) -> np.ndarray:
 
 
 def channel_importance(pooled: np.ndarray, weight: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """g_k of (N, K) pooled features and the head's (2, K) weight: what each channel adds to the margin."""
+    """g_k of (N, K) pooled activations and the head's (2, K) weight: what each channel adds to the margin."""
     sign = 2 * classes[:, None] - 1
     return sign * (weight[1] - weight[0]) * pooled
 
@@ -103,18 +103,20 @@ def refine(maps: np.ndarray) -> np.ndarray:
     return resize(maps, tuple(FINER * side for side in maps.shape[1:]), "bilinear")
 
 
-def patterns(regions: Regions, features: np.ndarray, weight: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """What each region shows and where, (R, K + 2): the vectors that are clustered into features.
+def patterns(
+    regions: Regions, activations: np.ndarray, weight: np.ndarray, classes: np.ndarray
+) -> np.ndarray:
+    """What each region shows and where, (R, K + 2): the vectors that are clustered into concepts.
 
-    Channel contributions to the margin (`features` (N, K, h, w) averaged over the region, times the head's
-    difference), scaled to unit length, then the centre of the region's box as shares of the side.
+    Channel contributions to the margin (`activations` (N, K, h, w) averaged over the region, times the
+    head's difference), scaled to unit length, then the centre of the region's box as shares of the side.
     """
     image = regions.table["image"].to_numpy()
     inside = regions.labels[image] == np.arange(1, len(image) + 1)[:, None, None]
-    height, width = features.shape[2:]
+    height, width = activations.shape[2:]
     cover = inside.reshape(len(image), height, FINER, width, FINER).mean(axis=(2, 4))
     cover /= np.maximum(cover.sum(axis=(1, 2), keepdims=True), 1 / FINER**2)
-    pooled = np.einsum("rij,rkij->rk", cover, features[image], optimize=True)
+    pooled = np.einsum("rij,rkij->rk", cover, activations[image], optimize=True)
     shown = channel_importance(pooled, weight, classes[image])
     shown /= np.maximum(np.linalg.norm(shown, axis=1, keepdims=True), 1e-12)
     return np.column_stack([shown, centres(regions.table)])
@@ -126,17 +128,17 @@ def centres(table: pd.DataFrame) -> np.ndarray:
     return np.column_stack([x, y]).astype(np.float64)
 
 
-def recurring(vectors: np.ndarray, max_features: int, seed: int) -> np.ndarray:
-    """Group (R, D) region patterns into recurring features; returns their centres (k, D), k <= max_features.
+def concepts(vectors: np.ndarray, max_concepts: int, seed: int) -> np.ndarray:
+    """Group (R, D) region patterns into concepts; returns their centres (k, D), k <= max_concepts.
 
-    k-means with the k of the highest mean silhouette, on at most LEARNED regions drawn by `seed`; one feature
-    where none separates, no feature without regions.
+    k-means with the k of the highest mean silhouette, on at most LEARNED regions drawn by `seed`; one concept
+    where none separates, no concept without regions.
     """
     if len(vectors) > LEARNED:
         vectors = vectors[numpy_rng(seed, "learned").choice(len(vectors), LEARNED, replace=False)]
     distinct = len(np.unique(vectors, axis=0))
     best, best_score = vectors.mean(axis=0, keepdims=True) if distinct else vectors, SEPARATE
-    for k in range(2, min(max_features, distinct - 1) + 1):
+    for k in range(2, min(max_concepts, distinct - 1) + 1):
         found = KMeans(k, n_init=4, random_state=seed).fit(vectors)
         score = silhouette_score(vectors, found.labels_)
         if score > best_score:
@@ -144,9 +146,9 @@ def recurring(vectors: np.ndarray, max_features: int, seed: int) -> np.ndarray:
     return best
 
 
-def nearest_feature(vectors: np.ndarray, centre: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The closest of k centres for each of R vectors: its index (R,) and its distance (R,)."""
-    distance = np.stack([np.linalg.norm(vectors - place, axis=1) for place in centre], axis=1)
+def nearest_concept(vectors: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The closest of k concepts' centres for each of R vectors: its index (R,) and its distance (R,)."""
+    distance = np.stack([np.linalg.norm(vectors - place, axis=1) for place in centres], axis=1)
     return distance.argmin(axis=1), distance.min(axis=1)
 
 

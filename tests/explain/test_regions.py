@@ -1,4 +1,4 @@
-"""The post-hoc tool: exact sums, regions on drawn maps, recurring features among planted ones."""
+"""The post-hoc tool: exact sums, regions on drawn maps, planted concepts found again."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.explain import regions as features
+from pipeline.explain import regions
 from pipeline.model import Outputs, build, cam
 
 
@@ -33,10 +33,10 @@ def explained(seen: tuple) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("share", [0.05, 0.2, 0.9])
 def test_regions_and_the_rest_sum_to_the_margin(seen: tuple, share: float) -> None:
     _, margins, salience = explained(seen)
-    regions = features.find_regions(salience, share)
-    rest = np.mean(features.refine(salience), axis=(1, 2), where=regions.labels == 0)
-    rest *= np.mean(regions.labels == 0, axis=(1, 2))
-    found = regions.table.groupby("image")["importance"].sum().reindex(range(6), fill_value=0).to_numpy()
+    places = regions.find_regions(salience, share)
+    rest = np.mean(regions.refine(salience), axis=(1, 2), where=places.labels == 0)
+    rest *= np.mean(places.labels == 0, axis=(1, 2))
+    found = places.table.groupby("image")["importance"].sum().reindex(range(6), fill_value=0).to_numpy()
     np.testing.assert_allclose(found + rest, margins, atol=1e-6)
 
 
@@ -44,7 +44,7 @@ def test_channels_sum_to_the_margin(seen: tuple) -> None:
     outputs, weight, _ = seen
     classes, margins, _ = explained(seen)
     pooled = outputs.features.mean((2, 3)).numpy()
-    parts = features.channel_importance(pooled, weight, classes)
+    parts = regions.channel_importance(pooled, weight, classes)
     assert parts.shape == pooled.shape
     np.testing.assert_allclose(parts.sum(axis=1), margins, atol=1e-6)
 
@@ -55,23 +55,23 @@ def test_regions_of_a_drawn_map() -> None:
     salience[1, 0:2, 0:2] = 2
     salience[1, 5:7, 5:8] = 3
     salience[1, 3, 6] = -4
-    regions = features.find_regions(salience, share=0.5)
-    table = regions.table
+    places = regions.find_regions(salience, share=0.5)
+    table = places.table
     assert table[["image", "region", "sign"]].to_numpy().tolist() == [[1, 1, 1], [1, 2, 1], [1, 3, -1]]
-    centres = features.centres(table)
+    centres = regions.centres(table)
     np.testing.assert_allclose(centres[0], [6.5 / 8, 6 / 8], atol=1 / 16)
     np.testing.assert_allclose(centres[1], [1 / 8, 1 / 8], atol=1 / 16)
     np.testing.assert_allclose(centres[2], [6.5 / 8, 3.5 / 8], atol=1 / 16)
     assert table["importance"].iloc[0] > table["importance"].iloc[1] > 0 > table["importance"].iloc[2]
-    assert (regions.labels[0] == 0).all()
+    assert (places.labels[0] == 0).all()
 
 
 def test_table_rows_are_the_labelled_places(seen: tuple) -> None:
     _, _, salience = explained(seen)
-    regions, fine = features.find_regions(salience, 0.3), features.refine(salience)
+    places, fine = regions.find_regions(salience, 0.3), regions.refine(salience)
     cells = fine[0].size
-    for number, row in enumerate(regions.table.itertuples(), start=1):
-        image, y, x = np.nonzero(regions.labels == number)
+    for number, row in enumerate(places.table.itertuples(), start=1):
+        image, y, x = np.nonzero(places.labels == number)
         assert set(image) == {row.image}
         assert row.area == pytest.approx(len(image) / cells)
         assert row.importance == pytest.approx(fine[image, y, x].sum() / cells)
@@ -85,20 +85,20 @@ def test_parts_smaller_than_a_cell_of_the_cam_are_no_regions() -> None:
     cells = np.zeros((2, 8, 8), bool)
     cells[0, 2:6, 2:6] = cells[1, 2:6, 2:6] = True
     cells[1, 2, 2] = False
-    labels, count = features._connected(cells)
+    labels, count = regions._connected(cells)
     assert count == 1
     assert (labels == cells * np.array([1, 0])[:, None, None]).all()
 
 
 def test_regions_do_not_reach_into_the_next_image() -> None:
     salience = np.ones((3, 4, 4), np.float32)
-    assert features.find_regions(salience, 0.9).table["image"].tolist() == [0, 1, 2]
+    assert regions.find_regions(salience, 0.9).table["image"].tolist() == [0, 1, 2]
 
 
 @given(st.floats(0.01, 0.99), st.integers(0, 1000))
 def test_important_cells_are_the_top_share_of_the_positive_ones(share: float, seed: int) -> None:
     salience = np.random.default_rng(seed).normal(size=(3, 5, 5))
-    chosen = features.important(salience, share)
+    chosen = regions.important(salience, share)
     for cells, mask in zip(salience, chosen, strict=True):
         assert mask.sum() == np.ceil(share * (cells > 0).sum())
         assert cells[mask].min() > 0
@@ -106,9 +106,9 @@ def test_important_cells_are_the_top_share_of_the_positive_ones(share: float, se
 
 
 def test_nothing_positive_is_nothing_important() -> None:
-    assert not features.important(-np.ones((2, 3, 3)), 0.5).any()
-    assert not features.important(np.zeros((1, 3, 3)), 0.5).any()
-    assert features.find_regions(np.zeros((2, 3, 3)), 0.5).table.empty
+    assert not regions.important(-np.ones((2, 3, 3)), 0.5).any()
+    assert not regions.important(np.zeros((1, 3, 3)), 0.5).any()
+    assert regions.find_regions(np.zeros((2, 3, 3)), 0.5).table.empty
 
 
 def test_shared_salience_by_hand() -> None:
@@ -117,7 +117,7 @@ def test_shared_salience_by_hand() -> None:
     cams = np.stack(
         [[pattern, pattern], [pattern, -pattern], [0 * pattern, 0 * pattern], [pattern, 0 * pattern]]
     )
-    np.testing.assert_allclose(features.shared_salience(cams), [1, 0, np.nan, 0.5])
+    np.testing.assert_allclose(regions.shared_salience(cams), [1, 0, np.nan, 0.5])
 
 
 def test_patterns_are_the_region_own_contributions(seen: tuple) -> None:
@@ -125,9 +125,9 @@ def test_patterns_are_the_region_own_contributions(seen: tuple) -> None:
     outputs, weight, _ = seen
     classes, _, _ = explained(seen)
     maps = outputs.features.numpy()
-    regions = features.find_regions(np.ones((6, *maps.shape[2:])), 0.9)
-    vectors = features.patterns(regions, maps, weight, classes)
-    whole = features.channel_importance(maps.mean(axis=(2, 3)), weight, classes)
+    places = regions.find_regions(np.ones((6, *maps.shape[2:])), 0.9)
+    vectors = regions.patterns(places, maps, weight, classes)
+    whole = regions.channel_importance(maps.mean(axis=(2, 3)), weight, classes)
     np.testing.assert_allclose(
         vectors[:, :-2], whole / np.linalg.norm(whole, axis=1, keepdims=True), atol=1e-5
     )
@@ -139,9 +139,9 @@ def test_patterns_pool_over_the_region_only() -> None:
     maps[0, 0, :2] = 5  # channel 0 above, channel 1 below
     maps[0, 1, 2:] = 7
     salience = np.where(np.arange(4) < 1, 3.0, -1.0)[None, :, None] * np.ones((1, 4, 4))
-    regions = features.find_regions(salience, 0.5)
+    places = regions.find_regions(salience, 0.5)
     weight = np.array([[0.0, 0.0], [1.0, 1.0]])
-    upper = features.patterns(regions, maps, weight, np.array([1]))[regions.table["sign"] > 0]
+    upper = regions.patterns(places, maps, weight, np.array([1]))[places.table["sign"] > 0]
     np.testing.assert_allclose(upper[:, :2], [[1, 0]], atol=1e-6)
 
 
@@ -151,29 +151,29 @@ def planted(spread: float) -> tuple[np.ndarray, np.ndarray]:
     return np.eye(3)[which] + np.random.default_rng(0).normal(0, spread, (90, 3)), which
 
 
-def test_planted_features_are_found_again() -> None:
+def test_planted_concepts_are_found_again() -> None:
     vectors, which = planted(0.05)
-    centre = features.recurring(vectors, max_features=6, seed=1)
+    centre = regions.concepts(vectors, max_concepts=6, seed=1)
     assert len(centre) == 3
-    found, distance = features.nearest_feature(vectors, centre)
+    found, distance = regions.nearest_concept(vectors, centre)
     assert all(len(set(found[which == corner])) == 1 for corner in range(3))
     assert distance.max() < 0.5
 
 
 def test_clustering_is_reproducible() -> None:
     vectors, _ = planted(0.2)
-    np.testing.assert_array_equal(features.recurring(vectors, 6, 1), features.recurring(vectors, 6, 1))
+    np.testing.assert_array_equal(regions.concepts(vectors, 6, 1), regions.concepts(vectors, 6, 1))
 
 
 @pytest.mark.parametrize(("count", "expected"), [(0, 0), (1, 1), (2, 1)])
-def test_too_few_regions_are_one_feature_or_none(count: int, expected: int) -> None:
-    centre = features.recurring(planted(0.05)[0][:count], 6, 0)
+def test_too_few_regions_are_one_concept_or_none(count: int, expected: int) -> None:
+    centre = regions.concepts(planted(0.05)[0][:count], 6, 0)
     assert centre.shape == (expected, 3)
 
 
-def test_one_blob_is_one_feature() -> None:
+def test_one_blob_is_one_concept() -> None:
     vectors = np.random.default_rng(0).normal(size=(60, 20))
-    assert len(features.recurring(vectors, 6, 0)) == 1
+    assert len(regions.concepts(vectors, 6, 0)) == 1
 
 
 def test_overlap_by_hand() -> None:
@@ -186,17 +186,17 @@ def test_overlap_by_hand() -> None:
     found = np.zeros((1, 8, 8), bool)
     found[0, :, :4] = True
     salience = np.array([3.0, 1.0])[None, :, None] * np.ones((1, 2, 2))
-    scores = features.overlap(found, salience, masks)
+    scores = regions.overlap(found, salience, masks)
     assert [float(value[0]) for value in scores] == pytest.approx([1 / 2, 1 / 2, 1 / 3, 2.75 / 4])
 
 
 def test_overlap_of_nothing_found() -> None:
-    scores = features.overlap(np.zeros((1, 8, 8), bool), -np.ones((1, 2, 2)), np.ones((1, 8, 8), np.uint8))
+    scores = regions.overlap(np.zeros((1, 8, 8), bool), -np.ones((1, 2, 2)), np.ones((1, 8, 8), np.uint8))
     assert [float(value[0]) for value in scores] == [0, 0, 0, 0]
 
 
 def test_many_regions_are_learned_from_a_drawn_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(features, "LEARNED", 30)
+    monkeypatch.setattr(regions, "LEARNED", 30)
     vectors, which = planted(0.05)
-    found, _ = features.nearest_feature(vectors, features.recurring(vectors, 6, 1))
+    found, _ = regions.nearest_concept(vectors, regions.concepts(vectors, 6, 1))
     assert all(len(set(found[which == corner])) == 1 for corner in range(3))
