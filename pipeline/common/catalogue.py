@@ -84,8 +84,8 @@ def filled(catalogue: str, choice: Mapping[str, Any]) -> dict[str, Any]:
 def declared(catalogue: str, name: str, constant: str) -> Any:
     """A constant at the top of a member's source, such as USES_MAPS; raises UserError if it has none.
 
-    >>> declared("model/losses", "cyborg", "USES_MAPS"), declared("model/losses", "cross_entropy", "USES_MAPS")
-    (True, False)
+    >>> [declared("model/losses", name, "USES_MAPS") for name in ("cyborg", "cross_entropy")]
+    [True, False]
     """
     for node in _tree(catalogue, name).body:
         if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == [constant]:

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 def catalogue_problems(raw: dict[str, Any]) -> list[str]:
     """Names and settings that must exist in a catalogue; works on raw input so all are listed at once."""
     found = [
-        f"{where}: {line}" for where, kind, choice in _choices(raw) for line in catalogue.problems(kind, choice)
+        f"{where}: {line}"
+        for where, kind, choice in _choices(raw)
+        for line in catalogue.problems(kind, choice)
     ]
     watched = [("robustness.explanations", _inside(raw, "robustness", "explanations"))]
     watched += [
@@ -109,9 +111,8 @@ def _dataset_problems(dataset: "Dataset", params: "Params") -> Iterator[str]:
     parts.append(set(dataset.protocol.excluded))
     for source in sorted(set().union(*parts)):
         if sum(source in part for part in parts) > 1:
-            yield (
-                f"protocol: P_SOURCE_TWICE: {source!r} is in more than one of known, held_out, excluded; keep one"
-            )
+            came = f"{source!r} is in more than one of known, held_out, excluded"
+            yield f"protocol: P_SOURCE_TWICE: {came}; keep one"
 
 
 def _method_problems(method: "Method") -> list[str]:

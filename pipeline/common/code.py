@@ -1,14 +1,16 @@
 """The code that can change a result, as one hash: what a function reaches, without its words.
 
 A key that hashed whole files would run a study again for a comment. Here a function, class or constant counts
-by its syntax tree, and with it everything of this package that it names, in whatever module that stands. What
-cannot change a result is left out: comments, docstrings, the annotations of functions, what an exception says.
+by its syntax tree, and with it everything of this package that it names, in whatever module that stands; so
+do the classes that its arguments are said to be of, since it calls their methods. What cannot change a result
+is left out: comments, docstrings, annotations of functions, what an exception says.
 
 What code finds by name at run time (members of catalogues) it does not name: give them as entries of their
 own. Other packages are not followed; `constraints.txt` pins them.
 """
 
 import ast
+import copy
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -17,7 +19,13 @@ from typing import NamedTuple
 from pipeline.common.files import canonical_json, sha256_text
 
 PACKAGE = Path(__file__).resolve().parents[1]
-WORDS = {"pipeline.common.errors", "pipeline.common.progress"}  # say things and change nothing
+WITHOUT_INFLUENCE = {  # modules that say, check or find something, and compute nothing
+    "pipeline.common.catalogue",
+    "pipeline.common.checks",
+    "pipeline.common.config",
+    "pipeline.common.errors",
+    "pipeline.common.progress",
+}
 Symbol = tuple[str, str]  # (module, name of a definition at its top level)
 
 
@@ -48,12 +56,12 @@ def reached(*entries: str) -> dict[str, str]:
     while waiting:
         module, name = waiting.pop()
         place = f"{module}:{name}"
-        if place in found or module in WORDS:
+        if place in found or module in WITHOUT_INFLUENCE:
             continue
         known = _read(module)
         nodes = known.definitions[name] if name else known.effects
-        found[place] = "\n".join(ast.unparse(node) for node in nodes)
         waiting += (symbol for node in nodes for symbol in _named(node, module))
+        found[place] = "\n".join(ast.unparse(_Untyped().visit(copy.deepcopy(node))) for node in nodes)
         if known.effects and name:
             waiting.append((module, ""))  # statements that run on import count with every definition
     return {place: text for place, text in found.items() if text}
@@ -72,7 +80,7 @@ def _read(module: str) -> _Module:
     path = _file(module)
     if path is None:
         raise KeyError(f"{module}: no such module")
-    tree = _WithoutWords().visit(ast.parse(path.read_text(encoding="utf-8")))
+    tree = _Quiet().visit(ast.parse(path.read_text(encoding="utf-8")))
     known = _Module({}, {}, [])
     for node in ast.walk(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):
@@ -81,7 +89,11 @@ def _read(module: str) -> _Module:
         names = list(_defined(node))
         for name in names:
             known.definitions.setdefault(name, []).append(node)
-        if not names and not isinstance(node, ast.Import | ast.ImportFrom | ast.Pass) and not _for_types(node):
+        if (
+            not names
+            and not isinstance(node, ast.Import | ast.ImportFrom | ast.Pass)
+            and not _for_types(node)
+        ):
             known.effects.append(node)
     return known
 
@@ -99,8 +111,10 @@ def _file(module: str) -> Path | None:
 def _imported(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, Symbol]]:
     """(local name, what it stands for) of one import from this package."""
     if isinstance(node, ast.Import):
-        yield from ((alias.asname, (alias.name, "")) for alias in node.names if alias.asname)
-    elif node.module and _file(node.module):
+        yield from (
+            (alias.asname, (alias.name, "")) for alias in node.names if alias.asname and _file(alias.name)
+        )
+    elif node.module and node.module.split(".")[0] == PACKAGE.name:
         for alias in node.names:
             inside = f"{node.module}.{alias.name}"
             meant = (inside, "") if _file(inside) else (node.module, alias.name)
@@ -112,7 +126,9 @@ def _defined(node: ast.stmt) -> Iterable[str]:
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return [node.name]
     targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-    return [part.id for target in targets if target for part in ast.walk(target) if isinstance(part, ast.Name)]
+    return [
+        part.id for target in targets if target for part in ast.walk(target) if isinstance(part, ast.Name)
+    ]
 
 
 def _for_types(node: ast.stmt) -> bool:
@@ -144,8 +160,8 @@ def _meant(module: str, name: str, attribute: str | None) -> Iterator[Symbol]:
             yield from _meant(source, attribute, None)
 
 
-class _WithoutWords(ast.NodeTransformer):
-    """Drops docstrings, the annotations of functions and their variables, and what exceptions say."""
+class _Quiet(ast.NodeTransformer):
+    """Drops docstrings, and what exceptions say."""
 
     def _without_docstring(self, node: ast.AST) -> ast.AST:
         body: list[ast.stmt] = node.body  # type: ignore[attr-defined]
@@ -153,17 +169,7 @@ class _WithoutWords(ast.NodeTransformer):
             node.body = body[1:] or [ast.Pass()]  # type: ignore[attr-defined]
         return self.generic_visit(node)
 
-    visit_Module = visit_ClassDef = _without_docstring
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        node.returns = None
-        arguments = node.args
-        for each in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs):
-            each.annotation = None
-        for each in filter(None, (arguments.vararg, arguments.kwarg)):
-            each.annotation = None
-        node.body = [_plain(statement) for statement in node.body]
-        return self._without_docstring(node)
+    visit_Module = visit_ClassDef = visit_FunctionDef = visit_AsyncFunctionDef = _without_docstring
 
     def visit_Raise(self, node: ast.Raise) -> ast.AST:
         if isinstance(node.exc, ast.Call):
@@ -172,9 +178,13 @@ class _WithoutWords(ast.NodeTransformer):
         return node
 
 
-def _plain(statement: ast.stmt) -> ast.stmt:
-    """An annotated assignment of a function as a plain one; without a value it says nothing."""
-    if isinstance(statement, ast.AnnAssign):
-        made = ast.Assign([statement.target], statement.value) if statement.value else ast.Pass()
-        return ast.copy_location(ast.fix_missing_locations(made), statement)
-    return statement
+class _Untyped(ast.NodeTransformer):
+    """Drops the annotations of functions; those of classes (fields and their limits) stay."""
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        node.returns = None
+        return self.generic_visit(node)
+
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        node.annotation = None
+        return node

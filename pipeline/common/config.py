@@ -104,9 +104,7 @@ class Method(Section):
         """The loss and regularisers that look at human maps, by name."""
         chosen = [("model/losses", self.loss), *(("model/regularisers", each) for each in self.regularisers)]
         return [
-            choice["name"]
-            for kind, choice in chosen
-            if catalogue.declared(kind, choice["name"], "USES_MAPS")
+            choice["name"] for kind, choice in chosen if catalogue.declared(kind, choice["name"], "USES_MAPS")
         ]
 
     @property

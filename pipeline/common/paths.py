@@ -1,4 +1,4 @@
-"""Where each stage leaves what: the one place that names folders and files, relative to where a stage runs."""
+"""Where each stage leaves what: the one place that names folders and files, relative to where it runs."""
 
 from pathlib import Path
 

@@ -8,7 +8,7 @@ import threading
 import traceback
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import joblib
 from joblib.externals.loky.process_executor import TerminatedWorkerError
@@ -17,25 +17,10 @@ from pipeline.common.config import Engine
 from pipeline.common.errors import UserError
 from pipeline.grid import records
 from pipeline.grid.backends import parallel, workers
-from pipeline.grid.cells import Cell
+from pipeline.grid.cells import Task
 from pipeline.grid.display import Display
 
 ERROR_LOG = "error.log"
-
-
-class Task(NamedTuple):
-    """One cell to be run: where its files go, and the key and settings of its record."""
-
-    cell: Cell
-    folder: Path
-    key: str
-    settings: dict[str, Any]
-    part: str = ""  # which of several tasks of the cell
-
-    @property
-    def name(self) -> str:
-        """How it is called in messages: the cell's name, and the part after a colon."""
-        return f"{self.cell.name}: {self.part}" if self.part else self.cell.name
 
 
 Work = Callable[[Task], None]

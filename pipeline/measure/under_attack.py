@@ -1,4 +1,4 @@
-"""A trained cell under attack: the model, the test images it must stand on, and the run of one attack.
+"""What an attack does to a trained cell: the model, the test images it must stand on, and one attack's run.
 
 Attacks are measured by decisions, and epochs are chosen by ranking alone, so a cell need not decide well
 where its logits are equal. Here it decides at the equal-error threshold of validation, which leaves both
@@ -6,7 +6,7 @@ classes alike room: the threshold is taken into the head's bias, z_1 falls by it
 the decision. CAMs, which know no bias, and rankings stay as they are.
 """
 
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,64 +16,75 @@ import torch
 from pipeline.common import catalogue
 from pipeline.common.errors import UserError
 from pipeline.data.store import Store
-from pipeline.model import inference as forward
 from pipeline.explain.attacks import Findings, Victim
-from pipeline.grid import trained
-from pipeline.grid.cells import Cell
-from pipeline.model import CamClassifier
-from pipeline.model.batches import Samples, unit
+from pipeline.measure import Measurement
+from pipeline.measure.samples import by_hash, measured
+from pipeline.model import CamClassifier, inference
+from pipeline.model.batches import StoreRows, as_floats
 from pipeline.score import metrics
 
 ATTACKS = "explain/attacks"
 ROLE = "test_closed"  # unseen images of the sources that the cell knows
 
 
-def run_attack(folder: Path, cell: Cell, store: Store, settings: dict[str, Any], device: str) -> Findings:
-    """What one attack does to the model in `folder`; the pictures gain `index`, their rows in the store.
+def measure(model: CamClassifier, store: Store, settings: Mapping[str, Any], *, seed: int) -> Measurement:
+    """What one attack finds; the arrays are its pictures and `index`, their rows in the store.
 
-    settings: `attack`, a file of pipeline/explain/attacks, its `settings`, and the common ones of
-    `robustness` in params.yaml.
+    settings: `attack`, a choice of pipeline/explain/attacks, and the common ones of `robustness` in
+    params.yaml. seed: the cell's.
     """
-    victim, rows = victim_of(folder / trained.MODEL, cell, store, settings, device)
-    findings: Findings = catalogue.get(ATTACKS, settings["attack"])(victim, **settings["settings"])
-    return findings._replace(pictures={"index": rows[: victim.shown], **findings.pictures})
+    victim, rows = victim_of(model, store, settings, seed)
+    findings: Findings = catalogue.make(ATTACKS, settings["attack"])(victim)
+    return Measurement(
+        tables={"values": findings.values},
+        results=headlines(findings.values),
+        arrays={"index": rows[: victim.shown], **findings.pictures},
+    )
 
 
 def victim_of(
-    model: Path, cell: Cell, store: Store, settings: dict[str, Any], device: str
+    model: CamClassifier, store: Store, settings: Mapping[str, Any], seed: int
 ) -> tuple[Victim, np.ndarray]:
     """What attacks are given, and the rows of the store that are attacked: both labels in turn, by hash.
 
-    The rows are the same for every cell of a data set. Raises UserError if there are none.
+    The rows are the same for every cell of a data set. Raises UserError if there are none. The model's bias
+    is changed; see the module's head.
     """
-    samples = trained.samples(store)
+    samples = measured(store)
     tested = samples[samples["role"] == ROLE]
     if tested.empty:
-        raise UserError(f"{cell.dataset}: no test image of a known source to attack; give split.test a share")
-    rows = tested["row"][trained.by_hash(tested, settings["images"])].to_numpy()
-    network = forward.open_model(model, device)
-    _decide_where_errors_are_equal(network, store, samples[samples["role"] == "val"], settings["batch_size"])
-    images = forward.load_images(network, store.images, rows)
+        raise UserError(
+            f"{store.info['dataset']}: no test image of a known source to attack; give split.test a share"
+        )
+    rows = tested["row"][by_hash(tested, settings["images"])].to_numpy()
+    _decide_where_errors_are_equal(model, store, samples[samples["role"] == "val"], settings["batch_size"])
+    images = inference.load_images(model, store.images, rows)
     victim = Victim(
-        model=network,
-        train=Samples(store.images, store.maps, store.has_map, store.labels, store.rows("train")),
+        model=model,
+        train=StoreRows(store.images, store.maps, store.has_map, store.labels, store.rows("train")),
         images=images,
         labels=torch.from_numpy(store.labels[rows]).to(images.device),
-        human_maps=unit(store.maps[rows], images.device),
+        human_maps=as_floats(store.maps[rows], images.device),
         has_map=torch.from_numpy(store.has_map[rows]).to(images.device),
         explanations=tuple(settings["explanations"]),
         shown=settings["shown"],
         batch_size=settings["batch_size"],
-        seed=cell.seed,
+        seed=seed,
     )
     return victim, rows
+
+
+def headlines(values: pd.DataFrame) -> dict[str, float]:
+    """The record's results: what is said of the model as a whole."""
+    whole = values[(values["explanation"] == "") & values["budget"].isna()]
+    return dict(zip(whole["metric"], whole["value"].astype(float), strict=True))
 
 
 def _decide_where_errors_are_equal(
     model: CamClassifier, store: Store, val: pd.DataFrame, batch_size: int
 ) -> None:
     """Take the equal-error threshold of the validation samples into the bias."""
-    seen = forward.look(model, store.images, val["row"].to_numpy(), batch_size)
+    seen = inference.look(model, store.images, val["row"].to_numpy(), batch_size)
     logits = torch.cat([outputs.logits for outputs in seen]).double().cpu().numpy()
     labels, types = val["label"].to_numpy(), val["class_name"].to_numpy(str)
     with torch.no_grad():
