@@ -48,13 +48,15 @@ def normalise(maps: Tensor) -> Tensor:
     return torch.where(shaped, scaled, 0.0)
 
 
-def logit_difference(logits: Tensor, classes: Tensor, baseline: Baseline = "lse") -> Tensor:
+def margin(logits: Tensor, classes: Tensor, baseline: Baseline = "lse") -> Tensor:
     """s_c = z_c - B_c, (N,), of logits (N, C) and classes (N,); B_c joins the other logits.
 
     With their log-sum-exp s_c is the log-odds log(p_c / (1 - p_c)), the whole decision; `mean` and `max` are
     for comparison. With two classes all three are z_c minus the other logit.
 
-    >>> logit_difference(torch.tensor([[1.0, 2.0, 6.0]]), torch.tensor([0]), "mean")
+    >>> margin(torch.tensor([[1.0, 3.0], [1.0, 3.0]]), torch.tensor([1, 0])).tolist()
+    [2.0, -2.0]
+    >>> margin(torch.tensor([[1.0, 2.0, 6.0]]), torch.tensor([0]), "mean")
     tensor([-3.])
     """
     chosen = functional.one_hot(classes, logits.shape[1]).bool()
@@ -98,9 +100,9 @@ def diff_grad_cam(
     baseline: Baseline = "lse",
     relu: bool = True,
 ) -> Tensor:
-    """Grad-CAM of a logit difference, (N, h, w); after DiffGradCAM, arXiv 2506.08514.
+    """Grad-CAM of a class's margin, (N, h, w); after DiffGradCAM, arXiv 2506.08514.
 
-    map = ReLU(sum_k mean_ij(ds_c / dA_k) A_k), s_c of `logit_difference`. How the other logits are joined is
+    map = ReLU(sum_k mean_ij(ds_c / dA_k) A_k), s_c of `margin`. How the other logits are joined is
     this project's reading of the paper's abstract; with two classes, on GAP and a linear head, the map is
     ReLU(D) / (h w).
 
@@ -108,7 +110,7 @@ def diff_grad_cam(
     The result is detached and the graph is kept.
     """
     classes = logits.argmax(1) if classes is None else classes
-    maps = grad_cam(logit_difference(logits, classes, baseline), features)
+    maps = grad_cam(margin(logits, classes, baseline), features)
     return maps.relu() if relu else maps
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from pipeline.model import CamClassifier, Outputs, load
+from pipeline.model.batches import as_floats, image_batches
 from pipeline.model.devices import choose_device
 
 
@@ -20,21 +21,23 @@ def open_model(path: Path, device: str) -> CamClassifier:
 
 def look(model: CamClassifier, images: np.ndarray, rows: np.ndarray, batch_size: int) -> Iterator[Outputs]:
     """Run `rows` of a store's uint8 images (N, C, H, W) through the model, one forward each."""
-    for start in range(0, len(rows), batch_size):
+    for batch in image_batches(images, rows, batch_size, _device(model)):
         with torch.inference_mode():
-            outputs: Outputs = model(load_images(model, images, rows[start : start + batch_size]))
+            outputs: Outputs = model(batch)
         yield outputs
 
 
 def load_images(model: CamClassifier, images: np.ndarray, rows: np.ndarray) -> Tensor:
-    """Rows of uint8 images as float32 in [0, 1] on the model's device, (B, C, H, W)."""
-    device = next(model.parameters()).device
-    batch = torch.from_numpy(np.asarray(images[rows])).to(device).float() / 255
-    return batch.contiguous(memory_format=torch.channels_last)
+    """Rows of a store's uint8 images as float32 in [0, 1] on the model's device, (B, C, H, W)."""
+    return as_floats(images[rows], _device(model))
 
 
-def margins(model: CamClassifier, images: Tensor, batch_size: int) -> Tensor:
+def logit_differences(model: CamClassifier, images: Tensor, batch_size: int) -> Tensor:
     """z1 - z0 (N,) of float images (N, C, H, W), on their device; higher is more abnormal."""
     with torch.inference_mode():
         logits = [model(part).logits.float() for part in images.split(batch_size)]
     return torch.cat([part[:, 1] - part[:, 0] for part in logits])
+
+
+def _device(model: CamClassifier) -> torch.device:
+    return next(model.parameters()).device

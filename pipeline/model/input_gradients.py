@@ -90,12 +90,3 @@ def _batch_norm(
     scale = weight * (around + eps).rsqrt()
     shift = bias - centre * scale
     return torch.addcmul(shift[:, None, None], values, scale[:, None, None])
-
-
-def margin(logits: Tensor, labels: Tensor) -> Tensor:
-    """z_t - z_f, (N,), of logits (N, 2) and labels (N,) in {0, 1}: what softmax decides by.
-
-    >>> margin(torch.tensor([[1.0, 3.0], [1.0, 3.0]]), torch.tensor([1, 0])).tolist()
-    [2.0, -2.0]
-    """
-    return (logits[:, 1] - logits[:, 0]) * (2 * labels - 1)

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 
 from pipeline.common import catalogue
 from pipeline.common.errors import UserError
-from pipeline.model.backbones import Features, Published
+from pipeline.model.backbones import FeatureExtractor, PublishedWeights
 
 
 def find(backbone: str, weights: str) -> Path:
@@ -42,7 +42,7 @@ def find(backbone: str, weights: str) -> Path:
     )
 
 
-def load_into(features: Features, backbone: str, path: Path) -> None:
+def load_into(features: FeatureExtractor, backbone: str, path: Path) -> None:
     """Copy a file's tensors into `features`; raises UserError unless every parameter is covered.
 
     Names may be ours or the published ones, with or without a leading `features.` or `module.`; a
@@ -69,7 +69,7 @@ def load_into(features: Features, backbone: str, path: Path) -> None:
     features.load_state_dict(ours)
 
 
-def _published(backbone: str) -> Published | None:
+def _published(backbone: str) -> PublishedWeights | None:
     module = importlib.import_module(catalogue.get("model/backbones", backbone).__module__)
     return getattr(module, "PUBLISHED", None)
 

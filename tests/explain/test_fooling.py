@@ -15,7 +15,7 @@ from pipeline.explain import alignment, fooling, similarity
 from pipeline.explain.explanations import explain
 from pipeline.explain.attacks import Victim
 from pipeline.model import CamClassifier, Outputs
-from pipeline.model.batches import Samples
+from pipeline.model.batches import StoreRows
 
 LABEL_GREY = 1 / 255
 
@@ -29,11 +29,11 @@ def wrong_labels(outputs: Outputs, images: Tensor, labels: Tensor) -> Tensor:
     return nn.functional.cross_entropy(outputs.logits, 1 - labels)
 
 
-def numbered(n: int = 25) -> Samples:
+def numbered(n: int = 25) -> StoreRows:
     """Image i is grey level i all over, label i % 2; every third is in use."""
     images = np.broadcast_to(np.arange(n, dtype=np.uint8)[:, None, None, None], (n, 1, 32, 32)).copy()
     rows = np.arange(0, n, 3)
-    return Samples(images, images[:, 0], np.ones(n, bool), np.arange(n) % 2, rows)
+    return StoreRows(images, images[:, 0], np.ones(n, bool), np.arange(n) % 2, rows)
 
 
 def orders(victim: Victim, epochs: int = 2) -> list[int]:
@@ -115,7 +115,7 @@ def test_every_epoch_sees_every_training_image_once_in_an_order_of_its_own() -> 
 def test_training_images_may_be_mapped_read_only(tmp_path: Path) -> None:
     samples = numbered()
     np.save(tmp_path / "images.npy", samples.images)
-    mapped = Samples(np.load(tmp_path / "images.npy", mmap_mode="r"), *list(vars(samples).values())[1:])
+    mapped = StoreRows(np.load(tmp_path / "images.npy", mmap_mode="r"), *list(vars(samples).values())[1:])
     assert orders(tiny_victims.victim(train=mapped)) == orders(tiny_victims.victim(train=samples))
 
 

@@ -10,19 +10,19 @@ from hypothesis import strategies as st
 from tiny_store import arrays
 
 from pipeline.common.errors import UserError
-from pipeline.model.batches import Batch, Samples, TrainingBatches, map_rows, plain_batches
+from pipeline.model.batches import Batch, StoreRows, TrainingBatches, map_rows, plain_batches
 
 STILL = dict.fromkeys(("horizontal_flip", "shift", "scale", "rotate", "brightness", "contrast"), 0.0)
 CPU = torch.device("cpu")
 
 
-def samples(n: int = 10, rows: list[int] | None = None, unmapped: tuple[int, ...] = ()) -> Samples:
+def samples(n: int = 10, rows: list[int] | None = None, unmapped: tuple[int, ...] = ()) -> StoreRows:
     images, maps, labels = arrays(n, 16)
     has_map = ~np.isin(np.arange(n), unmapped)
-    return Samples(images, maps, has_map, labels, np.arange(n) if rows is None else np.array(rows))
+    return StoreRows(images, maps, has_map, labels, np.arange(n) if rows is None else np.array(rows))
 
 
-def epoch(data: Samples, number: int = 0, **settings: Any) -> list[Batch]:
+def epoch(data: StoreRows, number: int = 0, **settings: Any) -> list[Batch]:
     train = {"batch_size": settings.pop("batch_size", 4), "augment": STILL | settings.pop("augment", {})}
     source, seed = settings.pop("map_source", "human"), settings.pop("seed", 0)
     return list(TrainingBatches(data, train, source, seed, CPU).epoch(number))

@@ -15,7 +15,7 @@ from pipeline.model.cam import (
     difference_salience,
     grad_cam,
     grad_cam_pp,
-    logit_difference,
+    margin,
     normalise,
     select,
 )
@@ -101,17 +101,17 @@ def test_grad_cam_of_a_logit_is_the_cam_over_the_cells() -> None:
 
 
 @pytest.mark.parametrize(("baseline", "expected"), [("lse", 1 - 2.6931472), ("mean", -1.0), ("max", -1.0)])
-def test_logit_difference_by_hand(baseline: Baseline, expected: float) -> None:
+def test_margin_by_hand(baseline: Baseline, expected: float) -> None:
     """The log-sum-exp of 2 and 2 is 2 + ln 2."""
-    found = logit_difference(torch.tensor([[2.0, 1.0, 2.0]]), torch.tensor([1]), baseline)
+    found = margin(torch.tensor([[2.0, 1.0, 2.0]]), torch.tensor([1]), baseline)
     torch.testing.assert_close(found, torch.tensor([expected]))
 
 
-def test_logit_difference_is_the_log_odds() -> None:
+def test_margin_is_the_log_odds() -> None:
     _, logits = deep(4)
     classes = torch.tensor([3, 0])
     own = logits.softmax(1).gather(1, classes[:, None])[:, 0]
-    torch.testing.assert_close(logit_difference(logits, classes), (own / (1 - own)).log())
+    torch.testing.assert_close(margin(logits, classes), (own / (1 - own)).log())
 
 
 @pytest.mark.parametrize("make", [deep, lambda classes: head(classes)[::2]])

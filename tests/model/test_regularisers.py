@@ -14,8 +14,7 @@ from torch.autograd.functional import hessian as explicit_hessian
 from pipeline.common import catalogue
 from pipeline.model import CamClassifier, Outputs, build
 from pipeline.model.batches import Batch
-from pipeline.model.regularisers import Regulariser, Regularisers, signs
-from pipeline.model.regularisers import hessian
+from pipeline.model.regularisers import Regulariser, Regularisers, hessian, signs
 
 CHOICES: list[dict[str, Any]] = [{"name": name} for name in catalogue.names("model/regularisers")]
 CHOICES += [{"name": "saliency_adversarial", "mode": mode} for mode in ("pgd", "trades")]

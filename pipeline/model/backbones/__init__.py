@@ -6,7 +6,7 @@ from typing import NamedTuple
 from torch import nn
 
 
-class Features(nn.Sequential):
+class FeatureExtractor(nn.Sequential):
     """Layers from the image up to the very tensor that global average pooling sees.
 
     Children keep the names of the network they were taken from, so that published weights fit.
@@ -19,11 +19,11 @@ class Features(nn.Sequential):
         self.out_channels = out_channels
 
 
-class Published(NamedTuple):
+class PublishedWeights(NamedTuple):
     """Where ImageNet weights of a backbone are published, and how their tensor names differ from ours.
 
-    `renames` are (pattern, replacement) pairs; applied to our names and to the file's names, they make
-    both the same.
+    A backbone's file may hold one of these as PUBLISHED. `renames` are (pattern, replacement) pairs; applied
+    to our names and to the file's names, they make both the same.
     """
 
     url: str

@@ -20,7 +20,12 @@ USES_MAPS = True
 
 
 def loss(
-    outputs: Outputs, labels: Tensor, human_maps: Tensor, has_map: Tensor, *, alpha: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    outputs: Outputs,
+    labels: Tensor,
+    human_maps: Tensor,
+    has_map: Tensor,
+    *,
+    alpha: Annotated[float, Field(ge=0, lt=1)] = 0.5,
 ) -> Terms:
     """Constrains both maps everywhere; guidance in [0, 1].
 

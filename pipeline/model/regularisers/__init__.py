@@ -33,7 +33,7 @@ class Regularisers(Regulariser):
     def __init__(self, choices: Iterable[Mapping[str, Any]]) -> None:
         """choices: `{name, **settings}` each, as in params.yaml."""
         super().__init__()
-        self.parts = [_make(**choice) for choice in choices]
+        self.parts: list[Regulariser] = [catalogue.make("model/regularisers", choice)() for choice in choices]
         for index, part in enumerate(self.parts):
             self.add_module(str(index), part)
 
@@ -47,11 +47,6 @@ class Regularisers(Regulariser):
         """See `Regulariser`."""
         penalties = (part.penalty(model, batch, outputs, classification) for part in self.parts)
         return sum(penalties, start=classification.new_zeros(()))
-
-
-def _make(name: str, **settings: Any) -> Regulariser:
-    made: Regulariser = catalogue.get("model/regularisers", name)(**settings)
-    return made
 
 
 def signs(like: Tensor) -> Tensor:

@@ -14,8 +14,9 @@ from pydantic import Field
 from torch import Tensor
 
 from pipeline.model.batches import Batch
+from pipeline.model.cam import margin
 from pipeline.model.classifier import CamClassifier, Outputs
-from pipeline.model.input_gradients import input_gradient, margin
+from pipeline.model.input_gradients import input_gradient
 from pipeline.model.regularisers import Regulariser, signs
 
 USES_MAPS = False

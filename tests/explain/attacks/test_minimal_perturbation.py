@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pipeline.explain.attacks import minimal_perturbation, pgd
 from pipeline.explain.attacks.minimal_perturbation import Pace, radii, rms, walk
-from pipeline.model.inference import margins
+from pipeline.model.inference import logit_differences
 from pipeline.explain.attacks import Victim
 
 PACE = Pace(steps=100, length=0.5, momentum=0.9)
@@ -159,7 +159,7 @@ def test_pgd_draws_nearly_the_same_curve() -> None:
 def test_adversarial_explanations_go_to_their_class() -> None:
     victim = tiny_victims.victim(6, shown=4)
     pictures = minimal_perturbation.attack(victim, steps=2, explain_rms=0.05).pictures
-    clean = margins(victim.model, victim.images[:4], 4).numpy()
+    clean = logit_differences(victim.model, victim.images[:4], 4).numpy()
     np.testing.assert_allclose(pictures["margin"], clean, rtol=1e-4)
     assert (pictures["margin_towards_0"] < clean).all() and (pictures["margin_towards_1"] > clean).all()
     assert (pictures["margin_towards_0"] < 0).all() and (pictures["margin_towards_1"] > 0).all()

@@ -17,7 +17,7 @@ from pipeline.explain import fooling
 from pipeline.explain.attacks import passive_fooling as attack
 from pipeline.explain.explanations import explain
 from pipeline.model import Outputs
-from pipeline.model.batches import unit
+from pipeline.model.batches import as_floats
 from pipeline.model.cam import normalise
 
 CPU = torch.device("cpu")
@@ -125,7 +125,7 @@ def test_the_loss_is_cross_entropy_and_the_weighted_fooling_of_the_true_class() 
 @pytest.mark.parametrize("target", TARGETS)
 def test_fine_tuning_lowers_the_fooling_loss(target: Any) -> None:
     found = tiny_victims.victim()
-    images, labels = unit(found.train.images, CPU), torch.from_numpy(found.train.labels)
+    images, labels = as_floats(found.train.images, CPU), torch.from_numpy(found.train.labels)
     objective = attack.objective(found.model, target, weight=4.0)
     fooled = fooling.fine_tune(found, objective, epochs=4, lr=0.003, batch_size=8)
     with torch.no_grad():

@@ -18,7 +18,7 @@ from pipeline.explain import fooling, similarity
 from pipeline.explain.attacks import sham
 from pipeline.explain.attacks import Victim
 from pipeline.model import CamClassifier
-from pipeline.model.batches import plain_batches
+from pipeline.model.batches import image_batches
 from pipeline.model.losses import cyborg
 
 SIDES = st.integers(1, 14)
@@ -37,7 +37,7 @@ def value(table: pd.DataFrame, metric: str, explanation: str = "") -> float:
 def features(of: Victim) -> np.ndarray:
     """Features of all training images, (n, K, cells), float64."""
     with torch.no_grad():
-        batches = plain_batches(of.train, 16, torch.device("cpu"))
+        batches = image_batches(of.train.images, of.train.rows, 16, torch.device("cpu"))
         found = torch.cat([of.model(images).features for images in batches])
     return found.flatten(2).double().numpy()
 
