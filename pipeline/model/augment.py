@@ -55,12 +55,15 @@ class Augmenter:
         return changed, moved
 
 
-def problems(transforms: Iterable[Choice], image_size: int, channels: int) -> list[str]:
-    """What is wrong with a list of transforms, one line each; each one is tried on a black image and map."""
+def problems(transforms: Iterable[Choice], shape: tuple[int, int, int]) -> list[str]:
+    """What is wrong with `train.augment`, one line each.
+
+    Each transform is tried on a black image of this shape (C, S, S) and a black map.
+    """
     found = []
     for index, choice in enumerate(transforms):
         try:
-            _try(choice, image_size, channels)
+            _try(choice, shape)
         except UserError as error:
             found += [f"train.augment.{index}: {problem}" for problem in error.problems]
     return found
@@ -83,9 +86,9 @@ def _apply(
     return pair["image"].transpose(2, 0, 1), pair["mask"]
 
 
-def _try(choice: Choice, image_size: int, channels: int) -> None:
+def _try(choice: Choice, shape: tuple[int, int, int]) -> None:
     """Raise UserError unless a transform, when it acts, turns 8-bit squares into 8-bit squares."""
-    image = np.zeros((channels, image_size, image_size), np.uint8)
+    image = np.zeros(shape, np.uint8)
     given = (image, image[0])
     _make(choice)
     try:

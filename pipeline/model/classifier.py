@@ -109,7 +109,7 @@ def load(path: Path) -> CamClassifier:
         with safe_open(path, "pt") as file:
             about = json.loads((file.metadata() or {})[ABOUT])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        model = CamClassifier(about["backbone"], about["in_channels"], about.get("activation"))
+        model = CamClassifier(about["backbone"], about["in_channels"], about["activation"])
         model.load_state_dict(tensors)
     except FileNotFoundError:
         raise UserError(f"{path}: not found; expected the model of a trained cell") from None

@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from pipeline.common import catalogue
 from pipeline.common.errors import UserError
 from pipeline.model import CamClassifier, build
-from pipeline.model.activations import named, swap
+from pipeline.model.activations import rectifiers, swap
 
 BACKBONES = catalogue.names("model/backbones")
 ACTIVATIONS = catalogue.names("model/activations")
@@ -21,10 +21,15 @@ GATE = nn.Sigmoid  # of squeeze and excitation
 NUMBERS = st.floats(-30, 30)
 
 
+def make(choice: dict[str, Any]) -> nn.Module:
+    module: nn.Module = catalogue.make("model/activations", choice)()
+    return module
+
+
 def values_and_slopes(choice: dict[str, Any], point: float) -> tuple[float, float, float]:
     """phi, phi' and phi'' at a point."""
     x = torch.tensor(point, dtype=torch.float64, requires_grad=True)
-    value = named(choice)()(x)
+    value = make(choice)(x)
     (slope,) = torch.autograd.grad(value, x, create_graph=True)
     (bend,) = torch.autograd.grad(slope, x)
     return value.item(), slope.item(), bend.item()
@@ -56,7 +61,7 @@ def test_softplus_slopes_are_the_logistic_functions(point: float, beta: float) -
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_low_precision_stays_finite(name: str) -> None:
     values = torch.linspace(-50, 50, 101, dtype=torch.bfloat16, requires_grad=True)
-    found = named({"name": name})()(values)
+    found = make({"name": name})(values)
     found.sum().backward()
     assert found.dtype == torch.bfloat16 and found.isfinite().all()
     assert values.grad is not None and values.grad.isfinite().all()
@@ -81,7 +86,7 @@ class Kinks(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func.overloadpacket.__name__
-        if any(word in name for word in ("relu", "silu", "hardtanh", "hardswish", "threshold")):
+        if any(word in name for word in ("elu", "silu", "hardtanh", "hardswish", "mish", "threshold")):
             self.seen.add(name)
         return func(*args, **(kwargs or {}))
 
@@ -102,7 +107,7 @@ def test_no_rectifier_is_left_in_a_backbone(plain: CamClassifier, name: str) -> 
         plain(images())
     assert before.seen
     smooth = copy.deepcopy(plain)
-    swap(smooth, named({"name": name}))
+    swap(smooth, lambda: make({"name": name}))
     with Kinks() as after:
         found = smooth(images())
     assert not after.seen and found.logits.isfinite().all()
@@ -112,7 +117,7 @@ def test_no_rectifier_is_left_in_a_backbone(plain: CamClassifier, name: str) -> 
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_a_swapped_backbone_is_twice_differentiable(plain: CamClassifier, name: str) -> None:
     smooth = copy.deepcopy(plain)
-    swap(smooth, named({"name": name}))
+    swap(smooth, lambda: make({"name": name}))
     for module in smooth.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 1.0  # one training forward sets the statistics, or signals die on the way
@@ -127,18 +132,37 @@ def test_a_sharp_softplus_is_the_relu_network() -> None:
     torch.manual_seed(0)
     net = build("compact", in_channels=1).eval()
     expected = net(images()).logits
-    swap(net, named({"name": "softplus", "beta": 10000.0}))
+    swap(net, lambda: make({"name": "softplus", "beta": 10000.0}))
     torch.testing.assert_close(net(images()).logits, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_every_kind_of_rectifier_is_found_and_no_gate() -> None:
+    kinds = [nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU, nn.SiLU,
+             nn.Mish, nn.Hardswish]  # fmt: skip
+    others = [nn.Sigmoid(), nn.Hardsigmoid(), nn.Tanh(), nn.Softmax(1), nn.Softplus(3), nn.Identity()]
+    net = nn.Sequential(*(kind() for kind in kinds), *others)
+    assert [type(module) for _, _, module in rectifiers(net)] == kinds
+    swap(net, nn.Softplus)
+    assert [type(module) for module in net[: len(kinds)]] == [nn.Softplus] * len(kinds)
+    assert list(net[len(kinds) :]) == others
+
+
+def test_a_network_without_rectifiers_cannot_pass_for_a_smooth_one() -> None:
+    with pytest.raises(UserError, match="activation: nothing to replace"):
+        swap(nn.Sequential(nn.Conv2d(1, 1, 1), nn.Sigmoid()), nn.Softplus)
 
 
 @pytest.mark.parametrize(
     ("choice", "expected"),
     [
-        ({"name": "softpluss"}, "activation: 'softpluss' is not in pipeline/model/activations: did you mean"),
-        ({"name": "softplus", "betta": 1}, "activation: betta: unknown key; did you mean 'beta'"),
-        ({"name": "softplus", "beta": 0}, "activation: beta: Input should be greater than 0"),
+        (
+            {"name": "softpluss"},
+            "activations: 'softpluss' is not in pipeline/model/activations: did you mean",
+        ),
+        ({"name": "softplus", "betta": 1}, "activations: betta: unknown key; did you mean 'beta'"),
+        ({"name": "softplus", "beta": 0}, "activations: beta: Input should be greater than 0"),
     ],
 )
 def test_a_choice_that_does_not_exist(choice: dict[str, Any], expected: str) -> None:
     with pytest.raises(UserError, match=expected):
-        named(choice)
+        build("compact", activation=choice)

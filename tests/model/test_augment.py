@@ -16,6 +16,7 @@ from pipeline.common.seeding import numpy_rng
 from pipeline.model.augment import Augmenter, problems
 
 SIZE = 24
+GREY = (1, SIZE, SIZE)
 ROOT = Path(__file__).parents[2]
 FLIP = {"name": "HorizontalFlip", "p": 0.5}
 MOVE = {"name": "Affine", "p": 1, "translate_percent": [-0.1, 0.1], "rotate": [-10, 10], "interpolation": 1,
@@ -98,7 +99,7 @@ def test_given_arrays_are_not_written_to() -> None:
 def test_the_projects_own_list_is_right_and_draws_as_ever() -> None:
     """Sums of pixels from the time when six numbers stood for this list; SIMD may round a few otherwise."""
     chosen = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["train"]["augment"]
-    assert problems(chosen, SIZE, channels=1) == problems(chosen, SIZE, channels=3) == []
+    assert problems(chosen, GREY) == problems(chosen, (3, SIZE, SIZE)) == []
     changed, moved = Augmenter(chosen, SIZE)(*batch(), range(6))
     sums = [int(changed.sum()), int(moved.sum())]
     assert sums == pytest.approx([418667, 437961], rel=1e-4)
@@ -129,12 +130,12 @@ def test_the_projects_own_list_is_right_and_draws_as_ever() -> None:
     ],
 )
 def test_what_cannot_be_used_is_one_line(choice: Any, expected: str) -> None:
-    (line,) = problems([FLIP, choice], SIZE, channels=1)
+    (line,) = problems([FLIP, choice], GREY)
     assert line.startswith(f"train.augment.1: {expected}")
 
 
 def test_all_that_is_wrong_is_listed() -> None:
-    lines = problems([{"name": "Affine", "p": 3, "rotate": "a"}, FLIP, {"name": "Flop"}], SIZE, channels=1)
+    lines = problems([{"name": "Affine", "p": 3, "rotate": "a"}, FLIP, {"name": "Flop"}], GREY)
     starts = ["train.augment.0: Affine: p", "train.augment.0: Affine: rotate", "train.augment.2: 'Flop'"]
     assert len(lines) == 3 and all(line.startswith(start) for line, start in zip(lines, starts, strict=True))
 

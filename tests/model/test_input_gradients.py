@@ -6,7 +6,8 @@ from torch import Tensor, nn
 
 from pipeline.common import catalogue
 from pipeline.model import CamClassifier, build
-from pipeline.model.input_gradients import evaluating, input_gradient, margin, unrecorded
+from pipeline.model.cam import margin
+from pipeline.model.input_gradients import evaluating, input_gradient, unrecorded
 
 
 def images(side: int = 16) -> Tensor:

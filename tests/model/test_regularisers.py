@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from members import called, choices
 from torch import Tensor, nn
 from torch.autograd.functional import hessian as explicit_hessian
 
@@ -16,15 +17,10 @@ from pipeline.model import CamClassifier, Outputs, build
 from pipeline.model.batches import Batch
 from pipeline.model.regularisers import Regulariser, Regularisers, hessian, signs
 
-CHOICES: list[dict[str, Any]] = [{"name": name} for name in catalogue.names("model/regularisers")]
-CHOICES += [{"name": "saliency_adversarial", "mode": mode} for mode in ("pgd", "trades")]
+CHOICES = choices("model/regularisers")
 LOSSES = catalogue.names("model/losses")
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 DEVICES = ["cpu", pytest.param("cuda", marks=GPU)]
-
-
-def called(choice: dict[str, Any]) -> str:
-    return "-".join(map(str, choice.values()))
 
 
 def make(name: str, **chosen: Any) -> Any:
@@ -64,7 +60,7 @@ def test_a_step_with_any_loss(choice: dict[str, Any], loss: str, device: str, bf
     assert all(value.grad is None for value in model.parameters())
     with autocast():
         outputs = model(seen.images)
-    terms = catalogue.get("model/losses", loss)(outputs, *seen[1:], alpha=0.5)
+    terms = catalogue.make("model/losses", {"name": loss})(outputs, *seen[1:])
     with autocast():
         penalty = regularisers.penalty(model, seen, outputs, terms.classification)
     assert penalty.shape == () and penalty.dtype == torch.float32 and penalty.isfinite()

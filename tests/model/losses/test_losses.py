@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from pipeline.model.cam import normalise
 from pipeline.model.classifier import Outputs
 from pipeline.model.losses import Terms
 
-GUIDED = [name for name in catalogue.names("model/losses") if name != "cross_entropy"]
+GUIDED = ["cyborg", "true_false", "difference_salience", "divergence"]
 LABELS = torch.tensor([0, 1, 1])
 
 
@@ -28,9 +29,7 @@ def maps(seed: int = 0) -> tuple[Tensor, Tensor]:
 
 def terms(name: str, cams: Tensor, human: Tensor, **settings: Any) -> Terms:
     loss = catalogue.get("model/losses", name)
-    result: Terms = loss(
-        outputs(cams), LABELS, human, torch.ones(3, dtype=torch.bool), **{"alpha": 0.5, **settings}
-    )
+    result: Terms = loss(outputs(cams), LABELS, human, torch.ones(3, dtype=torch.bool), **settings)
     return result
 
 
@@ -78,6 +77,15 @@ def test_exchanging_the_classes_and_inverting_the_map(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", GUIDED)
+@pytest.mark.parametrize("seed", range(5))
+def test_guidance_lies_between_zero_and_one(name: str, seed: int) -> None:
+    cams, human = maps(seed)
+    assert 0 < guidance(name, 100 * cams, human) < 1
+    worst = from_both(-human, human)
+    assert guidance(name, worst, human) <= 1
+
+
+@pytest.mark.parametrize("name", GUIDED)
 @pytest.mark.parametrize("soft", [True, False])
 def test_perfect_maps_cost_nothing_except_divergence_on_soft_maps(name: str, soft: bool) -> None:
     human = maps()[1] if soft else (maps()[1] > 0.5).double()
@@ -114,6 +122,34 @@ def test_values_by_hand(name: str) -> None:
     false_cam = torch.tensor([[[2.0, 0.0], [0.0, 1.0]]]).expand(3, 2, 2)
     human = torch.tensor([[[0.0, 0.0], [1.0, 1.0]]]).expand(3, 2, 2)
     assert guidance(name, from_both(true_cam, false_cam), human) == pytest.approx(HAND[name])
+
+
+def by_numpy(name: str, cams: np.ndarray, human: np.ndarray) -> float:
+    """The formulas of the files' heads, sample by sample and cell by cell."""
+
+    def scaled(values: np.ndarray) -> np.ndarray:
+        return (values - values.min()) / (values.max() - values.min())
+
+    found = []
+    for sample, label in enumerate(LABELS.tolist()):
+        own, other, drawn = cams[sample, label], cams[sample, 1 - label], human[sample]
+        true_map, false_map = scaled(own), scaled(other)
+        copied = ((true_map - drawn) ** 2).mean()
+        inside = (drawn * (true_map - false_map)).sum() / drawn.sum()
+        found.append({
+            "cyborg": copied,
+            "true_false": (copied + ((false_map - 1 + drawn) ** 2).mean()) / 2,
+            "difference_salience": ((scaled(own - other) - drawn) ** 2).mean(),
+            "divergence": (copied + (1 - inside) / 2) / 2,
+        }[name])  # fmt: skip
+    return float(np.mean(found))
+
+
+@pytest.mark.parametrize("name", GUIDED)
+@pytest.mark.parametrize("seed", range(3))
+def test_random_maps_against_the_formulas(name: str, seed: int) -> None:
+    cams, human = maps(seed)
+    assert guidance(name, cams, human) == pytest.approx(by_numpy(name, cams.numpy(), human.numpy()))
 
 
 def test_cyborg_can_follow_the_predicted_class() -> None:
@@ -159,7 +195,7 @@ def test_cyborg_looks_aligned_by_a_shift_that_softmax_cannot_see() -> None:
     assert last == pytest.approx(first, abs=1e-12)
 
 
-@pytest.mark.parametrize("name", catalogue.names("model/losses"))
+@pytest.mark.parametrize("name", [*GUIDED, "cross_entropy"])
 def test_which_losses_leave_the_sum_of_the_head_rows_alone(name: str) -> None:
     """After one SGD step without decay, only losses that see the difference alone keep W_0 + W_1."""
     generator = torch.Generator().manual_seed(0)
