@@ -39,6 +39,7 @@ class Task(NamedTuple):
     data_hash: str = ""
     code_hash: str = ""
     part: str = ""  # which of several tasks of the cell
+    code: tuple[str, ...] = ()  # what `code_hash` is of: entry points, `package.module:name`
 
     @property
     def name(self) -> str:
