@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 Baseline = Literal["lse", "mean", "max"]  # how the other classes' logits are joined
-FLAT = 1e-8  # a map whose range is not above this has no shape
+FLAT = 1e-6  # a map has no shape if its range is at most this share of its largest value: that is rounding
 
 
 def select(cams: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -43,9 +43,18 @@ def normalise(maps: Tensor) -> Tensor:
     """
     low = maps.amin((1, 2), keepdim=True)
     span = maps.amax((1, 2), keepdim=True) - low
-    shaped = span > FLAT
-    scaled = (maps - low) / torch.where(shaped, span, 1.0)
-    return torch.where(shaped, scaled, 0.0)
+    flat = is_flat(maps)[:, None, None]
+    return torch.where(flat, 0.0, (maps - low) / torch.where(flat, 1.0, span))
+
+
+def is_flat(maps: Tensor) -> Tensor:
+    """Which of the maps (N, h, w) have no shape, (N,) bool; one with NaN is not flat.
+
+    >>> is_flat(torch.tensor([[[0.0, 0.0]], [[7.0, 7.0]], [[0.0, 1e-12]], [[7.0, 7.000001]]])).tolist()
+    [True, True, False, True]
+    """
+    low, high = maps.detach().amin((1, 2)), maps.detach().amax((1, 2))
+    return high - low <= FLAT * torch.maximum(low.abs(), high.abs())
 
 
 def margin(logits: Tensor, classes: Tensor, baseline: Baseline = "lse") -> Tensor:

@@ -6,9 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.model.cam import normalise
-
-USABLE_RANGE = 1e-6  # below one 8-bit level averaged over a 32 px cell, above the rounding of such a mean
+from pipeline.model.cam import is_flat, normalise
 
 
 class Terms(NamedTuple):
@@ -23,14 +21,14 @@ def on_grid(human_maps: Tensor, has_map: Tensor, cams: Tensor) -> tuple[Tensor, 
     """Human maps as the losses use them: (H, usable), (N, h, w) in [0, 1] and (N,) bool.
 
     human_maps (N, H, W) in [0, 1] are averaged over the area of each cell of cams (..., h, w), then
-    scaled to [0, 1] by `normalise`. A sample is usable if it has a map and that map is not constant
-    on the grid; the others' maps are zeros.
+    scaled to [0, 1] by `normalise`. A sample is usable if it has a map and that map is not flat on
+    the grid; the others' maps are zeros.
     """
     maps = human_maps.to(cams.dtype)
     height, width = cams.shape[-2:]
     if maps.shape[-2:] != (height, width):
         maps = functional.adaptive_avg_pool2d(maps[:, None], (height, width))[:, 0]
-    usable = has_map & (maps.amax((1, 2)) - maps.amin((1, 2)) > USABLE_RANGE)
+    usable = has_map & ~is_flat(maps)
     return torch.where(usable[:, None, None], normalise(maps), 0.0), usable
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pipeline.model.cam import normalise, select
 from pipeline.model.classifier import Outputs
-from pipeline.model.losses import USABLE_RANGE, Terms, combine, mse, on_grid
+from pipeline.model.losses import Terms, combine, mse, on_grid
 
 USES_MAPS = True
 
@@ -34,7 +34,7 @@ def loss(
     """
     human, usable = on_grid(human_maps, has_map, outputs.cams)
     true_cam, false_cam = (normalise(maps) for maps in select(outputs.cams, labels))
-    inside = human.sum((1, 2)).clamp(min=USABLE_RANGE)  # at least 1 where usable
+    inside = human.sum((1, 2)).clamp(min=1)  # it is at least 1 where usable, as its largest cell is
     agreement = (human * (true_cam - false_cam)).sum((1, 2)) / inside
     guidance = (mse(true_cam, human) + (1 - agreement) / 2) / 2
     return combine(outputs.logits, labels, guidance, usable, alpha)
