@@ -32,8 +32,8 @@ def attack(params: Params, folder: Path, name: str, out: Path | None) -> None:
     out = out or cell.folder(ATTACKED) / name
     with working(f"{name} against {cell.name} on {cell.dataset}"):
         model = inference.open_model(folder / MODEL, params.train.device)
-        settings = params.robustness.settings_of(chosen)
-        found = under_attack.measure(model, store, settings, seed=cell.seed)
+        settings = {**params.robustness.settings_of(chosen), "seed": cell.seed}
+        found = under_attack.measure(model, store, settings)
     measuring.write(found, out, "robustness")
     sheet = attack_gallery.sheet(found.arrays, store.images[found.arrays["index"]])
     if sheet is not None:

@@ -7,16 +7,22 @@ pipeline/measure/evaluation.py for what the tables hold. Cells that are measured
 from pipeline.common.cli import run_dataset_stage
 from pipeline.common.config import Params
 from pipeline.common.paths import PREPARED
-from pipeline.data.store import open_store
-from pipeline.grid.measuring import measure_all
+from pipeline.data.store import Store, open_store
+from pipeline.grid import measuring
+from pipeline.grid.cells import Task
 from pipeline.measure import evaluation
 
 
 def evaluate(params: Params, dataset: str) -> None:
     """Measure all cells of a data set that are not measured yet."""
     store = open_store(PREPARED / dataset)
+    measuring.run("evaluate", tasks(params, store), evaluation.measure, params)
+
+
+def tasks(params: Params, store: Store) -> list[Task]:
+    """One task per cell, with all that can change its result."""
     settings = {**params.evaluate.model_dump(), "threshold": store.protocol["threshold"]}
-    measure_all("evaluate", evaluation.measure, params, store, settings)
+    return measuring.plan_all("evaluate", evaluation.measure, params, store, settings)
 
 
 if __name__ == "__main__":

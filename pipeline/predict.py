@@ -26,8 +26,9 @@ from pipeline.common.files import atomic, write_csv
 from pipeline.common.paths import CELLS, MODEL
 from pipeline.common.progress import track
 from pipeline.data import dicom
-from pipeline.data.decoding import Decoded, Job, Recipe, decode_all
-from pipeline.data.samples import Problem, Sample
+from pipeline.data.decoding import Decoded, Recipe, decode_all
+from pipeline.data.problems import Problem
+from pipeline.data.samples import Sample
 from pipeline.grid import records, trainings
 from pipeline.model import CamClassifier, inference
 from pipeline.present import pictures
@@ -122,9 +123,9 @@ def _threshold(folder: Path, key: str) -> float | None:
 
 def look(cell: Trained, files: Sequence[Path], problems: list[str]) -> Iterator[Looked]:
     """Decode and score files batch by batch, in order; unusable ones add a line to `problems`."""
-    jobs = [Job(_sample(path), None) for path in files]
+    samples = [_sample(path) for path in files]
     waiting: list[tuple[Path, np.ndarray]] = []
-    decoded = decode_all(jobs, cell.recipe, joblib.cpu_count())
+    decoded = decode_all(samples, cell.recipe, joblib.cpu_count())
     for path, result in zip(files, decoded, strict=True):
         if isinstance(result, Decoded):
             waiting.append((path, result.image))
@@ -138,7 +139,7 @@ def look(cell: Trained, files: Sequence[Path], problems: list[str]) -> Iterator[
 
 def _sample(path: Path) -> Sample:
     """An image of which nothing but its file is known."""
-    return Sample(path.name, path, 0, "", "unknown", "unknown", "site", "unknown")
+    return Sample(path.name, path, 0, "unknown", "unknown", "site", "unknown")
 
 
 def _scored(model: CamClassifier, images: list[tuple[Path, np.ndarray]]) -> Iterator[Looked]:

@@ -1,22 +1,19 @@
 """Robustness: attacks on what every trained cell shows and decides, and what stands.
 
-Reads data/prepared/<dataset> and runs/<dataset>; writes robustness/<dataset>/<backbone>/<method>/<seed>/<attack>/
-with values.csv, pictures.npz (maps and images before and after) and record.json. Attacks are those that
+Reads data/prepared/<dataset> and runs/<dataset>; writes robustness/<dataset>/<backbone>/<method>/<seed>/<attack>,
+each with values.csv, pictures.npz (maps and images before and after) and record.json. Attacks are those that
 params.yaml plans for the cell; those that have a record of its present training are skipped. `python -m
 pipeline.attack` attacks one model.
 """
 
 import sys
-from functools import partial
-from pathlib import Path
-from typing import Any
 
 from pipeline.common import catalogue
 from pipeline.common.cli import run_dataset_stage
 from pipeline.common.config import Attack, Params
 from pipeline.common.paths import CELLS, PREPARED
 from pipeline.data.store import Store, open_store
-from pipeline.grid import engine, measuring, trainings
+from pipeline.grid import measuring, trainings
 from pipeline.grid.cells import Task
 from pipeline.measure import under_attack
 
@@ -30,8 +27,7 @@ def robustness(params: Params, dataset: str) -> None:
     if not len(store.rows(under_attack.ROLE)):
         print(f"robustness {dataset}: no test image of a known source; nothing is attacked", file=sys.stderr)
         return
-    work = partial(attack_cell, stage="robustness", device=params.train.device, root=Path.cwd())
-    engine.run("robustness", tasks(params, store), work, params.engine)
+    measuring.run("robustness", tasks(params, store), under_attack.measure, params, unit="attacks")
 
 
 def tasks(params: Params, store: Store) -> list[Task]:
@@ -57,11 +53,6 @@ def code_of(attack: Attack, params: Params) -> tuple[str, ...]:
     watched = attack.explanations or params.robustness.explanations
     members = [catalogue.entry("explain/explanations", name) for name in watched]
     return (CODE, catalogue.entry(under_attack.ATTACKS, attack.attack["name"]), *members)
-
-
-def attack_cell(task: Task, **where: Any) -> None:
-    """Run one attack on one cell."""
-    measuring.measure_cell(task, measure=partial(under_attack.measure, seed=task.cell.seed), **where)
 
 
 if __name__ == "__main__":

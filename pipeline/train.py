@@ -5,7 +5,6 @@ history.csv and record.json. A cell whose record carries its key is skipped; a c
 goes on from its last epoch. While cells train, their curves are copied to MLflow.
 """
 
-import time
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -39,16 +38,20 @@ def train(params: Params, dataset: str) -> None:
     """Train what is not trained yet; raises UserError listing every cell that failed."""
     store = open_store(PREPARED / dataset)
     _check(params, dataset, store)
-    backbones = {key: _backbone(choice) for key, choice in params.backbones.items()}
-    tasks = [_task(params, cell, store, backbones[cell.backbone]) for cell in cells(params, dataset)]
-    work = partial(train_cell, prepared=store.folder.resolve(), device=params.train.device)
+    work = partial(train_cell, prepared=store.folder.resolve())
     with sync.background(params, dataset):
-        engine.run("train", tasks, work, params.engine)
+        engine.run("train", tasks(params, store), work, params.engine, device=params.train.device)
+
+
+def tasks(params: Params, store: Store) -> list[Task]:
+    """One task per cell, with all that can change its result."""
+    backbones = {name: _backbone(choice) for name, choice in params.backbones.items()}
+    planned = cells(params, store.info["dataset"])
+    return [_task(params, cell, store, backbones[cell.backbone]) for cell in planned]
 
 
 def train_cell(task: Task, *, prepared: Path, device: str) -> None:
     """Train one cell, from its checkpoint if there is one, and write its record."""
-    started = time.perf_counter()
     store = open_store(prepared)
     saved = checkpoint.load(task.folder, task.key)
 
@@ -78,7 +81,7 @@ def train_cell(task: Task, *, prepared: Path, device: str) -> None:
             "parameters": sum(parameter.numel() for parameter in fitted.model.parameters()),
         },
         timings={
-            "total_s": max(time.perf_counter() - started, fitted.seconds),
+            "total_s": fitted.seconds,
             "epoch_s": fitted.seconds / epochs,
             "peak_memory_mb": fitted.peak_memory_mb,
         },
@@ -100,7 +103,7 @@ def _check(params: Params, dataset: str, store: Store) -> None:
     for choice in params.backbones.values():
         if choice.get("weights") is not None:
             attempt(find, choice["name"], choice["weights"])
-    problems += [f"train.augment: {problem}" for problem in augment.problems(params.train.augment)]
+    problems += augment.problems(params.train.augment, store.images.shape[1:])
     for role in ("train", "val"):
         present = np.unique(store.labels[store.rows(role)])
         if len(present) < 2:
@@ -140,9 +143,10 @@ def _task(params: Params, cell: Cell, store: Store, backbone: dict[str, Any]) ->
         "train": params.train.model_dump(exclude={"seeds", "device"}),
         "preprocessing": store.info["preprocessing"],
     }
-    data, program = store.digest(*SEEN), code_hash(*_code(settings))
+    code = tuple(_code(settings))
+    data, program = store.digest(*SEEN), code_hash(*code)
     folder = cell.folder(RUNS).absolute()
-    return Task(cell, folder, key(settings, data, program), settings, data, program)
+    return Task(cell, folder, key(settings, data, program), settings, data, program, code=code)
 
 
 def _code(settings: Mapping[str, Any]) -> list[str]:

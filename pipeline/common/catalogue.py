@@ -153,7 +153,7 @@ def describe(error: ValidationError, model: type[BaseModel], prefix: str = "") -
         elif item["type"] == "missing":
             lines.append(f"{where}: missing; every key must be given")
         else:
-            lines.append(f"{where}: {item['msg']}, got {item['input']!r}")
+            lines.append(f"{where}: {item['msg'].removeprefix('Value error, ')}, got {item['input']!r}")
     return lines
 
 

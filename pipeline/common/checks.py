@@ -15,6 +15,7 @@ def catalogue_problems(raw: dict[str, Any]) -> list[str]:
     found = [
         f"{where}: {line}"
         for where, kind, choice in _choices(raw)
+        if isinstance(_inside(choice, "name"), str)  # else it was said already
         for line in catalogue.problems(kind, choice)
     ]
     watched = [("robustness.explanations", _inside(raw, "robustness", "explanations"))]

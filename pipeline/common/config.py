@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from pipeline.common import catalogue, checks
 from pipeline.common.errors import UserError
@@ -16,7 +16,15 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
-Choice = dict[str, Any]  # {name: a member of a catalogue, <its settings>}
+
+
+def _named(value: Any) -> Any:
+    if not isinstance(value, dict) or not isinstance(value.get("name"), str):
+        raise ValueError("expected {name: <a file of the catalogue>, <its settings>}")
+    return value
+
+
+Choice = Annotated[dict[str, Any], BeforeValidator(_named)]  # of a member of a catalogue
 
 
 class Section(BaseModel):

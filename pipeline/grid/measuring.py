@@ -1,7 +1,7 @@
 """Runs a measurement on trained cells: what makes up its key, and the files that it leaves."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,22 +22,26 @@ Measure = Callable[..., Measurement]  # (model, store, settings)
 SEEN = ("val", "test_closed", "test_open")  # roles of the samples that a trained cell is measured on
 
 
-def measure_all(
+def plan_all(
     stage: str, measure: Measure, params: Params, store: Store, settings: Mapping[str, Any]
-) -> None:
-    """Measure every cell of a data set that has no measurement of its present training yet.
-
-    Raises UserError listing the cells that are not trained, or those that failed.
-    """
+) -> list[Task]:
+    """One measurement of every cell of a data set; raises UserError listing the cells that are not trained."""
     code = (f"{measure.__module__}:{measure.__name__}",)
     made_of = {"truth": store.truth_digest(), stage: dict(settings)}
     seen = store.digest(*SEEN)
-    tasks = [
+    return [
         plan(stage, cell, {**training, **made_of}, data_hash=seen, code=code)
         for cell, training in trainings.trainings(params, store.info["dataset"]).items()
     ]
-    work = partial(measure_cell, stage=stage, measure=measure, device=params.train.device, root=Path.cwd())
-    engine.run(stage, tasks, work, params.engine)
+
+
+def run(stage: str, tasks: Sequence[Task], measure: Measure, params: Params, unit: str = "cells") -> None:
+    """Run the measurements that have no record yet; raises UserError listing those that failed.
+
+    unit: what they are called while they run.
+    """
+    work = partial(measure_cell, stage=stage, measure=measure, root=Path.cwd())
+    engine.run(stage, tasks, work, params.engine, device=params.train.device, unit=unit)
 
 
 def plan(
@@ -52,13 +56,13 @@ def plan(
     """A measurement of one trained cell.
 
     settings: the training's key, its model's hash, and what else can change the result, of which the
-    measurement sees `settings[stage]`. data_hash: of the samples that it sees; code: the entry points that
-    compute it. part: which of several measurements of a cell.
+    measurement sees `settings[stage]` and the cell's seed. data_hash: of the samples that it sees; code: the
+    entry points that compute it. part: which of several measurements of a cell.
     """
     program = code_hash(*code)
     folder = (cell.folder(CELLS[stage]) / part).absolute()
     made_of = key(settings, data_hash, program)
-    return Task(cell, folder, made_of, dict(settings), data_hash, program, part)
+    return Task(cell, folder, made_of, dict(settings), data_hash, program, part, code)
 
 
 def measure_cell(task: Task, *, stage: str, measure: Measure, device: str, root: Path) -> None:
@@ -66,7 +70,7 @@ def measure_cell(task: Task, *, stage: str, measure: Measure, device: str, root:
     started = time.perf_counter()
     store = open_store(root / PREPARED / task.cell.dataset)
     model = inference.open_model(task.cell.folder(root / CELLS["train"]) / MODEL, device)
-    found = measure(model, store, task.settings[stage])
+    found = measure(model, store, {**task.settings[stage], "seed": task.cell.seed})
     records.write(
         task,
         stage=stage,

@@ -24,7 +24,7 @@ from torch import Tensor
 from pipeline.data.store import Store
 from pipeline.explain import alignment, faithfulness
 from pipeline.measure import Measurement
-from pipeline.measure.samples import TEST, by_hash, measured
+from pipeline.measure.roles import TEST, by_hash, measured
 from pipeline.model import CamClassifier, cam, inference
 from pipeline.score import metrics, stats
 

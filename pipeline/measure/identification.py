@@ -27,7 +27,7 @@ from pipeline.data.store import TRUTHS, Store
 from pipeline.explain import faithfulness
 from pipeline.explain import regions as posthoc
 from pipeline.measure import Measurement
-from pipeline.measure.samples import TEST, measured
+from pipeline.measure.roles import TEST, measured
 from pipeline.model import CamClassifier, Outputs, cam, inference
 
 CLASSES = (0, 1)

@@ -18,7 +18,7 @@ from pipeline.common.errors import UserError
 from pipeline.data.store import Store
 from pipeline.explain.attacks import Findings, Victim
 from pipeline.measure import Measurement
-from pipeline.measure.samples import by_hash, measured
+from pipeline.measure.roles import by_hash, measured
 from pipeline.model import CamClassifier, inference
 from pipeline.model.batches import StoreRows, as_floats
 from pipeline.score import metrics
@@ -27,13 +27,13 @@ ATTACKS = "explain/attacks"
 ROLE = "test_closed"  # unseen images of the sources that the cell knows
 
 
-def measure(model: CamClassifier, store: Store, settings: Mapping[str, Any], *, seed: int) -> Measurement:
+def measure(model: CamClassifier, store: Store, settings: Mapping[str, Any]) -> Measurement:
     """What one attack finds; the arrays are its pictures and `index`, their rows in the store.
 
-    settings: `attack`, a choice of pipeline/explain/attacks, and the common ones of `robustness` in
-    params.yaml. seed: the cell's.
+    settings: `attack`, a choice of pipeline/explain/attacks, the common ones of `robustness` in params.yaml,
+    and `seed`, the cell's.
     """
-    victim, rows = victim_of(model, store, settings, seed)
+    victim, rows = victim_of(model, store, settings)
     findings: Findings = catalogue.make(ATTACKS, settings["attack"])(victim)
     return Measurement(
         tables={"values": findings.values},
@@ -43,7 +43,7 @@ def measure(model: CamClassifier, store: Store, settings: Mapping[str, Any], *, 
 
 
 def victim_of(
-    model: CamClassifier, store: Store, settings: Mapping[str, Any], seed: int
+    model: CamClassifier, store: Store, settings: Mapping[str, Any]
 ) -> tuple[Victim, np.ndarray]:
     """What attacks are given, and the rows of the store that are attacked: both labels in turn, by hash.
 
@@ -69,7 +69,7 @@ def victim_of(
         explanations=tuple(settings["explanations"]),
         shown=settings["shown"],
         batch_size=settings["batch_size"],
-        seed=seed,
+        seed=settings["seed"],
     )
     return victim, rows
 

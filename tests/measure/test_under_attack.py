@@ -14,15 +14,14 @@ import tiny_store
 import torch
 from tiny_store import NAME
 
-from pipeline import robustness as stage
+from pipeline.common.code import PACKAGE
 from pipeline.common.config import Params
 from pipeline.common.errors import UserError
-from pipeline.common.code import PACKAGE
+from pipeline.common.paths import MODEL, PREPARED
 from pipeline.data.store import open_store
-from pipeline.grid import trained
-from pipeline.measure import under_attack as victims
-from pipeline.grid.cells import Cell
+from pipeline.measure import under_attack
 from pipeline.model import load
+from pipeline.robustness import robustness
 from pipeline.train import train
 
 CELL = Path("compact/cross_entropy/0")
@@ -54,7 +53,7 @@ def attacked(trained_project: Path, tmp_path_factory: pytest.TempPathFactory) ->
     shutil.copytree(trained_project, root, dirs_exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        stage.robustness(settings(), NAME)
+        robustness(settings(), NAME)
     return root
 
 
@@ -77,19 +76,19 @@ def test_every_planned_attack_leaves_values_pictures_and_a_record(attacked: Path
     assert {path.parent for path in (attacked / "robustness").rglob("record.json")} == planned
     training = json.loads((attacked / "runs" / NAME / CELL / "record.json").read_text())
     for where in planned:
-        assert {path.name for path in where.iterdir()} == {"values.csv", "pictures.npz", "record.json"}
+        kept = record(where)["files"]
+        assert sorted(kept) == ["pictures.npz", "values.csv"]
         assert len(values(where))
     kept = record(folder(attacked, "hoax"))
     assert kept["settings"]["train"] == training["key"]
-    assert kept["settings"]["robustness"]["settings"] == {"mode": "closed_form"}
+    assert kept["settings"]["robustness"]["attack"] == HOAX["attack"]
     assert kept["results"]["accuracy_after"] == kept["results"]["accuracy_before"]
 
 
 def test_accuracy_without_a_perturbation_is_the_models_own(attacked: Path) -> None:
-    store = open_store(attacked / trained.PREPARED / NAME)
-    model = attacked / "runs" / NAME / CELL / "model.safetensors"
-    cell = Cell(NAME, "compact", "cross_entropy", 0)
-    victim, rows = victims.victim_of(model, cell, store, SECTION, "cpu")
+    store = open_store(attacked / PREPARED / NAME)
+    model = load(attacked / "runs" / NAME / CELL / MODEL)
+    victim, rows = under_attack.victim_of(model, store, {**SECTION, "seed": 0})
     assert set(store.manifest["split"].iloc[rows]) == {"test"}
     assert set(store.manifest["source"].iloc[rows]) == {"site_a"}
     right = (victim.model(victim.images).logits.argmax(1) == victim.labels).float().mean().item()
@@ -102,8 +101,8 @@ def test_accuracy_without_a_perturbation_is_the_models_own(attacked: Path) -> No
 def accuracy_at_equal_errors(root: Path, rows: np.ndarray) -> float:
     """Of the stored model on some rows, deciding where both error rates on validation come closest."""
     store, network = (
-        open_store(root / trained.PREPARED / NAME),
-        load(root / "runs" / NAME / CELL / trained.MODEL),
+        open_store(root / PREPARED / NAME),
+        load(root / "runs" / NAME / CELL / MODEL),
     )
     with torch.no_grad():
         logits = network(torch.tensor(store.images).float() / 255).logits.double().numpy()
@@ -116,7 +115,7 @@ def accuracy_at_equal_errors(root: Path, rows: np.ndarray) -> float:
 
 
 def test_pictures_say_which_rows_they_show(attacked: Path) -> None:
-    store = open_store(attacked / trained.PREPARED / NAME)
+    store = open_store(attacked / PREPARED / NAME)
     with np.load(folder(attacked, "hoax") / "pictures.npz", allow_pickle=False) as pictures:
         assert len(pictures["index"]) == 2
         assert sorted(store.labels[pictures["index"]]) == [0, 1]
@@ -124,18 +123,18 @@ def test_pictures_say_which_rows_they_show(attacked: Path) -> None:
 
 
 def test_a_second_run_does_nothing_and_another_setting_its_own_attack_alone(tiny_project: Path) -> None:
-    stage.robustness(settings(), NAME)
+    robustness(settings(), NAME)
     before = {path: path.stat().st_mtime_ns for path in Path("robustness").rglob("*.json")}
-    stage.robustness(settings(), NAME)
+    robustness(settings(), NAME)
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    stronger = {"attack": {"name": "pgd", **PGD["settings"], "steps": 3}}
-    stage.robustness(settings(attacks={"pgd": stronger, "hoax": HOAX}), NAME)
+    stronger = {"attack": {**PGD["attack"], "steps": 3}}
+    robustness(settings(attacks={"pgd": stronger, "hoax": HOAX}), NAME)
     again = {path.parent.name for path in before if path.stat().st_mtime_ns != before[path]}
     assert again == {"pgd"}
 
 
 def test_two_runs_give_equal_tables(attacked: Path, tiny_project: Path) -> None:
-    stage.robustness(settings(), NAME)
+    robustness(settings(), NAME)
     for attack in ("pgd", "hoax"):
         one, two = (folder(root, attack) / "values.csv" for root in (attacked, tiny_project))
         assert one.read_bytes() == two.read_bytes()
@@ -144,17 +143,12 @@ def test_two_runs_give_equal_tables(attacked: Path, tiny_project: Path) -> None:
 def test_a_failing_attack_is_named_and_the_others_go_on(
     tiny_project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_: object) -> None:
+    def broken(*_: object, **settings: object) -> None:
         raise UserError("no luck")
 
-    real = victims.run_attack
-    monkeypatch.setattr(
-        victims,
-        "run_attack",
-        lambda *given: broken() if given[3]["attack"] == "sham" else real(*given),
-    )
+    monkeypatch.setattr("pipeline.explain.attacks.sham.attack", broken)
     with pytest.raises(UserError, match="cross_entropy/compact/0: hoax: no luck"):
-        stage.robustness(settings(), NAME)
+        robustness(settings(), NAME)
     assert {path.parent.name for path in Path("robustness").rglob("record.json")} == {"pgd"}
 
 
@@ -162,16 +156,16 @@ def test_without_test_images_of_known_sources_nothing_is_attacked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    tiny_store.write(tmp_path / trained.PREPARED / NAME)
+    tiny_store.write(tmp_path / PREPARED / NAME)
     train(settings(), NAME)
-    stage.robustness(settings(), NAME)
+    robustness(settings(), NAME)
     assert not list(Path("robustness").rglob("record.json"))
     assert "no test image of a known source" in capsys.readouterr().err
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     shutil.copy(PACKAGE.parent / "params.yaml", "params.yaml")
-    call = [sys.executable, "-m", "pipeline.robustness", *arguments]
+    call = [sys.executable, "-m", "pipeline.attack", *arguments]
     environment = {"PYTHONPATH": str(PACKAGE.parent), "PATH": "/usr/bin:/bin", "COLUMNS": "120"}
     return subprocess.run(call, capture_output=True, text=True, env=environment, check=False)
 
@@ -199,8 +193,7 @@ def test_a_model_is_not_attacked_on_data_that_it_was_not_trained_on(tiny_project
     [
         (("--model", "runs/tiny/compact/cros_entropy/0", "--attack", "pgd"), "such as runs/tiny/compact/cro"),
         (("--model", f"runs/{NAME}/{CELL}", "--attack", "shamm"), "did you mean 'sham'"),
-        (("--model", f"runs/{NAME}/{CELL}"), "give a data set, or --model with --attack"),
-        (("tiny",), "dataset 'tiny' is not in params.yaml"),
+        (("--model", f"runs/{NAME}/{CELL}"), "the following arguments are required: --attack"),
     ],
 )
 def test_mistakes_end_in_one_line(tiny_project: Path, arguments: tuple[str, ...], words: str) -> None:
