@@ -1,4 +1,8 @@
-"""What MLflow is given of one cell, read from its records: parameters, tags, curves, final metrics, files."""
+"""What MLflow is given of one cell, read from its records: parameters, tags, curves, final metrics, files.
+
+How a training was made (when, how long, at which commit) is not known of a cell that `dvc pull` restored;
+what depends on that is then left out.
+"""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -9,10 +13,10 @@ from typing import Any
 import pandas as pd
 from safetensors import SafetensorError, safe_open
 
-from pipeline.grid import attacked, records
+from pipeline.common.paths import CELLS, CIRCUMSTANCES, HISTORY, MODEL, RECORD
+from pipeline.grid import records
 from pipeline.grid.cells import Cell
 
-STAGES = {"train": "runs", "evaluate": "evaluate", "identify": "identify"}
 CURVES = {  # column of history.csv -> name of the metric
     "lr": "lr",
     "loss": "train/loss",
@@ -22,47 +26,51 @@ CURVES = {  # column of history.csv -> name of the metric
     "val_loss": "val/loss",
     "val_auroc": "val/auroc",
 }
-NAMES = {  # file -> name of the table's metrics: the columns that make it, joined by slashes
-    "evaluate/metrics.csv": ("", ["scope", "source", "metric"], "value"),
-    "evaluate/alignment.csv": ("alignment", ["role", "reference", "map", "metric"], "value"),
-    "evaluate/faithfulness.csv": ("faithfulness", ["role", "curve", "order"], "area"),
-    "identify/summary.csv": ("identify", ["role", "metric", "reference"], "value"),
+MEASURED = {  # stage -> table -> how its metrics are called: prefix, columns joined by slashes; the value
+    "evaluate": {
+        "metrics": ("", ["scope", "source", "metric"], "value"),
+        "alignment": ("alignment", ["role", "reference", "map", "metric"], "value"),
+        "faithfulness": ("faithfulness", ["role", "curve", "order"], "area"),
+    },
+    "identify": {"summary": ("identify", ["role", "metric", "reference"], "value")},
 }
-ARTIFACTS = {
-    "runs": ["record.json", "history.csv", "model.safetensors"],
+ARTIFACTS = {  # stage -> its files that MLflow keeps
+    "train": [RECORD, HISTORY, MODEL],
     "evaluate": ["metrics.csv", "alignment.csv", "faithfulness.csv"],
-    "identify": ["summary.csv", "features.csv"],
+    "identify": ["summary.csv", "concepts.csv"],
 }
+ATTACKS = "robustness/"  # what stands before an attack's name in keys, metrics and artifacts
 
 
 @dataclass(frozen=True)
-class Copy:
+class CellContents:
     """A cell as it shall stand in MLflow."""
 
     cell: Cell
-    keys: dict[str, str]  # stage, or robustness/attack -> key of its record; blank where there is none yet
+    keys: dict[str, str]  # stage, or robustness/<attack> -> key of its record; blank where there is none yet
     record: dict[str, Any] = field(default_factory=dict)  # of training; empty while it runs
+    circumstances: dict[str, Any] = field(default_factory=dict)  # of training; empty where they are not known
 
     @property
     def finished(self) -> bool:
         """Whether training has ended."""
         return bool(self.record)
 
-    def origin(self) -> dict[str, str]:
+    def origin_tags(self) -> dict[str, str]:
         """Tags that a run has from its start: which cell and which training."""
         stage = f"train@{self.cell.dataset}"
         return {"cell": self.cell.name, "cell_key": self.keys["train"], "dvc_stage": stage}
 
-    def tags(self) -> dict[str, str]:
+    def final_tags(self) -> dict[str, str]:
         """Tags that lead back to code, data and records, set when the run shows all of them."""
-        commit = self.record.get("git_commit") or ""
-        return {
-            **{f"{stage}_key": key for stage, key in self.keys.items() if key},
-            "git_commit": commit,
-            "mlflow.source.git.commit": commit,
-            "data_hash": self.record["data_hash"],
-            "code_hash": self.record["code_hash"],
-        }
+        commit = self.circumstances.get("git_commit")
+        commits = {"git_commit": commit, "mlflow.source.git.commit": commit} if commit else {}
+        hashes = {name: self.record[name] for name in ("data_hash", "code_hash")}
+        return {**self.key_tags(), **commits, **hashes}
+
+    def key_tags(self) -> dict[str, str]:
+        """`<stage>_key` of every record that exists."""
+        return {f"{stage}_key": key for stage, key in self.keys.items() if key}
 
     def parameters(self) -> dict[str, str]:
         """The cell's coordinates and every setting of its training, flat."""
@@ -71,7 +79,7 @@ class Copy:
 
     def curves(self) -> Iterator[tuple[str, float, int]]:
         """(metric, value, epoch) of every finished epoch."""
-        history = pd.read_csv(self.cell.folder(Path("runs")) / "history.csv")
+        history = pd.read_csv(self.cell.folder(CELLS["train"]) / HISTORY)
         for column, name in CURVES.items():
             if column not in history:  # written before the column was
                 continue
@@ -81,73 +89,63 @@ class Copy:
 
     def metrics(self) -> Iterator[tuple[str, float]]:
         """Final numbers: of the training, and of each measurement that exists."""
-        for name, value in {**self.record["results"], **self.record["timings"]}.items():
+        timings = self.circumstances.get("timings", {})
+        for name, value in {**self.record["results"], **timings}.items():
             if isinstance(value, int | float):
                 yield f"train/{name}", float(value)
-        for path, (above, columns, value_column) in NAMES.items():
-            root, name = path.split("/")
-            if self.keys[root]:
-                file, text = self.cell.folder(Path(root)) / name, dict.fromkeys(columns, str)
-                frame = pd.read_csv(file, dtype=text, na_values=[""], keep_default_na=False)
-                for row in frame.dropna(subset=value_column).to_dict("records"):
-                    parts = [above, *(row[column] for column in columns)]
-                    metric = "/".join(part for part in parts if isinstance(part, str) and part)
-                    yield metric, row[value_column]
+        for stage, tables in MEASURED.items():
+            for table, naming in tables.items() if self.keys[stage] else ():
+                yield from _read_metrics(self.cell.folder(CELLS[stage]) / f"{table}.csv", *naming)
         for attack in self.attacks():
-            yield from _attack_metrics(self.cell, attack)
+            yield from _read_attack_metrics(_attack_folder(self.cell, attack), attack)
 
     def attacks(self) -> list[str]:
         """Names of the attacks that the cell has records of."""
-        above = f"{attacked.ROBUSTNESS}/"
-        return [name.removeprefix(above) for name in self.keys if name.startswith(above)]
+        return [name.removeprefix(ATTACKS) for name in self.keys if name.startswith(ATTACKS)]
 
     def artifacts(self) -> Iterator[tuple[Path, str]]:
         """(file, folder in MLflow) of everything that is kept there."""
-        for stage, root in STAGES.items():
-            if self.keys[stage]:
-                for name in ARTIFACTS[root]:
-                    yield self.cell.folder(Path(root)) / name, "model" if stage == "train" else stage
+        for stage, names in ARTIFACTS.items():
+            for name in names if self.keys[stage] else ():
+                yield self.cell.folder(CELLS[stage]) / name, "model" if stage == "train" else stage
+        if self.circumstances:
+            yield self.cell.folder(CELLS["train"]) / CIRCUMSTANCES, "model"
         for attack in self.attacks():
-            yield attacked.folder(self.cell, attack) / "values.csv", f"{attacked.ROBUSTNESS}/{attack}"
+            yield _attack_folder(self.cell, attack) / "values.csv", f"{ATTACKS}{attack}"
 
-    def times(self) -> tuple[int, int]:
-        """Start and end of the training, ms since 1970."""
-        start = int(datetime.fromisoformat(self.record["started"]).timestamp() * 1000)
-        return start, start + int(1000 * self.record["timings"].get("total_s", 0))
-
-
-def _attack_metrics(cell: Cell, attack: str) -> Iterator[tuple[str, float]]:
-    """`robustness/attack/explanation/metric/budget`, without what is blank; MLflow allows no @ in names."""
-    frame = pd.read_csv(attacked.folder(cell, attack) / "values.csv", dtype={"explanation": str})
-    for row in frame.dropna(subset="value").fillna({"explanation": ""}).to_dict("records"):
-        budget = "" if pd.isna(row["budget"]) else f"{row['budget']:.4g}"
-        parts = (str(attacked.ROBUSTNESS), attack, row["explanation"], row["metric"], budget)
-        yield "/".join(part for part in parts if part), row["value"]
+    def times(self) -> tuple[int, int] | None:
+        """Start and end of the training, ms since 1970; None where they are not known."""
+        if not self.circumstances:
+            return None
+        start, end = (datetime.fromisoformat(self.circumstances[name]) for name in ("started", "ended"))
+        return int(start.timestamp() * 1000), int(end.timestamp() * 1000)
 
 
-def read(cell: Cell, stages: Iterable[str] = STAGES, attacks: Iterable[str] = ()) -> Copy | None:
+def read_finished(
+    cell: Cell, stages: Iterable[str] = tuple(ARTIFACTS), attacks: Iterable[str] = ()
+) -> CellContents | None:
     """A trained cell with what was measured of that very training; None if it is not trained.
 
     `attacks` are the names of those planned for it.
     """
-    folders = {stage: cell.folder(Path(STAGES[stage])) for stage in stages}
-    folders |= {f"{attacked.ROBUSTNESS}/{attack}": attacked.folder(cell, attack) for attack in attacks}
-    found = {stage: records.read(place) for stage, place in folders.items()}
-    trained = found["train"]
-    if trained is None:
+    folders = {stage: cell.folder(CELLS[stage]) for stage in stages}
+    folders |= {f"{ATTACKS}{attack}": _attack_folder(cell, attack) for attack in attacks}
+    found = {name: records.read(folder) for name, folder in folders.items()}
+    training = found["train"]
+    if training is None:
         return None
-    keys = dict.fromkeys(STAGES, "") | {"train": trained["key"]}
-    for stage, record in found.items():
-        if record and record["settings"].get("train") == trained["key"]:
-            keys[stage] = record["key"]
-    return Copy(cell, keys, trained)
+    keys = dict.fromkeys(ARTIFACTS, "") | {"train": training["key"]}
+    for name, record in found.items():
+        if record and record["settings"].get("train") == training["key"]:
+            keys[name] = record["key"]
+    return CellContents(cell, keys, training, records.circumstances(folders["train"]))
 
 
-def read_running(cell: Cell, since: float) -> Copy | None:
+def read_running(cell: Cell, since: float) -> CellContents | None:
     """A cell that is being trained: one whose checkpoint was written after `since` (s since 1970)."""
-    from pipeline.grid import checkpoint  # brings torch, which copies of finished cells do without
+    from pipeline.grid import checkpoint  # brings torch, which finished cells do without
 
-    path = cell.folder(Path("runs")) / checkpoint.NAME
+    path = cell.folder(CELLS["train"]) / checkpoint.NAME
     try:
         if path.stat().st_mtime < since:
             return None
@@ -155,17 +153,38 @@ def read_running(cell: Cell, since: float) -> Copy | None:
             key = (file.metadata() or {}).get("key")
     except (OSError, SafetensorError):  # it ended, or is being replaced
         return None
-    return Copy(cell, dict.fromkeys(STAGES, "") | {"train": key}) if key else None
+    return CellContents(cell, dict.fromkeys(ARTIFACTS, "") | {"train": key}) if key else None
 
 
 def flatten(value: Any, above: str = "") -> Iterator[tuple[str, str]]:
     """Nested settings as dotted names and texts.
 
-    >>> dict(flatten({"method": {"loss": "cyborg", "settings": {}}, "seed": 0}))
-    {'method.loss': 'cyborg', 'seed': '0'}
+    >>> dict(flatten({"method": {"loss": {"name": "cyborg"}, "activation": {}}, "seed": 0}))
+    {'method.loss.name': 'cyborg', 'seed': '0'}
     """
     if isinstance(value, dict):
         for name, item in value.items():
             yield from flatten(item, f"{above}.{name}" if above else str(name))
     else:
         yield above, str(value)
+
+
+def _attack_folder(cell: Cell, attack: str) -> Path:
+    return cell.folder(CELLS["robustness"]) / attack
+
+
+def _read_metrics(path: Path, prefix: str, columns: list[str], value: str) -> Iterator[tuple[str, float]]:
+    """`prefix/column/column/...` of each row of a table that has a value, without what is blank."""
+    frame = pd.read_csv(path, dtype=dict.fromkeys(columns, str), na_values=[""], keep_default_na=False)
+    for row in frame.dropna(subset=value).to_dict("records"):
+        parts = [prefix, *(row[column] for column in columns)]
+        yield "/".join(part for part in parts if isinstance(part, str) and part), row[value]
+
+
+def _read_attack_metrics(folder: Path, attack: str) -> Iterator[tuple[str, float]]:
+    """`robustness/attack/explanation/metric/budget`, without what is blank; MLflow allows no @ in names."""
+    frame = pd.read_csv(folder / "values.csv", dtype={"explanation": str})
+    for row in frame.dropna(subset="value").fillna({"explanation": ""}).to_dict("records"):
+        budget = "" if pd.isna(row["budget"]) else f"{row['budget']:.4g}"
+        parts = (row["explanation"], row["metric"], budget)
+        yield f"{ATTACKS}{attack}/" + "/".join(part for part in parts if part), row["value"]
