@@ -4,8 +4,8 @@ Single-class maps follow a hoax and the others stay; what `gain` a method has ma
 """
 
 import json
+import shutil
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ import pandas as pd
 
 from pipeline.common.config import Params
 from pipeline.common.files import sha256_file, sha256_text, write_csv, write_json
-from pipeline.common.paths import CELLS
+from pipeline.common.paths import CELLS, CIRCUMSTANCES, RECORD
 from pipeline.common.seeding import numpy_rng
 from pipeline.grid.cells import Cell
 
@@ -35,7 +35,8 @@ BLANK = float("nan")
 def write_attacks(cell: dict[str, Any], settings: Params, salt: str = "") -> None:
     """robustness/ of one trained cell, below the working directory; `salt` makes another key."""
     place = Cell(**cell)
-    training = json.loads((place.folder(Path("runs")) / "record.json").read_text())
+    trained = place.folder(CELLS["train"])
+    training = json.loads((trained / RECORD).read_text())
     for name, attack in settings.robustness.planned(place.dataset, place.method, place.seed).items():
         folder = place.folder(CELLS["robustness"]) / name
         kind = attack.attack["name"]
@@ -45,7 +46,8 @@ def write_attacks(cell: dict[str, Any], settings: Params, salt: str = "") -> Non
         made_of = {"train": training["key"], "robustness": settings.robustness.settings_of(attack)}
         key = sha256_text(f"{name}{training['key']}{salt}")
         record = training | {"stage": "robustness", "key": key, "settings": made_of, "files": files}
-        write_json(folder / "record.json", record)
+        shutil.copy(trained / CIRCUMSTANCES, folder / CIRCUMSTANCES)
+        write_json(folder / RECORD, record)
 
 
 def values(cell: dict[str, Any], kind: str) -> pd.DataFrame:
@@ -142,9 +144,9 @@ def pictures(cell: dict[str, Any], kind: str) -> dict[str, np.ndarray]:
         return found
     if kind == "pgd":
         return {"index": SHOWN}
-    margins = {key: rng.normal(mean, 1, len(SHOWN)) for key, mean in
-               (("margin", 0), ("margin_towards_0", -4), ("margin_towards_1", 4))}  # fmt: skip
-    return {"index": SHOWN, "towards_0": changed[-30], "towards_1": changed[30], **margins}
+    scores = {f"logit_difference{key}": rng.normal(mean, 1, len(SHOWN)) for key, mean in
+               (("", 0), ("_towards_0", -4), ("_towards_1", 4))}  # fmt: skip
+    return {"index": SHOWN, "towards_0": changed[-30], "towards_1": changed[30], **scores}
 
 
 def blobs(rng: np.random.Generator, side: int) -> np.ndarray:

@@ -10,10 +10,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from pipeline.present.attack_rows import of
-from pipeline.present.figures import COLOURS, MARKERS, Look, finish, saved
+from pipeline.present.figures import COLOURS, MARKERS, MethodStyles, finish, saved
+from pipeline.present.results import Grid
 from pipeline.score.stats import Interval, t_interval
-from pipeline.present.comparisons import Grid
 
 SETTINGS = {  # column of `variants` -> title of its axes
     "weight_decay": "weight decay",
@@ -37,9 +36,9 @@ def manipulability(
 ) -> None:
     """SSIM of manipulated to original maps against each setting: mean and t interval over seeds.
 
-    One row per attack, backbone and objective; lines join methods that differ in that setting only.
+    One row per attack, backbone and objective; lines join methods that differ in that setting only. Draws
+    nothing where there is nothing to compare.
     """
-    values = of(values, grid, "manipulability")
     values = values[values["metric"] == "ssim_clean"]
     rows = list(_sweeps(values, methods, grid))
     explanations = list(dict.fromkeys(values["explanation"]))
@@ -113,18 +112,17 @@ def _tick(setting: str, value: float) -> str:
 
 def decisions(values: pd.DataFrame, grid: Grid, dataset: str, path: Path, dpi: int) -> None:
     """Accuracy against the budget of each attack: mean over seeds, band from least to largest."""
-    curves = of(values, grid, "robust_decisions")
-    curves = _once(curves[curves["metric"].isin(AXES)])
+    curves = _once(values[values["metric"].isin(AXES)])
     if curves.empty:
         return
     columns = list(dict.fromkeys(zip(curves["attack"], curves["metric"], strict=True)))
-    look, backbones = Look(grid), list(dict.fromkeys(curves["backbone"]))
+    styles, backbones = MethodStyles(grid), list(dict.fromkeys(curves["backbone"]))
     size = (max(3.2 * len(columns), 7), 0.9 + 3.1 * len(backbones))
     with saved(path, dpi, len(backbones), len(columns), size) as axes:
         for row, backbone in zip(axes, backbones, strict=True):
             for axis, (attack, metric) in zip(row, columns, strict=True):
                 mine = curves[(curves["backbone"] == backbone) & (curves["attack"] == attack)]
-                _accuracies(axis, mine[mine["metric"] == metric], look)
+                _accuracies(axis, mine[mine["metric"] == metric], styles)
                 axis.set(title=f"{attack}, {backbone}", ylim=(-0.02, 1.02), xlabel=AXES[metric])
             row[0].set_ylabel("decisions that stand")
         finish(axes, dataset, grid)
@@ -141,15 +139,15 @@ def _once(curves: pd.DataFrame) -> pd.DataFrame:
     return curves[curves["metric"] != "accuracy_btr"] if same else curves
 
 
-def _accuracies(axis: Axes, curves: pd.DataFrame, look: Look) -> None:
+def _accuracies(axis: Axes, curves: pd.DataFrame, styles: MethodStyles) -> None:
     """A curve per method, as far as any of them leads."""
     standing = curves.loc[curves["value"] > FALLEN, "budget"].max()
     axis.set_xlim(0, min(curves["budget"].max(), 1.2 * standing) if standing > 0 else None)
     axis.xaxis.set_major_locator(MaxNLocator(5))
-    for method in look.methods:
+    for method in styles.methods:
         budgets = curves[curves["method"] == method].groupby("budget")["value"]
         if len(mean := budgets.mean()):
-            line = look.line(method)
-            marker = look.marker(method) if len(mean) < FEW else ""
-            axis.plot(mean.index, mean, label=look.name(method), marker=marker, markersize=3.5, **line)
+            line = styles.line(method)
+            marker = styles.marker(method) if len(mean) < FEW else ""
+            axis.plot(mean.index, mean, label=styles.name(method), marker=marker, markersize=3.5, **line)
             axis.fill_between(mean.index, budgets.min(), budgets.max(), alpha=0.10, color=line["color"], lw=0)

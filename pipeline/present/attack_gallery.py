@@ -6,12 +6,14 @@ from textwrap import fill
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from pipeline.common import catalogue
 from pipeline.present.gallery import Sheet, named
 from pipeline.present.pictures import blank, grey_or_colour, resize, signed, unsigned
 
-ABOUT_0 = {"difference_salience"}  # maps whose sign is shown: colours and limits are symmetric about 0
+EXPLANATIONS = "explain/explanations"
 BRIGHT = 99  # percentile of a pixel map above which all is equally bright: its few extremes hide the rest
-PUSHED = {"margin", *(f"{key}towards_{label}" for key in ("", "margin_") for label in (0, 1))}
+SCORE = "logit_difference"
+PUSHED = {SCORE, *(f"{key}towards_{label}" for key in ("", f"{SCORE}_") for label in (0, 1))}
 STRIP = 13  # px of a caption at the foot of a tile
 WRAP = 13  # characters of a column's name that fit above a tile
 
@@ -61,7 +63,7 @@ def _hoax(pictures: Pictures, images: np.ndarray, names: Sequence[str], side: in
     explanations = _explanations(pictures)
     rows, labels = [], []
     for place, image in enumerate(images):
-        aim = blank(side) if target is None else unsigned(resize(_of(target, place), side))
+        aim = blank(side) if target is None else unsigned(resize(_own_map(target, place), side))
         for when, first in (("before", grey_or_colour(image, side)), ("after", aim)):
             maps = [_map(e, pictures[f"{when}_{e}"][place], side, image) for e in explanations]
             rows.append([first, *maps])
@@ -76,7 +78,7 @@ def _manipulation(pictures: Pictures, images: np.ndarray, names: Sequence[str], 
     for place, image in enumerate(images):
         for turn, e in enumerate(_explanations(pictures)):
             changed = pictures[f"images_{e}"][place]
-            maps = (_of(pictures[f"{step}_{e}"], place) for step in ("before", "after", "target"))
+            maps = (_own_map(pictures[f"{step}_{e}"], place) for step in ("before", "after", "target"))
             tiles = [
                 grey_or_colour(image, side),
                 grey_or_colour(changed, side),
@@ -89,13 +91,13 @@ def _manipulation(pictures: Pictures, images: np.ndarray, names: Sequence[str], 
 
 
 def _adversarial(pictures: Pictures, images: np.ndarray, names: Sequence[str], side: int) -> Sheet:
-    """Rows: images. Columns: original, pushed towards class 0 and 1, each with its change and margin."""
+    """Rows: images. Columns: original, pushed towards class 0 and 1, each with its change and logits."""
     inner, rows = side - STRIP, []
     for place, image in enumerate(images):
-        tiles = [_captioned(grey_or_colour(image, inner), pictures["margin"][place])]
+        tiles = [_captioned(grey_or_colour(image, inner), pictures[SCORE][place])]
         for end in ("towards_0", "towards_1"):
             changed = pictures[end][place]
-            tiles.append(_captioned(grey_or_colour(changed, inner), pictures[f"margin_{end}"][place]))
+            tiles.append(_captioned(grey_or_colour(changed, inner), pictures[f"{SCORE}_{end}"][place]))
             tiles.append(_captioned(_change(changed, image, inner)))
         rows.append(tiles)
     heads = ("original", "towards 0", "change", "towards 1", "change")
@@ -108,18 +110,24 @@ def _explanations(pictures: Pictures) -> list[str]:
     return [name for name in names if f"after_{name}" in pictures]
 
 
-def _of(maps: np.ndarray, place: int) -> np.ndarray:
+def _own_map(maps: np.ndarray, place: int) -> np.ndarray:
     """An image's own map, of maps (k, h, w) or of one (h, w) for all."""
     return maps if maps.ndim == 2 else maps[place]
 
 
 def _map(explanation: str, values: np.ndarray, side: int, image: np.ndarray) -> np.ndarray:
-    """A map as a tile over its own range; pixel maps up to their BRIGHT percentile, ABOUT_0 about 0."""
-    if explanation in ABOUT_0:
+    """A map as a tile over its own range, pixel maps up to their BRIGHT percentile; some about 0."""
+    if _is_shown_about_0(explanation):
         return signed(resize(values, side))
     if values.shape == image.shape[1:]:
         values = np.minimum(values, np.percentile(values, BRIGHT))
     return unsigned(resize(values, side))
+
+
+def _is_shown_about_0(explanation: str) -> bool:
+    """Whether it is a signed map of both classes, whose 0 is where they are equal."""
+    known = explanation in catalogue.names(EXPLANATIONS)
+    return known and all(catalogue.declared(EXPLANATIONS, explanation, name) for name in ("SIGNED", "PAIR"))
 
 
 def _change(changed: np.ndarray, image: np.ndarray, side: int) -> np.ndarray:
@@ -128,12 +136,12 @@ def _change(changed: np.ndarray, image: np.ndarray, side: int) -> np.ndarray:
     return signed(resize(difference.mean(axis=0), side))
 
 
-def _captioned(tile: np.ndarray, margin: float | None = None) -> np.ndarray:
-    """A tile that is STRIP px larger, with the margin z1 - z0, if any, below the smaller one."""
+def _captioned(tile: np.ndarray, logit_difference: float | None = None) -> np.ndarray:
+    """A tile that is STRIP px larger, with z1 - z0, if given, below the smaller one."""
     inner = len(tile)
     canvas = Image.new("RGB", (inner + STRIP, inner + STRIP), "white")
     canvas.paste(Image.fromarray(tile), (STRIP // 2, 0))
-    if margin is not None:
+    if logit_difference is not None:
         font, foot = ImageFont.load_default(10), ((inner + STRIP) / 2, inner + STRIP - 1)
-        ImageDraw.Draw(canvas).text(foot, f"{margin:+.2f}", fill="black", font=font, anchor="mb")
+        ImageDraw.Draw(canvas).text(foot, f"{logit_difference:+.2f}", fill="black", font=font, anchor="mb")
     return np.asarray(canvas)

@@ -5,16 +5,17 @@ does not hold where it lies below, and cannot be told where 0 is inside. Claims 
 whatever the methods that have them are called. Values are those of one data set and backbone.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
+import numpy as np
 import pandas as pd
 
-from pipeline.present.attack_rows import AREA_DIGITS, BASES
-from pipeline.score.stats import Interval, t_interval
-from pipeline.present.comparisons import Grid
-from pipeline.present.tables import signed_estimate
+from pipeline.common import catalogue
+from pipeline.present.comparisons import compare
+from pipeline.present.results import Grid
+from pipeline.present.tables import difference_texts
 
-COUNTERPARTS = {"difference_salience": "cam", "diff_grad_cam": "grad_cam"}  # both classes -> one class
+EXPLANATIONS = "explain/explanations"
 SIMILAR = "pearson_clean"  # what is left of a clean map
 HARDENS = {  # column of `variants` -> the change of it that shall hold explanations
     "weight_decay": "More weight decay",
@@ -28,83 +29,76 @@ MEASURES = {
     "accuracy_linf": "accuracy under PGD (L∞, mean over budgets up to 4/255)",
     SIMILAR: "Pearson to the clean map (mean over the explanations above)",
 }
-Gains = dict[tuple[str, str], Interval]  # (what is compared, in what) -> the paired difference
+DIGITS = {"ara_attack": 4}  # areas are small; all else has 3
+KEYS = ("explanation", "metric", "budget")
+VERDICTS = (
+    "{} (interval above 0)",
+    "cannot be told from 0",
+    "{} (interval below 0)",
+    "has one seed and no interval",
+)
 
 
-def judged(
-    claim: str, gains: Gains, words: tuple[str, str] = ("holds", "does not hold"), digits: int = 3
-) -> str:
+def judged(claim: str, gains: pd.DataFrame, words: tuple[str, str] = ("holds", "does not hold")) -> str:
     """The claim with a verdict on each difference; blank where there is none.
 
-    >>> judged("It helps", {("a − b", "cam"): Interval(0.2, 0.1, 0.3)})
+    `gains` are rows of `compare` with `what` (is compared) and `where` (in which part, blank if in all).
+
+    >>> gain = {"what": "a − b", "where": "cam", "value": 0.2, "low": 0.1, "high": 0.3}
+    >>> judged("It helps", pd.DataFrame([gain]))
     'It helps: holds (interval above 0) in 1 of 1: a − b (cam +0.200 ± 0.100).'
     """
-    known = {about: gain for about, gain in gains.items() if gain.value == gain.value}
-    verdicts = (f"{words[0]} (interval above 0)", "cannot be told from 0", f"{words[1]} (interval below 0)",
-                "has one seed and no interval")  # fmt: skip
     said: list[str] = []
-    for verdict, text in enumerate(verdicts):
-        mine = {about: gain for about, gain in known.items() if _verdict(gain) == verdict}
-        if mine:
-            share = f"{len(mine)} of {len(known)}" if not said else str(len(mine))
-            said.append(f"{text} in {share}: {', '.join(_listed(mine, digits))}")
+    found = gains.assign(text=difference_texts(gains), verdict=_verdicts(gains))
+    for place, verdict in enumerate(VERDICTS):
+        mine = found[found["verdict"] == place]
+        if mine.empty:
+            continue
+        text = verdict.format(words[0] if place == 0 else words[1])
+        share = f"{len(mine)} of {len(found)}" if not said else str(len(mine))
+        said.append(f"{text} in {share}: {', '.join(_listed(mine))}")
     return f"{claim}: {'; '.join(said)}." if said else ""
 
 
-def _verdict(gain: Interval) -> int:
-    """Its place among the verdicts."""
-    if gain.low != gain.low:
-        return 3
-    return 0 if gain.low > 0 else 2 if gain.high < 0 else 1
+def _verdicts(gains: pd.DataFrame) -> np.ndarray:
+    """The place of each one's verdict among VERDICTS."""
+    return np.select([gains["low"].isna(), gains["low"] > 0, gains["high"] < 0], [3, 0, 2], 1)
 
 
-def _listed(gains: Gains, digits: int) -> Iterator[str]:
-    """`a − b (cam +0.1, gradient +0.2)`; without brackets where there is no `in what`."""
-    for compared in dict.fromkeys(compared for compared, _ in gains):
-        inner = [
-            f"{what} {signed_estimate(*gain, digits)}".strip()
-            for (other, what), gain in gains.items()
-            if other == compared
-        ]
-        alone = (compared, "") in gains
-        yield f"{compared} {inner[0]}" if alone else f"{compared} ({', '.join(inner)})"
+def _listed(gains: pd.DataFrame) -> Iterator[str]:
+    """`a − b (cam +0.1, gradient +0.2)`; without brackets where there is no `where`."""
+    for what, rows in gains.groupby("what", sort=False):
+        inner = ", ".join(f"{where} {text}".strip() for where, text in rows[["where", "text"]].to_numpy())
+        yield f"{what} ({inner})" if rows["where"].iloc[0] else f"{what} {inner}"
 
 
-def paired_gain(values: pd.DataFrame, method: str, other: str, grid: Grid) -> Interval:
-    """A method's values minus another's, per seed the mean over all that both have."""
-    keys = ["seed", "explanation", "metric", "budget"]
-    filled = values.fillna({"budget": -1.0}).set_index(keys)  # blanks would not meet in an index
-    mine, theirs = (filled.loc[filled["method"] == name, "value"] for name in (method, other))
-    gains = (mine - theirs).dropna().groupby("seed").mean().round(12)  # rounding errors are no gains
-    return t_interval(gains.to_numpy(), grid.confidence)
+def mean_gains(
+    values: pd.DataFrame, pairs: Iterable[tuple[str, str]], confidence: float, by: Sequence[str] = ()
+) -> pd.DataFrame:
+    """`compare` of the mean over all explanations, metrics and budgets that are not in `by`."""
+    return compare(values, by, pairs, confidence, over=[key for key in KEYS if key not in by])
 
 
-def two_classes_stay(values: pd.DataFrame, grid: Grid) -> str:
+def two_classes_stay(values: pd.DataFrame, confidence: float) -> str:
     """Under one hoax: are maps of both classes nearer to the clean map than those of one class?"""
     mine = values[values["metric"] == SIMILAR]
-    wide = mine.pivot_table(index=["method", "seed"], columns="explanation", values="value", sort=False)
-    gains: Gains = {}
-    for both, single in COUNTERPARTS.items():
-        if {both, single} <= set(wide):
-            about = f"{both} − {single}".replace("_", " ")
-            nearer = (wide[both] - wide[single]).dropna().groupby(level="method", sort=False)
-            gains |= {(about, str(m)): t_interval(gain.to_numpy(), grid.confidence) for m, gain in nearer}
+    pairs = [(name, catalogue.declared(EXPLANATIONS, name, "PAIR")) for name in mine["explanation"].unique()]
+    roles = {"method": "explanation", "explanation": "method"}  # what is compared, and within which
+    gains = compare(mine.rename(columns=roles), ["explanation"], [p for p in pairs if p[1]], confidence)
+    what = (gains["method"] + " − " + gains["other"]).str.replace("_", " ")
+    gains = gains.assign(what=what, where=gains["explanation"])
     return judged("Maps of both classes stay nearer to the clean map than maps of one class (Pearson)", gains)
 
 
-def explanations_hold(values: pd.DataFrame, methods: pd.DataFrame, grid: Grid) -> str:
+def explanations_hold(values: pd.DataFrame, methods: pd.DataFrame, confidence: float) -> str:
     """Under one manipulation: does more of each setting leave maps more similar than the least of it?"""
     mine = values[values["metric"] == "ssim_clean"]
     present = methods[methods.index.isin(mine["method"])]
     said = []
     for setting, change in HARDENS.items():
-        gains = {
-            (f"{method} − {weakest}", str(explanation).replace("_", " ")): paired_gain(
-                part, method, weakest, grid
-            )
-            for method, weakest in _stronger(present, setting)
-            for explanation, part in mine.groupby("explanation", sort=False)
-        }
+        gains = mean_gains(mine, _stronger(present, setting), confidence, by=["explanation"])
+        where = gains["explanation"].str.replace("_", " ")
+        gains = gains.assign(what=gains["method"] + " − " + gains["other"], where=where)
         said.append(judged(f"{change} raises the similarity to the original map (SSIM)", gains))
     return "\n".join(sentence for sentence in said if sentence)
 
@@ -123,15 +117,14 @@ def decisions_hold(values: pd.DataFrame, methods: pd.DataFrame, grid: Grid) -> s
     said = []
     for attack, under in values.groupby("attack", sort=False):
         for kind, metric in RAISES.items():
-            part = _telling(under, metric)
-            gained, kept = (
-                {(f"{one} − {other}", ""): paired_gain(part, one, other, grid) for one, other in pairs}
-                for pairs in _with_and_without(methods, kind, grid)
-            )
-            name, digits = kind.replace("_", " "), _digits(metric)
-            said.append(judged(f"{attack}: {name} raises {MEASURES[metric]}", gained, digits=digits))
-            lost = f"{attack}: {name} gains less from maps that are not the image's own"
-            said.append(judged(lost, kept, digits=digits))
+            name = kind.replace("_", " ")
+            raised = f"{name} raises {MEASURES[metric]}"
+            claims = (raised, f"{name} gains less from maps that are not the image's own")
+            for claim, pairs in zip(claims, _with_and_without(methods, kind, grid), strict=True):
+                gains = mean_gains(_telling(under, metric), pairs, grid.confidence)
+                what = gains["method"] + " − " + gains["other"]
+                gains = gains.assign(what=what, where="", digits=DIGITS.get(metric, 3))
+                said.append(judged(f"{attack}: {claim}", gains))
     return "\n".join(sentence for sentence in said if sentence)
 
 
@@ -142,7 +135,7 @@ def _with_and_without(
     users = methods[[kind in names.split() for names in methods["regularisers"]]]
     gained: list[tuple[str, str]] = []
     kept: list[tuple[str, str]] = []
-    for method, *bases in users[list(BASES)].itertuples(name=None):
+    for method, *bases in users[["nearest", "base"]].itertuples(name=None):
         if method in grid.controls:
             kept += [(other, method) for other in bases if other in {*users.index} - grid.controls]
         else:
@@ -150,16 +143,16 @@ def _with_and_without(
     return gained, kept
 
 
-def guidance_helps(values: pd.DataFrame, reference: str, grid: Grid) -> str:
+def guidance_helps(values: pd.DataFrame, reference: str, confidence: float) -> str:
     """Methods against the one without guidance, by each measure of each attack."""
     said = []
     for attack, under in values.groupby("attack", sort=False):
         for metric, words in MEASURES.items():
             part = _telling(under, metric)
-            others = [name for name in part["method"].unique() if name != reference]
-            gains = {(name, ""): paired_gain(part, name, reference, grid) for name in others}
-            claim = f"{attack}: {words} against {reference}"
-            said.append(judged(claim, gains, ("helped", "hurt"), _digits(metric)))
+            pairs = [(name, reference) for name in part["method"].unique() if name != reference]
+            gains = mean_gains(part, pairs, confidence)
+            gains = gains.assign(what=gains["method"], where="", digits=DIGITS.get(metric, 3))
+            said.append(judged(f"{attack}: {words} against {reference}", gains, ("helped", "hurt")))
     return "\n".join(sentence for sentence in said if sentence)
 
 
@@ -167,7 +160,3 @@ def _telling(values: pd.DataFrame, metric: str) -> pd.DataFrame:
     """The values that a measure is the mean of."""
     values = values[values["metric"] == metric]
     return values[values["budget"].between(0, SMALL, inclusive="neither") | values["budget"].isna()]
-
-
-def _digits(metric: str) -> int:
-    return AREA_DIGITS if metric == "ara_attack" else 3

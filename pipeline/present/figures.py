@@ -8,17 +8,14 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pandas as pd
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from pipeline.common.files import atomic
 from pipeline.present.gallery import Sheet
+from pipeline.present.results import Grid
 from pipeline.score.metrics import error_curves
-from pipeline.present.comparisons import Grid
 
 STYLE: Any = {
     "font.family": "DejaVu Sans",
@@ -43,7 +40,7 @@ CONTROL = "#8c8c8c"
 RATES = np.linspace(0, 1, 101)  # false positive rates at which ROC curves are averaged
 
 
-class Look:
+class MethodStyles:
     """Colour, marker and line of each method, the same in all figures."""
 
     def __init__(self, grid: Grid) -> None:
@@ -72,12 +69,9 @@ class Look:
 def saved(path: Path, dpi: int, rows: int, columns: int, size: tuple[float, float]) -> Iterator[np.ndarray]:
     """Axes (rows, columns) of a figure that is written as `<path>.png` and `.svg` when the block ends."""
     with matplotlib.rc_context(STYLE):
-        figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
-        try:
-            yield axes
-            write(figure, path, dpi)
-        finally:
-            plt.close(figure)
+        figure = Figure(figsize=size, layout="constrained")
+        yield figure.subplots(rows, columns, squeeze=False)
+        write(figure, path, dpi)
 
 
 def write(figure: Figure, path: Path, dpi: int) -> None:
@@ -90,22 +84,22 @@ def write(figure: Figure, path: Path, dpi: int) -> None:
 def roc(scores: pd.DataFrame, grid: Grid, dataset: str, path: Path, dpi: int) -> None:
     """ROC curves, closed and open set side by side: mean over seeds, band from least to largest.
 
-    `scores` has backbone, method, seed, role, label, margin of one data set.
+    `scores` has backbone, method, seed, role, label, logit_difference of one data set.
     """
-    look, backbones = Look(grid), list(dict.fromkeys(scores["backbone"]))
+    styles, backbones = MethodStyles(grid), list(dict.fromkeys(scores["backbone"]))
     with saved(path, dpi, len(backbones), 2, (9.2, 4.1 * len(backbones))) as axes:
         for row, backbone in zip(axes, backbones, strict=True):
             part = scores[scores["backbone"] == backbone]
             for axis, role, name in zip(row, ("test_closed", "test_open"), ("closed", "open"), strict=True):
-                for method in look.methods:
+                for method in styles.methods:
                     curves = list(_curves(part[part["method"] == method], role))
                     if curves:
                         axis.plot(
-                            RATES, np.mean(curves, axis=0), label=look.name(method), **look.line(method)
+                            RATES, np.mean(curves, axis=0), label=styles.name(method), **styles.line(method)
                         )
                         low, high = np.min(curves, axis=0), np.max(curves, axis=0)
                         axis.fill_between(
-                            RATES, low, high, alpha=0.10, color=look.line(method)["color"], lw=0
+                            RATES, low, high, alpha=0.10, color=styles.line(method)["color"], lw=0
                         )
                 axis.plot([0, 1], [0, 1], color="#bbb", linewidth=0.8)
                 axis.set(title=f"{name} set, {backbone}", xlabel="false positive rate", aspect="equal")
@@ -121,7 +115,7 @@ def _curves(scores: pd.DataFrame, role: str) -> Iterator[np.ndarray]:
             known = seed[(seed["role"] == "test_closed") & (seed["label"] == 0)]
             tested = pd.concat([tested[tested["label"] == 1], known])
         if tested["label"].nunique() == 2:
-            yield roc_curve(tested["label"].to_numpy(), tested["margin"].to_numpy())
+            yield roc_curve(tested["label"].to_numpy(), tested["logit_difference"].to_numpy())
 
 
 def roc_curve(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -141,12 +135,12 @@ def sources(generalisation: pd.DataFrame, grid: Grid, dataset: str, path: Path, 
     rows = generalisation[(generalisation["dataset"] == dataset) & (generalisation["n"] > 0)]
     names = rows["source"].where(rows["source"] != "", rows["scope"].replace("macro", "macro held-out"))
     rows = rows.assign(name=names)
-    look, backbones = Look(grid), list(dict.fromkeys(rows["backbone"]))
+    styles, backbones = MethodStyles(grid), list(dict.fromkeys(rows["backbone"]))
     ticks = list(dict.fromkeys(rows["name"]))
     height = 0.9 + 0.62 * len(ticks)
     with saved(path, dpi, len(backbones), 1, (9.2, height * len(backbones))) as axes:
         for axis, backbone in zip(axes[:, 0], backbones, strict=True):
-            _dots(axis, rows[rows["backbone"] == backbone], ticks, look)
+            _dots(axis, rows[rows["backbone"] == backbone], ticks, styles)
             axis.set(title=f"AUROC, {backbone}", yticks=range(len(ticks)), yticklabels=ticks)
             axis.set_ylim(len(ticks) - 0.5, -0.5)
             axis.axvline(0.5, color="#999", linewidth=0.8)
@@ -154,33 +148,33 @@ def sources(generalisation: pd.DataFrame, grid: Grid, dataset: str, path: Path, 
         finish(axes, dataset, grid)
 
 
-def _dots(axis: Axes, rows: pd.DataFrame, ticks: list[str], look: Look) -> None:
-    present = [method for method in look.methods if (rows["method"] == method).any()]
+def _dots(axis: Axes, rows: pd.DataFrame, ticks: list[str], styles: MethodStyles) -> None:
+    present = [method for method in styles.methods if (rows["method"] == method).any()]
     for place, method in enumerate(present):
         part = rows[rows["method"] == method]
         y = part["name"].map(ticks.index) + 0.7 * ((place + 0.5) / len(present) - 0.5)
         reach = (part["high"] - part["mean"]).fillna(0)
-        colour = look.line(method)["color"]
+        colour = styles.line(method)["color"]
         axis.errorbar(
-            part["mean"], y, xerr=reach, fmt=look.marker(method), color=colour, markersize=4.5,
-            elinewidth=1.2, label=look.name(method),
+            part["mean"], y, xerr=reach, fmt=styles.marker(method), color=colour, markersize=4.5,
+            elinewidth=1.2, label=styles.name(method),
         )  # fmt: skip
 
 
 def training(histories: pd.DataFrame, grid: Grid, dataset: str, path: Path, dpi: int) -> None:
     """Losses on training images and AUROC on validation by epoch: mean over seeds, band least to largest."""
-    look, backbones = Look(grid), list(dict.fromkeys(histories["backbone"]))
+    styles, backbones = MethodStyles(grid), list(dict.fromkeys(histories["backbone"]))
     shown = (("classification", "cross-entropy, train"), ("guidance", "guidance, train"),
              ("val_auroc", "AUROC, validation"))  # fmt: skip
     with saved(path, dpi, len(backbones), 3, (11, 3.3 * len(backbones))) as axes:
         for row, backbone in zip(axes, backbones, strict=True):
             part = histories[histories["backbone"] == backbone]
             for axis, (column, title) in zip(row, shown, strict=True):
-                for method in look.methods:
+                for method in styles.methods:
                     epochs = part[part["method"] == method].groupby("epoch")[column]
                     if len(mean := epochs.mean().dropna()):
-                        line = look.line(method)
-                        axis.plot(mean.index, mean, label=look.name(method), **line)
+                        line = styles.line(method)
+                        axis.plot(mean.index, mean, label=styles.name(method), **line)
                         low, high = epochs.min()[mean.index], epochs.max()[mean.index]
                         axis.fill_between(mean.index, low, high, alpha=0.10, color=line["color"], lw=0)
                 axis.set(title=f"{title}, {backbone}", xlabel="epoch")
@@ -219,7 +213,7 @@ def sheet(
     right, below = 8, 26 if legend else 8
     width, height = wide + left + right, tall + above + below
     with matplotlib.rc_context(STYLE):
-        figure = plt.figure(figsize=(width / dpi, height / dpi), dpi=dpi)
+        figure = Figure(figsize=(width / dpi, height / dpi), dpi=dpi)
         axis = figure.add_axes((left / width, below / height, wide / width, tall / height))
         axis.imshow(content.picture, interpolation="none")
         axis.axis("off")
@@ -241,7 +235,4 @@ def sheet(
             axis.text(
                 place * 130, tall + 14, f"□ {text}", va="center", weight="bold", fontsize=8, color=shade
             )
-        try:
-            write(figure, path, dpi)
-        finally:
-            plt.close(figure)
+        write(figure, path, dpi)

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
+from pipeline.data.protocol import sources
+from pipeline.data.store import Store
 from pipeline.present.pictures import (
     CAUSAL,
     HUMAN,
@@ -24,22 +26,11 @@ from pipeline.present.pictures import (
 HALF = 127.5  # a map counts as marked above half of its range
 
 
-class Samples(NamedTuple):
-    """The arrays of a prepared data set that pictures are made of; row order as in its manifest."""
-
-    manifest: pd.DataFrame  # sample_id, label, source, class_name, split
-    images: np.ndarray  # uint8 (N, C, S, S)
-    maps: np.ndarray  # uint8 (N, S, S), 0 where there is none
-    causal: np.ndarray | None  # uint8 (N, S, S), phantoms only
-    shortcut: np.ndarray | None
-
-
 class Maps(NamedTuple):
     """`gallery.npz` of one evaluated cell."""
 
     rows: np.ndarray  # int64 (M,), of the store
     cams: np.ndarray  # float32 (M, 2, h, w)
-    margin: np.ndarray  # float32 (M,)
 
 
 class Sheet(NamedTuple):
@@ -53,15 +44,16 @@ class Sheet(NamedTuple):
 def read_maps(path: Path) -> Maps:
     """Load `gallery.npz`."""
     with np.load(path, allow_pickle=False) as file:
-        return Maps(file["index"], file["cams"], file["margin"])
+        return Maps(file["index"], file["cams"])
 
 
-def choose(samples: Samples, gallery_rows: np.ndarray, count: int, held_out: set[str]) -> list[int]:
+def choose(store: Store, gallery_rows: np.ndarray, count: int) -> list[int]:
     """Positions in `gallery_rows` of up to `count` test images: known and held out, both labels, in turn.
 
     The order within a group is the gallery's own, which does not depend on any score.
     """
-    rows = samples.manifest.iloc[gallery_rows].reset_index(drop=True)
+    held_out = sources(store.protocol, "held_out")
+    rows = store.manifest.iloc[gallery_rows].reset_index(drop=True)
     rows = rows[rows["split"] == "test"]
     groups = rows.groupby([rows["source"].isin(held_out), -rows["label"].astype(int)], sort=True)
     queues = [list(group.index) for _, group in groups]
@@ -73,7 +65,7 @@ def choose(samples: Samples, gallery_rows: np.ndarray, count: int, held_out: set
     return sorted(taken, key=lambda place: (rows.loc[place, "source"] in held_out, place))
 
 
-def gallery(samples: Samples, cells: dict[str, Maps], chosen: Sequence[int], side: int = 88) -> Sheet:
+def gallery(store: Store, cells: dict[str, Maps], chosen: Sequence[int], side: int = 88) -> Sheet:
     """Rows: samples. Columns: image, human map, truth, then true CAM, false CAM and difference per method.
 
     CAMs run over their own range; the difference salience is signed, its limits symmetric about 0.
@@ -82,34 +74,34 @@ def gallery(samples: Samples, cells: dict[str, Maps], chosen: Sequence[int], sid
     rows, names = [], []
     for place in chosen:
         row = int(first.rows[place])
-        sample = samples.manifest.iloc[row]
+        sample = store.manifest.iloc[row]
         label = int(sample["label"])
-        tiles = [*_references(samples, row, side)]
+        tiles = [*_references(store, row, side)]
         for maps in cells.values():
             true, false = maps.cams[place, label], maps.cams[place, 1 - label]
             tiles += [unsigned(resize(cam, side)) for cam in (true, false)]
             tiles.append(signed(resize(true - false, side)))
         rows.append(tiles)
         names.append(f"{sample['class_name']}\n{sample['source']}")
-    heads = [("image", ""), ("human map", ""), ("truth", "")] if samples.causal is not None else []
-    heads = heads or [("image", ""), ("human map", "")]
+    heads = [("image", ""), ("human map", ""), *([("truth", "")] if store.info["phantom"] else [])]
     for method in cells:
         heads += [("true CAM", ""), ("false CAM", method), ("difference", "")]
     return named(rows, heads, names, side)
 
 
-def _references(samples: Samples, row: int, side: int) -> Iterable[np.ndarray]:
-    picture = grey_or_colour(samples.images[row], side)
+def _references(store: Store, row: int, side: int) -> Iterable[np.ndarray]:
+    picture = grey_or_colour(store.images[row], side)
     yield picture
-    human = samples.maps[row]
+    human = store.maps[row]
     yield unsigned(resize(human, side)) if human.any() else blank(side)
-    if samples.causal is not None:
-        yield _outlines(picture, side, [(samples.causal[row], CAUSAL), _shortcut(samples, row)])
+    if store.info["phantom"]:
+        yield _outlines(picture, side, _truths(store, row))
 
 
-def _shortcut(samples: Samples, row: int) -> tuple[np.ndarray, tuple[int, int, int]]:
-    mask = samples.maps[row] * 0 if samples.shortcut is None else samples.shortcut[row]
-    return mask, SHORTCUT
+def _truths(store: Store, row: int) -> list[tuple[np.ndarray, tuple[int, int, int]]]:
+    """A phantom's masks with their colours; none of real data."""
+    known = ((store.truth("causal"), CAUSAL), (store.truth("shortcut"), SHORTCUT))
+    return [(masks[row], colour) for masks, colour in known if masks is not None]
 
 
 def _outlines(
@@ -130,50 +122,48 @@ def named(
     return Sheet(mosaic(rows, gap), columns, [(centres[place], name) for place, name in enumerate(names)])
 
 
-def contact_sheet(samples: Samples, per_row: int = 8, side: int = 112) -> Sheet:
+def contact_sheet(store: Store, per_row: int = 8, side: int = 112) -> Sheet:
     """Images of each source and label, evenly picked over classes, with human map and truth as outlines."""
-    manifest = samples.manifest
+    manifest = store.manifest
     unseen = manifest.groupby("source")["split"].agg(lambda splits: set(splits) == {"test"})
     ordered = manifest.assign(unseen=manifest["source"].map(unseen)).sort_values("class_name", kind="stable")
     rows, names = [], []
     for (late, source, label), group in ordered.groupby(["unseen", "source", "label"]):
         places = np.linspace(0, len(group) - 1, min(per_row, len(group))).round().astype(int)
-        rows.append([_marked(samples, int(row), side) for row in np.asarray(group.index)[places]])
+        rows.append([_marked(store, int(row), side) for row in np.asarray(group.index)[places]])
         classes = [kind for kind in dict.fromkeys(group["class_name"]) if kind != source]
         role = f"{'held out' if late else 'known'}, label {label}"
         names.append("\n".join([str(source), role, *classes, f"{len(group)} images"]))
     return named(rows, [], names, side)
 
 
-def _marked(samples: Samples, row: int, side: int) -> np.ndarray:
-    masks = [(samples.maps[row], HUMAN)]
-    if samples.causal is not None:
-        masks += [(samples.causal[row], CAUSAL), _shortcut(samples, row)]
-    return _outlines(grey_or_colour(samples.images[row], side), side, masks)
+def _marked(store: Store, row: int, side: int) -> np.ndarray:
+    masks = [(store.maps[row], HUMAN), *_truths(store, row)]
+    return _outlines(grey_or_colour(store.images[row], side), side, masks)
 
 
 def exemplars(
-    samples: Samples, cells: dict[str, tuple[pd.DataFrame, pd.DataFrame]], predicted: int, side: int = 96
+    store: Store, cells: dict[str, tuple[pd.DataFrame, pd.DataFrame]], predicted: int, side: int = 96
 ) -> Sheet:
-    """Rows: methods. Columns: exemplar regions of each recurring feature of the class `predicted`.
+    """Rows: methods. Columns: exemplar regions of each concept of the class `predicted`.
 
-    `cells` holds (features.csv, exemplars.csv) of one cell per method; features come by importance.
+    `cells` holds (concepts.csv, exemplars.csv) of one cell per method; concepts come by importance.
     """
-    rows_of = {sample_id: row for row, sample_id in enumerate(samples.manifest["sample_id"])}
+    rows_of = {sample_id: row for row, sample_id in enumerate(store.manifest["sample_id"])}
     rows = []
-    for features, regions in cells.values():
-        mine = features[features["predicted"] == predicted].sort_values(
-            ["importance", "feature"], ascending=[False, True], kind="stable"
+    for concepts, regions in cells.values():
+        mine = concepts[concepts["predicted"] == predicted].sort_values(
+            ["importance", "concept"], ascending=[False, True], kind="stable"
         )
         tiles = []
-        for feature in mine["feature"].head(4):
-            chosen = regions[(regions["predicted"] == predicted) & (regions["feature"] == feature)]
-            shown = [_boxed(samples, rows_of[r.sample_id], r, side) for r in chosen.head(3).itertuples()]
+        for concept in mine["concept"].head(4):
+            chosen = regions[(regions["predicted"] == predicted) & (regions["concept"] == concept)]
+            shown = [_boxed(store, rows_of[r.sample_id], r, side) for r in chosen.head(3).itertuples()]
             tiles += shown + [blank(side)] * (3 - len(shown))
         rows.append(tiles or [blank(side)])
     widest = max(map(len, rows)) // 3
     heads = [
-        ("", f"feature {place + 1}" if part == 1 else "") for place in range(widest) for part in range(3)
+        ("", f"concept {place + 1}" if part == 1 else "") for place in range(widest) for part in range(3)
     ]
     return named(rows, heads, list(cells), side)
 
@@ -196,11 +186,11 @@ def save(sheet: Sheet, title: str, path: Path) -> None:
     canvas.save(path, format="PNG")
 
 
-def _boxed(samples: Samples, row: int, region: Any, side: int) -> np.ndarray:
+def _boxed(store: Store, row: int, region: Any, side: int) -> np.ndarray:
     """A sample with the box of one region; x, y (left, top), width and height are shares of the side."""
     x, y, width, height = (
         (np.array([region.x, region.y, region.width, region.height]) * side).round().astype(int)
     )
     mask = np.zeros((side, side), bool)
     mask[y : y + max(height, 3), x : x + max(width, 3)] = True
-    return outlined(grey_or_colour(samples.images[row], side), mask, HUMAN, width=2)
+    return outlined(grey_or_colour(store.images[row], side), mask, HUMAN, width=2)

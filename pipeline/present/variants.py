@@ -16,13 +16,13 @@ SETTINGS = ("weight_decay", "beta", "hessian_weight")  # each a defence by itsel
 def variants(params: Params) -> pd.DataFrame:
     """One row per method, indexed by name, in the order of params.yaml.
 
-    Columns: loss; objective (the loss with its settings and the maps that it sees, as one text); plain
-    (neither activation nor regularisers nor a weight decay of its own); base: the plain method with the same
-    objective, itself if it is plain, blank if there is none; nearest: the method that is the same but for one
-    defence that it lacks or for the images' own maps, blank if there is none; weight_decay; activation as
-    text; beta of its softplus, infinite for the backbone's own activation, NaN for others; names of the
-    regularisers; hessian_weight, 0 without; and per setting s `but_s`: all the rest as one text, equal for
-    methods that differ in s only.
+    Columns: guided (its loss sees human maps); objective (the loss with its settings and the maps that it
+    sees, as one text); plain (neither activation nor regularisers nor a weight decay of its own); base: the
+    plain method with the same objective, itself if it is plain, blank if there is none; nearest: the method
+    that is the same but for one defence that it lacks or for the images' own maps, blank if there is none;
+    weight_decay; activation as text; beta of its softplus, infinite for the backbone's own activation, NaN
+    for others; names of the regularisers; hessian_weight, 0 without; and per setting s `but_s`: all the rest
+    as one text, equal for methods that differ in s only.
     """
     described = {name: _described(method, params) for name, method in params.methods.items()}
     texts = {name: canonical_json(about) for name, about in described.items()}
@@ -32,19 +32,34 @@ def variants(params: Params) -> pd.DataFrame:
         about = described[name]
         others = {f"but_{setting}": _without(about, setting) for setting in SETTINGS}
         row = {
-            "loss": method.loss,
+            "guided": is_guided(method),
             "objective": _objective(method),
             "plain": _plain(method),
             "base": bases.get(_objective(method), ""),
             "nearest": _nearest(method, texts, params),
             "weight_decay": about["weight_decay"],
-            "activation": _as_text(method),
+            "activation": _activation_text(method),
             "beta": about["beta"],
-            "regularisers": " ".join(entry["name"] for entry in method.regularisers),
+            "regularisers": " ".join(choice["name"] for choice in method.regularisers),
             "hessian_weight": about["hessian_weight"],
         }
         rows.append({**row, **others})
     return pd.DataFrame(rows, index=pd.Index(list(described), name="method"))
+
+
+def is_guided(method: Method) -> bool:
+    """Whether the loss sees human maps, whatever the regularisers see."""
+    return bool(catalogue.declared("model/losses", method.loss["name"], "USES_MAPS"))
+
+
+def to_bases(methods: pd.DataFrame) -> list[tuple[str, str]]:
+    """(method, other) of each method with the nearest one and with the plain one, each pair once."""
+    return [
+        (method, other)
+        for method, *others in methods[["nearest", "base"]].itertuples(name=None)
+        for other in dict.fromkeys(others)
+        if other not in ("", method)
+    ]
 
 
 def _plain(method: Method) -> bool:
@@ -53,8 +68,8 @@ def _plain(method: Method) -> bool:
 
 def _objective(method: Method) -> str:
     """The loss and the maps that it sees; without guidance a loss sees none."""
-    seen = None if method.loss == "cross_entropy" else method.map_source
-    return canonical_json([method.loss, method.alpha, method.settings, seen])
+    seen = method.map_source if is_guided(method) else None
+    return canonical_json([catalogue.filled("model/losses", method.loss), seen])
 
 
 def _nearest(method: Method, texts: dict[str, str], params: Params) -> str:
@@ -69,14 +84,14 @@ def _simpler(method: Method) -> Iterator[Method]:
     for name in ("weight_decay", "activation", "map_source"):
         yield method.model_copy(update={name: Method.model_fields[name].default})
     for place in range(len(method.regularisers)):
-        others = [entry for other, entry in enumerate(method.regularisers) if other != place]
+        others = [choice for other, choice in enumerate(method.regularisers) if other != place]
         yield method.model_copy(update={"regularisers": others})
 
 
 def _described(method: Method, params: Params) -> dict[str, Any]:
     """All that makes a method, defaults filled in, with the studied settings under their names."""
-    regularisers = [_filled("model/regularisers", entry) for entry in method.regularisers]
-    activation = None if method.activation is None else _filled("model/activations", method.activation)
+    regularisers = [catalogue.filled("model/regularisers", choice) for choice in method.regularisers]
+    activation = method.activation and catalogue.filled("model/activations", method.activation)
     smooth = activation if activation and activation["name"] == "softplus" else None
     decay = method.weight_decay
     return {
@@ -89,19 +104,13 @@ def _described(method: Method, params: Params) -> dict[str, Any]:
     }
 
 
-def _filled(kind: str, entry: dict[str, Any]) -> dict[str, Any]:
-    """A catalogue member's name and all its settings."""
-    given = {key: value for key, value in entry.items() if key != "name"}
-    return {"name": entry["name"], **catalogue.settings_model(kind, entry["name"])(**given).model_dump()}
-
-
 def _without(about: dict[str, Any], setting: str) -> str:
     return canonical_json({key: value for key, value in about.items() if key != setting})
 
 
-def _as_text(method: Method) -> str:
+def _activation_text(method: Method) -> str:
     """The activation and its settings, as tables show it."""
     if method.activation is None:
         return "built-in"
-    filled = _filled("model/activations", method.activation)
+    filled = catalogue.filled("model/activations", method.activation)
     return " ".join(f"{value:g}" if key != "name" else value for key, value in filled.items())
