@@ -16,10 +16,10 @@ from torch.nn import functional
 from pipeline.common.errors import UserError
 from pipeline.common.seeding import numpy_rng
 from pipeline.explain import alignment, similarity
+from pipeline.explain.attacks import Values, Victim, logits_of
 from pipeline.explain.explanations import explain
-from pipeline.explain.attacks import Values, Victim
 from pipeline.model import CamClassifier, Outputs
-from pipeline.model.batches import unit
+from pipeline.model.batches import as_floats
 from pipeline.model.losses import on_grid
 from pipeline.score import metrics
 
@@ -30,11 +30,12 @@ Objective = Callable[[Outputs, Tensor, Tensor], Tensor]  # (outputs, images, lab
 def fine_tune(
     victim: Victim, objective: Objective, *, epochs: int, lr: float, batch_size: int
 ) -> CamClassifier:
-    """A copy of the victim's model, trained further with Adam until `objective` has fallen; in eval mode.
+    """A copy of the victim's model whose weights Adam has moved `epochs` times through the training images.
 
-    Batch normalisation stays in eval mode, so its running statistics are the victim's (Heo, Joo, Moon,
-    NeurIPS 2019); nothing is augmented and nothing random is drawn but the order of the training images,
-    a function of the victim's seed. Raises UserError when the objective stops being finite.
+    Each step lowers `objective` on a batch. The copy is in eval mode all along, so that running statistics of
+    batch normalisation stay the victim's (Heo, Joo, Moon, NeurIPS 2019). Nothing is augmented, and nothing
+    random is drawn but the order of the images, a function of the victim's seed. Raises UserError where an
+    epoch ends with an objective that is not finite.
     """
     hoaxed = copy_of(victim.model)
     optimizer = torch.optim.Adam(hoaxed.parameters(), lr)
@@ -74,7 +75,9 @@ def compare(
     as `Findings` holds them.
     """
     values = Values()
-    clean, changed = (_logits(model, victim) for model in (victim.model, hoaxed))
+    clean, changed = (
+        logits_of(model, victim.images, victim.batch_size).double().cpu() for model in (victim.model, hoaxed)
+    )
     _add_decisions(values, clean, changed, victim.labels)
     usable = _usable(victim)
     human = victim.human_maps.cpu().numpy()[usable]
@@ -85,7 +88,8 @@ def compare(
             explain(name, model, victim.images, classes, victim.batch_size).cpu().numpy()
             for model in (victim.model, hoaxed)
         )
-        _add_similarities(values, name, before, after, target)
+        goals = {} if target is None else _paired_with(target, before=before, after=after)
+        values.add_similarities(name, clean=(after, before), **goals)
         for moment, maps in (("before", before), ("after", after)):
             _add_measures(values, name, moment, maps, border)
             _add_alignment(values, name, moment, maps[usable], human)
@@ -98,13 +102,8 @@ def _batches(victim: Victim, epoch: int, size: int) -> Iterator[tuple[Tensor, Te
     samples, device = victim.train, victim.images.device
     order = numpy_rng(victim.seed, "fooling", epoch).permutation(samples.rows)
     for rows in np.array_split(order, -(-len(order) // size)):
-        images = unit(samples.images[rows], device).contiguous(memory_format=torch.channels_last)
+        images = as_floats(samples.images[rows], device)
         yield images, torch.from_numpy(samples.labels[rows]).to(device)
-
-
-@torch.no_grad()
-def _logits(model: CamClassifier, victim: Victim) -> Tensor:
-    return torch.cat([model(part).logits for part in victim.images.split(victim.batch_size)]).double().cpu()
 
 
 def _add_decisions(values: Values, clean: Tensor, changed: Tensor, labels: Tensor) -> None:
@@ -116,17 +115,12 @@ def _add_decisions(values: Values, clean: Tensor, changed: Tensor, labels: Tenso
     values.add("probability_change", (clean.softmax(1) - changed.softmax(1)).abs().max().item())
 
 
-def _add_similarities(
-    values: Values, name: str, before: np.ndarray, after: np.ndarray, target: Tensor | None
-) -> None:
-    """mse, pearson and ssim of the hoaxed map to the clean one, and of both to the target."""
-    compared = {"clean": (after, before)}
-    if target is not None:
-        goal = _resized(target, before.shape[1:], "bilinear")
-        compared |= {"target": (after, goal), "target_before": (before, goal)}
-    for suffix, (maps, others) in compared.items():
-        for metric, samples in similarity.compare(maps, others).items():
-            values.add(f"{metric}_{suffix}", samples, explanation=name)
+def _paired_with(
+    target: Tensor, *, before: np.ndarray, after: np.ndarray
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Both maps beside the target on their grid, by the suffix of what is measured."""
+    goal = np.broadcast_to(_resized(target, before.shape[1:], "bilinear"), before.shape)
+    return {"target": (after, goal), "target_before": (before, goal)}
 
 
 def _add_measures(values: Values, name: str, moment: str, maps: np.ndarray, border: Tensor) -> None:

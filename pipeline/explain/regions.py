@@ -26,7 +26,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
 
 from pipeline.common.seeding import numpy_rng
-from pipeline.explain.alignment import FINER, REGION, coarsen, resize
+from pipeline.explain.alignment import FINER, REGION, coarsen, is_flat, resize
 
 LEAST = FINER**2  # fine cells in a region: one cell of the CAM, the smallest thing that it can tell
 _IN_ONE_IMAGE = np.stack([np.zeros((3, 3)), np.ones((3, 3)), np.zeros((3, 3))])  # 8 neighbours, same image
@@ -194,5 +194,6 @@ def _span(place: slice) -> int:
 
 
 def _energy(maps: np.ndarray) -> np.ndarray:
-    """Sum of squared deviations from the mean of (N, h, w) maps, (N,)."""
-    return np.var(maps, axis=(1, 2), dtype=np.float64) * maps.shape[1] * maps.shape[2]
+    """Sum of squared deviations from the mean of (N, h, w) maps, (N,); 0 for flat ones."""
+    energy = np.var(maps, axis=(1, 2), dtype=np.float64) * maps.shape[1] * maps.shape[2]
+    return np.where(is_flat(maps.reshape(len(maps), -1)), 0, energy)

@@ -3,19 +3,17 @@
 Maps are (N, h, w), signed or not, of any scale. `compare` looks at their shape only: each map is first
 brought to [0, 1] by N(X) = (X - min X) / (max X - min X). Metrics after Dombrowski et al. 2019 (NeurIPS),
 whose maps have unit sum and whose SSIM takes its range from the first map; N() and the fixed range 1, with
-which all three are symmetric, are this project's reading. A map whose range is not above a millionth of
-its largest value is flat, since that is what rounding leaves in float32; N() makes it zeros. A map with
-NaN gives NaN.
+which all three are symmetric, are this project's reading. N() makes flat maps zeros; a map with NaN gives
+NaN.
 """
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from scipy.special import entr
 
-from pipeline.explain.alignment import cc, energy_pointing
+from pipeline.explain.alignment import cc, energy_pointing, normalise
 
 SIMILARITIES = ("mse", "pearson", "ssim")
-FLAT = 1e-6  # range against the largest absolute value, a few float32 roundings
 _RADIUS, _SIGMA = 3, 1.5  # of SSIM's Gaussian window: 7 cells wide
 _C1, _C2 = 0.01**2, 0.03**2  # for maps of range 1
 
@@ -79,10 +77,7 @@ def entropy(maps: np.ndarray) -> np.ndarray:
 
 def _unit_range(maps: np.ndarray) -> np.ndarray:
     """N() of (N, h, w) in float64; zeros for flat maps."""
-    values = maps.astype(np.float64)
-    low, span = values.min(axis=(1, 2), keepdims=True), np.ptp(values, axis=(1, 2), keepdims=True)
-    flat = span <= FLAT * np.abs(values).max(axis=(1, 2), keepdims=True)
-    return np.where(flat, 0, (values - low) / np.where(flat, 1, span))
+    return normalise(maps.reshape(len(maps), -1).astype(np.float64)).reshape(maps.shape)
 
 
 def _window(maps: np.ndarray) -> np.ndarray:

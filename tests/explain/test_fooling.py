@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from pipeline.common.errors import UserError
 from pipeline.explain import alignment, fooling, similarity
-from pipeline.explain.explanations import explain
 from pipeline.explain.attacks import Victim
+from pipeline.explain.explanations import explain
 from pipeline.model import CamClassifier, Outputs
 from pipeline.model.batches import StoreRows
 

@@ -1,20 +1,23 @@
-"""The contract of attacks: what each one is given, a trained model and images, and what it reports.
+"""The contract of attacks: what each one is given, a trained model and images, and what it reports of them.
 
 An attack is a file of `pipeline/explain/attacks` with
 
     def attack(victim: Victim, *, <settings>) -> Findings
 
-It works on copies and leaves the victim's model as it was.
+and a constant TABLE, which says the table that its values are part of. It works on copies and leaves the
+victim's model as it was.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import torch
 from torch import Tensor
 
+from pipeline.explain import similarity
 from pipeline.model import CamClassifier
-from pipeline.model.batches import Samples
+from pipeline.model.batches import StoreRows
 
 COLUMNS = ("explanation", "metric", "budget", "value", "n", "undefined")
 
@@ -23,7 +26,7 @@ class Victim(NamedTuple):
     """A trained model under attack and the n test images that it is attacked on."""
 
     model: CamClassifier  # in eval mode, on its device
-    train: Samples  # what the model was trained on
+    train: StoreRows  # what the model was trained on
     images: Tensor  # (n, C, S, S) float32 in [0, 1], on the model's device, as are the next three
     labels: Tensor  # (n,) int64
     human_maps: Tensor  # (n, S, S) in [0, 1]
@@ -74,6 +77,18 @@ class Values:
         missing = len(numbers) - len(defined)
         self._rows.append((explanation, metric, float(budget), value, len(defined), missing))
 
+    def add_similarities(self, explanation: str, **pairs: tuple[np.ndarray, np.ndarray]) -> None:
+        """mse, pearson and ssim of pairs of maps (n, h, w), whose names are the metrics' suffixes."""
+        for suffix, (maps, others) in pairs.items():
+            for metric, samples in similarity.compare(maps, others).items():
+                self.add(f"{metric}_{suffix}", samples, explanation=explanation)
+
     def table(self) -> pd.DataFrame:
         """All rows, with COLUMNS."""
         return pd.DataFrame(self._rows, columns=list(COLUMNS))
+
+
+@torch.no_grad()
+def logits_of(model: CamClassifier, images: Tensor, batch_size: int) -> Tensor:
+    """Logits (n, 2) of images (n, C, S, S), so many at a time, without a graph."""
+    return torch.cat([model(part).logits for part in images.split(batch_size)])

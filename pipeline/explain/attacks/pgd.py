@@ -22,9 +22,9 @@ from pydantic import Field
 from torch import Tensor
 
 from pipeline.common.seeding import derive
-from pipeline.model.inference import margins
 from pipeline.explain.attacks import Findings, Values, Victim
-from pipeline.model.input_gradients import margin
+from pipeline.model.cam import margin
+from pipeline.model.inference import logit_differences
 from pipeline.model.perturbations import Norm, ascent, random_start
 from pipeline.score.metrics import auroc
 
@@ -38,20 +38,20 @@ UNBOUNDED = 1.0  # the linf budget that allows any image
 def attack(
     victim: Victim,
     *,
-    linf: list[Annotated[float, Field(gt=0, le=1)]] = [0.00196, 0.00392, 0.00784, 0.01569, 0.03137],  # noqa: B006
-    l2: list[Annotated[float, Field(gt=0, le=1)]] = [0.00196, 0.00392, 0.00784, 0.01569, 0.03137],  # noqa: B006
+    linf: list[Annotated[float, Field(gt=0, le=1)]] = [0.5 / 255, 1 / 255, 2 / 255, 4 / 255, 8 / 255],  # noqa: B006
+    l2: list[Annotated[float, Field(gt=0, le=1)]] = [0.5 / 255, 1 / 255, 2 / 255, 4 / 255, 8 / 255],  # noqa: B006
     steps: Annotated[int, Field(ge=1)] = 20,
     restarts: Annotated[int, Field(ge=1)] = 2,
 ) -> Findings:
     """Accuracy at each budget, 0 included, and whether gradients are masked; an empty list skips its norm.
 
-    Budgets are shares of the range [0, 1], by default 0.5, 1, 2, 4 and 8 grey levels of 255. `linf` bounds
-    the largest change of a value, `l2` the root mean square over an image's values (C, S, S): the Euclidean
-    norm over its largest value sqrt(C S S), 166 at 3 x 96 x 96, so that a budget means the same at any size.
-    The l2 ball holds the linf ball of the same budget. restarts: starts per budget.
+    Budgets are shares of the range [0, 1]. `linf` bounds the largest change of a value, `l2` the root mean
+    square over an image's values (C, S, S): the Euclidean norm over its largest value sqrt(C S S), 166 at
+    3 x 96 x 96, so that a budget means the same at any size. The l2 ball holds the linf ball of the same
+    budget. restarts: starts per budget.
     """
     values = Values()
-    abnormal = margins(victim.model, victim.images, victim.batch_size)
+    abnormal = logit_differences(victim.model, victim.images, victim.batch_size)
     values.add("auroc_clean", auroc(victim.labels.cpu().numpy(), abnormal.cpu().numpy()))
     if linf:
         front, budgets = Front(victim, "linf"), sorted(linf)

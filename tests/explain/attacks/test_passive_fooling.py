@@ -16,6 +16,7 @@ from torch import Tensor
 from pipeline.explain import fooling
 from pipeline.explain.attacks import passive_fooling as attack
 from pipeline.explain.explanations import explain
+from pipeline.explain.targets import frame
 from pipeline.model import Outputs
 from pipeline.model.batches import as_floats
 from pipeline.model.cam import normalise
@@ -42,7 +43,7 @@ def metrics(table: pd.DataFrame, explanation: str) -> set[str]:
 
 @pytest.mark.parametrize(("side", "width"), [(3, 1), (7, 1), (13, 1), (14, 2), (20, 2), (21, 3)])
 def test_the_frame_is_a_seventh_of_the_side(side: int, width: int) -> None:
-    found = attack.frame(side, side, CPU)
+    found = frame(side, side)
     inside = slice(width, side - width)
     assert not found[inside, inside].any()
     assert found.sum() == side**2 - (side - 2 * width) ** 2
@@ -60,7 +61,7 @@ def test_heat_is_grad_cam_over_its_maximum() -> None:
 
 
 def test_location_is_the_distance_to_the_frame() -> None:
-    on_frame = attack.frame(5, 5, CPU)
+    on_frame = frame(5, 5)
     assert attack.location(pair(on_frame), pair(on_frame)).item() == 0
     off_frame = pair(1 - on_frame, on_frame)  # the other class does not count
     assert attack.location(off_frame, off_frame).item() == 1
@@ -140,8 +141,8 @@ def test_success_is_a_loss_in_the_interval() -> None:
     same, moved = pair(cells), pair(cells.flip(0, 1))
     assert attack.succeeded("top_k", same, same).tolist() == [0]
     assert attack.succeeded("top_k", moved, same).tolist() == [1]
-    assert attack.succeeded("location", pair(attack.frame(5, 5, CPU)), same).tolist() == [1]
-    assert attack.succeeded("location", pair(1 - attack.frame(5, 5, CPU)), same).tolist() == [0]
+    assert attack.succeeded("location", pair(frame(5, 5)), same).tolist() == [1]
+    assert attack.succeeded("location", pair(1 - frame(5, 5)), same).tolist() == [0]
 
 
 @pytest.mark.parametrize(("columns", "rated"), [(0, 0), (1, 0), (2, 1), (10, 1)])
