@@ -116,8 +116,8 @@ _SETTINGS = {
     "phantom": False,
     "adapters": [
         {
-            "adapter": "image_table",
-            "name": "films",
+            "name": "image_table",
+            "collection": "films",
             "modality": "cxr",
             "glob": "*/*.dcm",
             "labels": {"0": 0, "1": 1},
