@@ -79,9 +79,9 @@ def write(folder: Path, *, n: int = 24, side: int = 32, annotated: bool = True) 
     rows["label"] = labels
     rows["source"] = "site_a"
     rows["split"] = ["val" if index % 6 in (4, 5) else "train" for index in range(n)]
-    rows["ann_kind"] = "soft_map" if annotated else "none"
+    rows["annotators"] = int(annotated)
     write_text(folder / "manifest.csv", rows.to_csv(index=False, lineterminator="\n"))
-    open_set = protocol.build(NAME, "cxr_anomaly", PROTOCOL, seed=0)
+    open_set = protocol.build(PROTOCOL, "subject")
     open_set["manifest_sha256"] = sha256_file(folder / "manifest.csv")
     write_json(folder / "protocol.json", open_set)
     sizes = {"image_size": side, "channels": 1, "crop": "none", "max_megapixels": 4, "max_megabytes": 64}

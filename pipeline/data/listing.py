@@ -8,7 +8,8 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple, TypeVar
 
 from pipeline.common.errors import UserError, nearest
-from pipeline.data.samples import Problem, Sample, refuse
+from pipeline.data.problems import Problem, refuse
+from pipeline.data.samples import Sample
 
 Value = TypeVar("Value")
 
@@ -28,14 +29,14 @@ NESTED = 2  # levels of folders that an archive may have been unpacked into
 SHOWN = 40  # characters of an unknown word that a message repeats
 
 
-class Row(NamedTuple):
+class TableRow(NamedTuple):
     """One record of a list; `where` leads to it: folder, file and line (its last, if it spans several)."""
 
     where: str
     cells: dict[str, str]
 
 
-def read(path: Path, *, columns: Iterable[str] = (), names: list[str] | None = None) -> list[Row]:
+def read_table(path: Path, *, columns: Iterable[str] = (), names: list[str] | None = None) -> list[TableRow]:
     """Read a CSV file as text; quoted line breaks, CRLF, BOM and blank lines are understood.
 
     Give `names` for a file without a header, else the `columns` that its header must have. Spaces around
@@ -43,10 +44,10 @@ def read(path: Path, *, columns: Iterable[str] = (), names: list[str] | None = N
 
     Raises UserError: E_LAYOUT (no such file), E_ENCODING, E_HEADER, E_ROW_SHAPE.
     """
-    records, place = _records(path), f"{path.parent.name}/{path.name}"
+    records, place = _read_records(path), f"{path.parent.name}/{path.name}"
     if names is None:
         names = [name.strip() for name in records.pop(0)[1]] if records else []
-        refuse(_header_problems(place, names, columns))
+        refuse(_check_header(place, names, columns))
     rows, problems = [], []
     for line, cells in records:
         where = f"{place} line {line}"
@@ -54,7 +55,7 @@ def read(path: Path, *, columns: Iterable[str] = (), names: list[str] | None = N
             cells.pop()
         record = dict(zip(names, map(str.strip, cells), strict=False))
         if len(cells) == len(names) and not record.pop("", ""):
-            rows.append(Row(where, record))
+            rows.append(TableRow(where, record))
         else:
             message = f"expected {len(names)} fields, blank below a nameless column; got {len(cells)}"
             problems.append(Problem("E_ROW_SHAPE", where, message))
@@ -109,7 +110,7 @@ class Listing:
             expected = "expected a relative path with forward slashes that stays inside the data folder"
             self.add("E_PATH_ESCAPE", where, f"{listed!r}: {expected}")
             return None
-        path = _with_extension_in_any_case(self.root / folder / relative)
+        path = _find_in_any_case(self.root / folder / relative)
         if path is None:
             self.add(code, where, f"{listed!r} is not in {self.root / folder}; add the file or drop the line")
         elif not path.resolve().is_relative_to(self._resolved):
@@ -164,7 +165,7 @@ def named(expression: re.Pattern[str], group: str, text: str) -> str:
     return (found.groupdict().get(group) or "") if found else ""
 
 
-def _records(path: Path) -> list[tuple[int, list[str]]]:
+def _read_records(path: Path) -> list[tuple[int, list[str]]]:
     """Line number and cells of each record that is not blank."""
     if not path.is_file():
         refuse([Problem("E_LAYOUT", str(path), "expected this file, there is none")])
@@ -183,7 +184,7 @@ def _records(path: Path) -> list[tuple[int, list[str]]]:
         raise UserError(str(Problem("E_ROW_SHAPE", f"{path} line {reader.line_num}", message))) from None
 
 
-def _header_problems(where: str, names: list[str], columns: Iterable[str]) -> list[Problem]:
+def _check_header(where: str, names: list[str], columns: Iterable[str]) -> list[Problem]:
     problems = []
     if "" in names[:-1] or len(set(names)) < len(names):
         problems.append(Problem("E_HEADER", where, "a column has no name, or two have the same; rename them"))
@@ -194,7 +195,7 @@ def _header_problems(where: str, names: list[str], columns: Iterable[str]) -> li
     return problems
 
 
-def _with_extension_in_any_case(path: Path) -> Path | None:
+def _find_in_any_case(path: Path) -> Path | None:
     if path.is_file() or not path.suffix:
         return path if path.is_file() else None
     cased = (path.with_suffix(path.suffix.lower()), path.with_suffix(path.suffix.upper()))

@@ -22,9 +22,10 @@ import pandas as pd
 from pipeline.common.errors import UserError, nearest
 from pipeline.common.files import canonical_json, sha256_file, sha256_text, write_json
 from pipeline.data import manifest, protocol
+from pipeline.data.tree import hash_tree
 
 TRUTHS = ("causal", "shortcut")
-SCHEMA = 1
+SCHEMA = 2
 
 
 class Store:
@@ -40,7 +41,7 @@ class Store:
         self.images: np.ndarray = _map_array(folder / "images.npy")
         self.maps: np.ndarray = _map_array(folder / "maps.npy")
         self.labels: np.ndarray = rows["label"].astype(np.int64).to_numpy()
-        self.has_map: np.ndarray = (rows["ann_kind"] != "none").to_numpy(dtype=bool)
+        self.has_map: np.ndarray = (rows["annotators"] != "0").to_numpy(dtype=bool)
 
     @cached_property
     def _roles(self) -> np.ndarray:
@@ -53,12 +54,13 @@ class Store:
         return np.flatnonzero(self._roles == role)
 
     def digest(self, *roles: str) -> str:
-        """Hex SHA-256 of all that the samples of some roles show: pixels, maps, labels, sources, classes, ids.
+        """Hex SHA-256 of all that the samples of some roles show: pixels, maps, labels, and who they are.
 
         The arrays count whole, by their files' hashes; truth masks and the protocol's rules do not count.
         """
-        columns = ["sample_id", "source", "class_name", "label", "ann_kind"]
-        seen = {role: self.manifest[columns].iloc[self.rows(role)].to_csv() for role in roles}
+        columns = ["sample_id", "subject_id", "source", "class_name", "label"]
+        shown = self.manifest[columns].assign(has_map=self.has_map)
+        seen = {role: shown.iloc[self.rows(role)].to_csv() for role in roles}
         arrays = {name: self.info["sha256"][name] for name in ("images.npy", "maps.npy")}
         return sha256_text(canonical_json([arrays, seen]))
 
@@ -193,6 +195,18 @@ def _flush(path: Path) -> None:
 
 def seal(folder: Path, info: Mapping[str, Any]) -> None:
     """Write `store.json`: what the folder holds, and each file's hash."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "store.json")
-    hashes = {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
+    hashes = hash_tree(folder)
+    hashes.pop("store.json", None)
     write_json(folder / "store.json", {"schema": SCHEMA, **info, "sha256": hashes})
+
+
+def intact(folder: Path) -> dict[str, Any] | None:
+    """What `seal` wrote, if every file is still as it was then; else None."""
+    _recover(folder)
+    try:
+        info: dict[str, Any] = json.loads((folder / "store.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    hashes = hash_tree(folder)
+    hashes.pop("store.json", None)
+    return info if info.get("schema") == SCHEMA and info.get("sha256") == hashes else None

@@ -1,9 +1,11 @@
 """DICOM decoding: values by hand, pydicom as second opinion, the NEMA test set, and what must be refused."""
 
+import logging
 import struct
 import warnings
 from pathlib import Path
 
+import gdcm
 import numpy as np
 import pydicom
 import pytest
@@ -13,7 +15,8 @@ from pydicom.pixels import apply_modality_lut, apply_windowing
 from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSLossless, RLELossless
 
 from pipeline.data import dicom, dicom_pixels
-from pipeline.data.loaded import Loaded, UnusableImage
+from pipeline.data.picture import Picture
+from pipeline.data.problems import UnusableImage
 from tests.data.dicom_files import SECRET, lookup_table, write
 
 RAMP = np.arange(0, 4096, 256, dtype=np.uint16).reshape(4, 4)
@@ -21,7 +24,7 @@ LOSSLESS = ("RG3_J2KR", "RG3_JLSL", "RG3_JPLL", "RG3_RLE")
 NEAR = {"RG3_J2KI": 9, "RG3_JLSN": 4}  # largest error of a stored value
 
 
-def read(path: Path, max_megapixels: float = 64, max_megabytes: float = 512) -> Loaded:
+def read(path: Path, max_megapixels: float = 64, max_megabytes: float = 512) -> Picture:
     return dicom.read(path, max_megapixels=max_megapixels, max_megabytes=max_megabytes)
 
 
@@ -37,7 +40,7 @@ def test_no_window_stretches_to_the_range(tmp_path: Path) -> None:
     assert loaded.pixels.dtype == np.float32
     np.testing.assert_allclose(loaded.pixels, RAMP / 3840, rtol=1e-6)
     assert (loaded.width, loaded.height, loaded.bits, loaded.photometric) == (4, 4, 12, "MONOCHROME2")
-    assert (loaded.phi_flag, loaded.spacing_kind) == ("absent", "")
+    assert loaded.phi_flag == "absent"
 
 
 def test_modality_comes_before_the_window(tmp_path: Path) -> None:
@@ -111,15 +114,21 @@ def test_colour(tmp_path: Path) -> None:
     np.testing.assert_allclose(loaded.pixels, stored / 255, rtol=1e-6)
 
 
-def test_facts(tmp_path: Path) -> None:
-    loaded = read(write(tmp_path / "a", RAMP, ImagerPixelSpacing=[0.2, 0.1], BurnedInAnnotation="NO"))
-    assert (loaded.spacing_row_mm, loaded.spacing_col_mm) == (0.2, 0.1)
-    assert (loaded.spacing_kind, loaded.phi_flag) == ("ImagerPixelSpacing", "no")
+def test_a_file_may_say_that_no_patient_data_are_burned_in(tmp_path: Path) -> None:
+    assert read(write(tmp_path / "a", RAMP, BurnedInAnnotation="NO")).phi_flag == "no"
 
 
-def test_zero_spacing_is_unknown(tmp_path: Path) -> None:
-    loaded = read(write(tmp_path / "a", RAMP, PixelSpacing=[0, 0], ImagerPixelSpacing=[0.2, 0.2]))
-    assert loaded.spacing_kind == "ImagerPixelSpacing"
+def test_reading_leaves_the_libraries_as_they_were(tmp_path: Path) -> None:
+    path = write(tmp_path / "a", RAMP)
+    logger, mode = logging.getLogger("pydicom"), pydicom.config.settings.reading_validation_mode
+    before = (logger.level, gdcm.Trace.GetWarningFlag())
+    with dicom_pixels.silenced():
+        assert pydicom.config.settings.reading_validation_mode == pydicom.config.IGNORE
+        assert (logger.level, gdcm.Trace.GetWarningFlag()) == (logging.CRITICAL, False)
+        read(path)
+        assert logger.level == logging.CRITICAL
+    assert pydicom.config.settings.reading_validation_mode == mode != pydicom.config.IGNORE
+    assert (logger.level, gdcm.Trace.GetWarningFlag()) == before == (logging.WARNING, True)
 
 
 def test_file_without_preamble(tmp_path: Path) -> None:
@@ -294,7 +303,7 @@ def test_nema_monochrome1_is_inverted_once(sample_data: Path) -> None:
     stored, loaded = dicom_pixels.decode(path).astype(float), read(path)
     expected = 1 - np.clip((stored - 14999.5) / 29999 + 0.5, 0, 1)
     np.testing.assert_allclose(loaded.pixels, expected, atol=1e-6)
-    assert (loaded.photometric, loaded.bits, loaded.spacing_kind) == ("MONOCHROME1", 15, "")
+    assert (loaded.photometric, loaded.bits) == ("MONOCHROME1", 15)
 
 
 def test_nih_file(sample_data: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.common.errors import UserError
-from pipeline.data import listing as tables
+from pipeline.data.listing import SPLITS, Listing, read_table
 
 CELLS = st.text(
     st.characters(exclude_characters="\0", exclude_categories=("Cs",), max_codepoint=0x2FF), max_size=8
@@ -26,13 +26,13 @@ def test_what_was_written_is_read(
     path = tmp_path_factory.mktemp("table") / "t.csv"
     path.write_bytes((("\ufeff" if mark else "") + buffer.getvalue()).encode())
     kept = [row for row in rows if any(row)]  # rows of blanks alone are blank lines
-    assert [list(row.cells.values()) for row in tables.read(path, columns=["a", "c"])] == kept
+    assert [list(row.cells.values()) for row in read_table(path, columns=["a", "c"])] == kept
 
 
 def test_all_wrong_rows_are_listed(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("a,b\n1,2\n1\n1,2,3\n")
     with pytest.raises(UserError) as caught:
-        tables.read(tmp_path / "t.csv")
+        read_table(tmp_path / "t.csv")
     place = f"{tmp_path.name}/t.csv"
     assert caught.value.problems == [
         f"E_ROW_SHAPE {place} line 3: expected 2 fields, blank below a nameless column; got 1",
@@ -43,7 +43,7 @@ def test_all_wrong_rows_are_listed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("header", ["a,b", "a,b,", " a, b "])
 def test_a_nameless_last_column_of_blanks_is_dropped(tmp_path: Path, header: str) -> None:
     (tmp_path / "t.csv").write_text(f"{header}\n1,2,\n")
-    ((_, cells),) = tables.read(tmp_path / "t.csv")
+    ((_, cells),) = read_table(tmp_path / "t.csv")
     assert cells == {"a": "1", "b": "2"}
 
 
@@ -51,25 +51,25 @@ def test_a_nameless_last_column_of_blanks_is_dropped(tmp_path: Path, header: str
 def test_a_nameless_last_column_does_not_shift_rows(tmp_path: Path, row: str) -> None:
     (tmp_path / "t.csv").write_text(f"a,b,\n{row}\n")
     with pytest.raises(UserError, match="E_ROW_SHAPE"):
-        tables.read(tmp_path / "t.csv")
+        read_table(tmp_path / "t.csv")
 
 
 def test_a_misspelt_column_has_a_hint(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("label,path\n")
     with pytest.raises(UserError, match=r"E_HEADER .*'labels'; did you mean 'label'"):
-        tables.read(tmp_path / "t.csv", columns=["labels", "path"])
+        read_table(tmp_path / "t.csv", columns=["labels", "path"])
 
 
-@pytest.mark.parametrize("word", sorted(tables.SPLITS))
+@pytest.mark.parametrize("word", sorted(SPLITS))
 def test_words_are_known_in_any_case(tmp_path: Path, word: str) -> None:
-    listing = tables.Listing(tmp_path)
-    assert listing.word(tables.SPLITS, word.upper() + " ", "here") == tables.SPLITS[word]
+    listing = Listing(tmp_path)
+    assert listing.word(SPLITS, word.upper() + " ", "here") == SPLITS[word]
     assert listing.finish([]) == []
 
 
 def test_a_long_unknown_word_is_cut(tmp_path: Path) -> None:
-    listing = tables.Listing(tmp_path)
-    assert listing.word(tables.SPLITS, "x" * 500, "here") is None
+    listing = Listing(tmp_path)
+    assert listing.word(SPLITS, "x" * 500, "here") is None
     with pytest.raises(UserError) as caught:
         listing.finish([])
     assert len(str(caught.value)) < 250
