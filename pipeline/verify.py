@@ -92,12 +92,14 @@ def compare(expected: pd.DataFrame, found: pd.DataFrame) -> Iterator[Difference]
     """Every cell that the reference has, and every other one on disk; both as `present` gives them."""
     then, now = (frame.set_index(WHERE) for frame in (expected, found))
     for place in dict.fromkeys([*then.index, *now.index]):
+        stage, dataset, cell = place
         if place not in then.index or place not in now.index:
-            yield Difference(*place, "different", np.nan)
+            yield Difference(stage, dataset, cell, "different", np.nan)
         elif then.loc[place, "record"] == now.loc[place, "record"]:
-            yield Difference(*place, "identical", 0.0)
+            yield Difference(stage, dataset, cell, "identical", 0.0)
         else:
-            yield Difference(*place, *_numbers(then.loc[place, "results"], now.loc[place, "results"]))
+            verdict, largest = _numbers(then.loc[place, "results"], now.loc[place, "results"])
+            yield Difference(stage, dataset, cell, verdict, largest)
 
 
 def _numbers(then: str, now: str) -> tuple[str, float]:

@@ -63,7 +63,7 @@ def test_what_a_cell_leaves(workspace: Path) -> None:
     assert list(history) == columns and history["epoch"].tolist() == [1, 2]
     assert record["results"]["val_auroc"] == pytest.approx(history["val_auroc"].max())
     model = load(folder() / "model.safetensors")
-    assert (model.backbone, model.in_channels) == ("compact", 1)
+    assert (model.backbone, model.in_channels) == ({"name": "compact"}, 1)
 
 
 def test_running_again_trains_nothing_and_a_new_method_trains_alone(workspace: Path) -> None:

@@ -29,7 +29,9 @@ ENTRY_POINTS = {  # catalogue folder -> the one public function of each of its f
     "model/losses": "loss",
     "model/regularisers": "regulariser",
 }
-COMMON = {  # catalogue folder -> keys that a choice may have beside its member's settings
+COMMON: dict[
+    str, dict[str, Any]
+] = {  # catalogue folder -> keys that a choice may have beside its member's settings
     "data/adapters": {"root": str},  # sub-folder of the data set's root
     "model/backbones": {"weights": str | None},  # null, imagenet, or a file
 }

@@ -72,14 +72,19 @@ def finished(folder: Path, key: str) -> bool:
 
 
 def write(
-    task: Task, *, stage: str, files: Sequence[str], results: Mapping[str, Any], timings: Mapping[str, float]
+    task: Task,
+    *,
+    stage: str,
+    files: Sequence[str],
+    results: Mapping[str, Any],
+    timings: Mapping[str, float | None],
 ) -> None:
     """Write how a cell was made and, last, its record; `files` are names in its folder, hashed here.
 
     `timings["total_s"]`, if given, dates the start.
     """
     ended = datetime.now(UTC)
-    started = ended - timedelta(seconds=timings.get("total_s", 0))
+    started = ended - timedelta(seconds=timings.get("total_s") or 0)
     circumstances = {
         "started": started.isoformat(timespec="milliseconds"),
         "ended": ended.isoformat(timespec="milliseconds"),
