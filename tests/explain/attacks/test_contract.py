@@ -216,7 +216,7 @@ def test_each_wrong_setting_is_one_line_that_names_it(name: str) -> None:
         assert line.startswith(f"{key}_: unknown key; did you mean {key!r}?")
 
 
-NEW = """'''How often the model says normal.'''
+COUNTING = """'''How often the model says normal.'''
 
 from pipeline.explain.attacks import Findings, Values
 
@@ -231,7 +231,7 @@ def attack(victim, *, of: int = 0):
 
 
 def test_a_new_attack_is_one_file(add_member: Callable) -> None:
-    add_member("explain/attacks", "counting", NEW)
+    add_member("explain/attacks", "counting", COUNTING)
     assert catalogue.declared("explain/attacks", "counting", "TABLE") == "other"
     assert catalogue.problems("explain/attacks", {"name": "counting", "of": 1.5})
     shares = [
