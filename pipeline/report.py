@@ -18,8 +18,7 @@ from pipeline.common.files import write_csv, write_json, write_text
 from pipeline.common.paths import PREPARED, REPORTS
 from pipeline.common.progress import track
 from pipeline.data.store import open_store
-from pipeline.present import details, generalisation, markup, page
-from pipeline.present.attacks import guidance, hoax, manipulability, other, robust_decisions
+from pipeline.present import attacks, details, generalisation, markup, page
 from pipeline.present.attacks.rows import Attacked
 from pipeline.present.cost import cost
 from pipeline.present.illustrations import Illustrations
@@ -28,7 +27,6 @@ from pipeline.present.tables import Table
 from pipeline.present.variants import variants
 
 TABLES, FIGURES, PLOTS = (REPORTS / name for name in ("tables", "figures", "plots"))
-OF_ATTACKS = (hoax, manipulability, robust_decisions, guidance, other)
 
 
 def report(params: Params) -> None:
@@ -57,15 +55,13 @@ def report(params: Params) -> None:
 
 def tables(values: dict[str, pd.DataFrame], grid: Grid, methods: pd.DataFrame) -> list[Table]:
     """All tables in the order of the page; those of attacks where some are planned."""
-    attacked = Attacked(values["values"], grid, methods)
-    of_attacks = (module.table(attacked) for module in OF_ATTACKS)
     return [
         generalisation.table(values["metrics"], grid),
         details.attack_errors(values["metrics"], grid),
         details.alignment(values["alignment"], grid),
         details.faithfulness(values["faithfulness"], grid),
         details.regions(values["summary"], grid),
-        *(table for table in of_attacks if table is not None),
+        *attacks.tables(Attacked(values["values"], grid, methods)),
     ]
 
 

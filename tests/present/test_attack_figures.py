@@ -10,7 +10,7 @@ from fake_results import GAIN, METHODS, VARIANTS, params
 
 from pipeline.common.config import Params
 from pipeline.present import attack_figures
-from pipeline.present.comparisons import Grid, Note
+from pipeline.present.results import DatasetNote, Grid
 from pipeline.present.variants import variants
 
 SETTINGS = params(methods=VARIANTS)
@@ -26,16 +26,16 @@ def found(attack: str, kind: str) -> pd.DataFrame:
     return pd.concat([values(cell, kind).assign(attack=attack, **cell) for cell in cells], ignore_index=True)
 
 
-def grid(found: pd.DataFrame, kind: str) -> Grid:
-    planned = found[["dataset", "backbone", "method", "seed", "attack"]].drop_duplicates().assign(kind=kind)
-    note = Note("Toy", "drawn", True)
+def grid(found: pd.DataFrame) -> Grid:
+    planned = found[["dataset", "backbone", "method", "seed", "attack"]].drop_duplicates()
+    note = DatasetNote("Toy", "drawn", True)
     return Grid({"toy_0": note}, frozenset({"divergence_shuffled"}), (), 0.95, planned, planned)
 
 
 def swept(settings: Params, folder: Path) -> str:
     moved = found("moved", "manipulation")
     path = folder / "swept"
-    attack_figures.manipulability(moved, variants(settings), grid(moved, "manipulation"), "toy_0", path, 50)
+    attack_figures.manipulability(moved, variants(settings), grid(moved), "toy_0", path, 50)
     return path.with_suffix(".svg").read_text() if path.with_suffix(".svg").exists() else ""
 
 
@@ -62,7 +62,7 @@ def test_bars_are_t_intervals_and_one_seed_has_none(tmp_path: Path, monkeypatch:
         "matplotlib.axes.Axes.errorbar", lambda axis, *places, **how: drawn.append(how["yerr"])
     )
     moved = found("moved", "manipulation")
-    about = (variants(SETTINGS), grid(moved, "manipulation"), "toy_0", tmp_path / "bars", 50)
+    about = (variants(SETTINGS), grid(moved), "toy_0", tmp_path / "bars", 50)
     attack_figures.manipulability(moved, *about)
     reach = 12.706204736432095 * 0.01 / math.sqrt(2) / math.sqrt(2)  # t of one degree, seeds 0.01 apart
     assert drawn and all(bars.to_numpy() == pytest.approx(reach) for bars in drawn)
@@ -76,7 +76,7 @@ def test_equal_values_draw(tmp_path: Path) -> None:
     moved = pd.concat([moved, moved[moved["seed"] == 0].assign(seed=2)])
     moved["value"] = 0.2  # the mean of three is smaller by a rounding error
     path = tmp_path / "equal"
-    attack_figures.manipulability(moved, variants(SETTINGS), grid(moved, "manipulation"), "toy_0", path, 50)
+    attack_figures.manipulability(moved, variants(SETTINGS), grid(moved), "toy_0", path, 50)
     assert path.with_suffix(".svg").exists()
 
 
@@ -102,7 +102,7 @@ def test_methods_without_variants_leave_the_figure_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("kind", "axes"), [("pgd", ["L∞", "L2"]), ("minimal_perturbation", ["falls"])])
 def test_curves_of_every_method(kind: str, axes: list[str], tmp_path: Path) -> None:
     curves = found("strong", kind)
-    attack_figures.decisions(curves, grid(curves, kind), "toy_0", tmp_path / "curves", 50)
+    attack_figures.decisions(curves, grid(curves), "toy_0", tmp_path / "curves", 50)
     text = (tmp_path / "curves.svg").read_text()
     for said in (*axes, "strong, compact", "cross_entropy", "divergence_shuffled (control)", "smooth"):
         assert said in text
@@ -110,7 +110,7 @@ def test_curves_of_every_method(kind: str, axes: list[str], tmp_path: Path) -> N
 
 def test_the_curve_to_chance_is_drawn_where_it_is_another(tmp_path: Path) -> None:
     curves = found("walk", "minimal_perturbation")
-    walked = grid(curves, "minimal_perturbation")
+    walked = grid(curves)
     attack_figures.decisions(curves, walked, "toy_0", tmp_path / "two", 50)
     even = curves[curves["metric"] == "accuracy_attack"].assign(metric="accuracy_btr")
     curves = pd.concat([curves[curves["metric"] != "accuracy_btr"], even])
@@ -120,5 +120,5 @@ def test_the_curve_to_chance_is_drawn_where_it_is_another(tmp_path: Path) -> Non
 
 def test_without_budgets_there_are_no_curves(tmp_path: Path) -> None:
     moved = found("moved", "manipulation")
-    attack_figures.decisions(moved, grid(moved, "manipulation"), "toy_0", tmp_path / "curves", 50)
+    attack_figures.decisions(moved, grid(moved), "toy_0", tmp_path / "curves", 50)
     assert not list(tmp_path.iterdir())

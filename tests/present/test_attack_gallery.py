@@ -5,9 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pipeline.present import gallery
-from pipeline.present import pictures
-from pipeline.present import attack_gallery
+from pipeline.present import attack_gallery, gallery, pictures
 
 SIDE, STEP = 16, 20  # px of a tile, and from one to the next
 IMAGES = np.stack([np.full((1, 16, 16), value, np.uint8) for value in (50, 150)])
@@ -96,13 +94,13 @@ def test_a_manipulation_shows_inputs_beside_originals_per_explanation() -> None:
     assert (tile(sheet, 3, 5) == drawn(peak(3, 0))).all()
 
 
-def test_adversarial_explanations_carry_their_margins() -> None:
+def test_adversarial_explanations_carry_their_logit_differences() -> None:
     found = {
         "towards_0": IMAGES - 20,
         "towards_1": IMAGES + 20,
-        "margin": np.array([0.0, 1.0]),
-        "margin_towards_0": np.array([-2.0, -1.0]),
-        "margin_towards_1": np.array([2.0, 3.0]),
+        "logit_difference": np.array([0.0, 1.0]),
+        "logit_difference_towards_0": np.array([-2.0, -1.0]),
+        "logit_difference_towards_1": np.array([2.0, 3.0]),
     }
     sheet = attack_gallery.sheet(found, IMAGES, NAMES, side=60)
     assert sheet is not None

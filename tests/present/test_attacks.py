@@ -1,136 +1,45 @@
 """Tables of attacks: numbers by hand on a small grid, and what is said where something is missing."""
 
-import math
-
 import numpy as np
 import pandas as pd
 import pytest
+from attacked_grid import (
+    ARA,
+    DECIDED,
+    HOAX,
+    HOAXED,
+    METHODS,
+    NAN,
+    PGD,
+    VARIANTS,
+    cell,
+    difference,
+    grid,
+    made,
+    named,
+    panel,
+    values,
+)
 
 from pipeline.present import attacks
-from pipeline.present.comparisons import Grid, Note
-from pipeline.present.tables import Panel, Table
-
-METHODS = ("cross_entropy", "cyborg", "shuffled", "smooth")
-SEEDS = (0, 1, 2)
-NAN = math.nan
-VARIANTS = pd.DataFrame(
-    {
-        "loss": ["cross_entropy", "cyborg", "cyborg", "cross_entropy"],
-        "objective": ["a", "b", "c", "a"],
-        "plain": [True, True, True, False],
-        "base": ["cross_entropy", "cyborg", "shuffled", "cross_entropy"],
-        "nearest": ["", "", "cyborg", "cross_entropy"],
-        "weight_decay": [0.1] * 4,
-        "activation": ["built-in"] * 3 + ["softplus 20"],
-        "beta": [math.inf] * 3 + [20.0],
-        "regularisers": [""] * 4,
-        "hessian_weight": [0.0] * 4,
-        "but_weight_decay": list("abcd"),
-        "but_beta": list("abca"),
-        "but_hessian_weight": list("abcd"),
-    },
-    index=pd.Index(METHODS, name="method"),
-)
-
-
-def grid(
-    *planned: tuple[str, str], methods: tuple[str, ...] = METHODS, seeds: tuple[int, ...] = SEEDS
-) -> Grid:
-    """(name, kind) of attacks, planned for some methods and seeds; all of them were run."""
-    cells = pd.DataFrame(
-        [
-            {"dataset": "d", "backbone": "b", "method": method, "seed": seed, "cell": f"{method[:3]}{seed}"}
-            for method in METHODS
-            for seed in SEEDS
-        ]
-    )
-    meant = cells[cells["method"].isin(methods) & cells["seed"].isin(seeds)]
-    rows = [
-        meant.assign(attack=name, kind=kind, settings="steps 3", robustness_key="k") for name, kind in planned
-    ]
-    note = Note("Title", "drawn", True)
-    cells = cells.assign(train_key="k", missing="")
-    return Grid({"d": note}, frozenset({"shuffled"}), ("cyborg",), 0.95, cells, pd.concat(rows))
-
-
-def values(attack: str, rows: dict[tuple[str, str, float], dict[str, list[float]]]) -> pd.DataFrame:
-    """(explanation, metric, budget) -> method -> a value per seed."""
-    return pd.DataFrame(
-        [
-            {"dataset": "d", "backbone": "b", "method": method, "seed": seed, "attack": attack,
-             "explanation": explanation, "metric": metric, "budget": budget, "value": value, "n": 9,
-             "undefined": 1}
-            for (explanation, metric, budget), by_method in rows.items()
-            for method, seeds in by_method.items()
-            for seed, value in enumerate(seeds)
-        ]
-    )  # fmt: skip
-
-
-HOAX = values(
-    "lie",
-    {
-        ("", "accuracy_before", NAN): {"cross_entropy": [0.9, 0.9, 0.9], "cyborg": [0.8, 0.8, 0.8]},
-        ("cam", "pearson_clean", NAN): {"cross_entropy": [0.1, 0.2, 0.3], "cyborg": [0.0, 0.0, 0.0]},
-        ("difference_salience", "pearson_clean", NAN): {
-            "cross_entropy": [0.9, 0.9, 0.9],
-            "cyborg": [0.5, 0.5, 0.5],
-        },
-    },
-)
-HOAXED = grid(("lie", "sham"), methods=("cross_entropy", "cyborg"))
-PGD = values(
-    "pgd",
-    {
-        ("", "auroc_clean", NAN): {m: [0.9, 0.9, 0.9] for m in METHODS},
-        ("", "accuracy_linf", 0.0): {m: [1.0, 1.0, 1.0] for m in METHODS},
-        ("", "accuracy_linf", 0.00392): {
-            "cross_entropy": [0.1, 0.2, 0.3], "cyborg": [0.2, 0.4, 0.6], "shuffled": [0.0, 0.1, 0.2],
-            "smooth": [0.4, 0.5, 0.6],
-        },
-        ("", "masking_linf", NAN): {
-            "cross_entropy": [0, 0, 0], "cyborg": [0, 1, 1], "shuffled": [0, 0, 0], "smooth": [0, 0, 0],
-        },
-    },
-)  # fmt: skip
-ARA = values(
-    "smallest",
-    {
-        ("", "auroc_clean", NAN): {m: [0.9, 0.9, 0.9] for m in METHODS},
-        ("", "ara_attack", NAN): {m: [0.0012, 0.0012, 0.0012] for m in METHODS},
-        ("", "accuracy_attack", 0.01): {m: [0.5, 0.5, 0.5] for m in METHODS},
-    },
-)
-DECIDED = grid(("pgd", "pgd"), ("smallest", "minimal_perturbation"))
-
-
-def named(found: list[Table], name: str) -> Table:
-    return next(table for table in found if table.name == name)
-
-
-def panel(table: Table, part: str) -> Panel:
-    return next(panel for panel in table.panels if part in panel.heading)
-
-
-def cell(rows: pd.DataFrame, column: str, **where: str) -> str:
-    for key, value in where.items():
-        rows = rows[rows[key] == value]
-    assert len(rows) == 1
-    return str(rows.iloc[0][column])
+from pipeline.present.attacks import hoax, robust_decisions
+from pipeline.present.attacks.rows import Attacked
+from pipeline.present.results import Grid
+from pipeline.present.tables import Table
 
 
 def test_without_attacks_there_are_no_tables() -> None:
     nothing = grid(("lie", "sham"), methods=())
-    assert attacks.tables(HOAX.iloc[:0], nothing, VARIANTS) == []
+    assert attacks.tables(Attacked(HOAX.iloc[:0], nothing, VARIANTS)) == []
 
 
 def test_only_tables_of_planned_kinds() -> None:
-    names = [table.name for table in attacks.tables(HOAX, HOAXED, VARIANTS)]
+    names = [table.name for table in attacks.tables(Attacked(HOAX, HOAXED, VARIANTS))]
     assert names == ["hoax", "guidance_and_robustness"]
 
 
 def test_hoax_rows_are_methods_and_explanations() -> None:
-    table = attacks.hoax(HOAX, HOAXED)
+    table = made(hoax, HOAX, HOAXED)
     maps = panel(table, "maps").rows
     assert maps[["method", "explanation"]].to_numpy().tolist() == [
         ["cross_entropy", "cam"], ["cross_entropy", "difference salience"],
@@ -143,7 +52,7 @@ def test_hoax_rows_are_methods_and_explanations() -> None:
 
 
 def test_hoax_says_how_much_nearer_maps_of_both_classes_stay() -> None:
-    note = panel(attacks.hoax(HOAX, HOAXED), "maps").note
+    note = panel(made(hoax, HOAX, HOAXED), "maps").note
     reach = 4.302652729911275 * 0.1 / np.sqrt(3)  # of differences 0.8, 0.7, 0.6
     said = f"difference salience − cam (cross_entropy +0.700 ± {reach:.3f}, cyborg +0.500 ± 0.000)"
     assert f"holds (interval above 0) in 2 of 2: {said}." in note
@@ -151,17 +60,17 @@ def test_hoax_says_how_much_nearer_maps_of_both_classes_stay() -> None:
 
 def test_hoax_without_counterparts_judges_nothing() -> None:
     alone = HOAX[HOAX["explanation"] != "difference_salience"]
-    assert panel(attacks.hoax(alone, HOAXED), "maps").note == ""
+    assert panel(made(hoax, alone, HOAXED), "maps").note == ""
 
 
 def test_hoax_says_that_the_copy_keeps_the_clean_threshold() -> None:
-    caption = attacks.hoax(HOAX, HOAXED).caption
+    caption = made(hoax, HOAX, HOAXED).caption
     assert "the hoaxed one starts from it and is not fitted again" in caption and "AUROC is the" in caption
 
 
 def test_an_attack_without_a_record_lowers_n() -> None:
     lacking = HOAX[~((HOAX["method"] == "cyborg") & (HOAX["seed"] == 1))]
-    table = attacks.hoax(lacking, HOAXED)
+    table = made(hoax, lacking, HOAXED)
     row = table.tidy[(table.tidy["method"] == "cyborg") & (table.tidy["explanation"] == "cam")].iloc[0]
     assert (row["n"], row["planned"], row["cells"]) == (2, 3, "cyb0 cyb2")
     assert cell(panel(table, "decisions").rows, "accuracy before", method="cyborg").endswith("(2 of 3)")
@@ -169,7 +78,7 @@ def test_an_attack_without_a_record_lowers_n() -> None:
 
 def test_planned_counts_what_the_attack_is_meant_for() -> None:
     first = HOAX[HOAX["seed"] == 0]
-    table = attacks.hoax(first, grid(("lie", "sham"), methods=("cross_entropy",), seeds=(0,)))
+    table = made(hoax, first, grid(("lie", "sham"), methods=("cross_entropy",), seeds=(0,)))
     assert set(table.tidy["method"]) == {"cross_entropy"} and set(table.tidy["planned"]) == {1}
     assert cell(panel(table, "decisions").rows, "accuracy before", method="cross_entropy") == "0.900"
 
@@ -177,7 +86,7 @@ def test_planned_counts_what_the_attack_is_meant_for() -> None:
 def test_captions_say_what_they_rest_on() -> None:
     planned = HOAXED.attacks.assign(robustness_key=["", *["k"] * 5])
     lacking = Grid(HOAXED.datasets, HOAXED.controls, (), 0.95, HOAXED.cells, planned)
-    caption = attacks.hoax(HOAX, lacking).caption
+    caption = made(hoax, HOAX, lacking).caption
     assert "5 of 6 attacked runs" in caption and "Phantoms" in caption and "(18 times in all" in caption
 
 
@@ -186,12 +95,11 @@ def test_manipulability_stands_beside_its_settings_and_the_plain_method() -> Non
         "move",
         {("cam", "ssim_clean", NAN): {"cross_entropy": [0.1, 0.2, 0.3], "smooth": [0.4, 0.5, 0.6]}},
     )
-    table = attacks.manipulability(
-        found, grid(("move", "manipulation"), methods=("cross_entropy", "smooth")), VARIANTS
+    table = made(
+        manipulability, found, grid(("move", "manipulation"), methods=("cross_entropy", "smooth")), VARIANTS
     )
-    tidy = table.tidy.set_index("method")
-    assert tidy.loc["smooth", "vs_base"] == pytest.approx(0.3) and tidy.loc["smooth", "beta"] == 20
-    assert np.isnan(tidy.loc["cross_entropy", "vs_base"])
+    assert difference(table, method="smooth", other="cross_entropy")["value"] == pytest.approx(0.3)
+    assert set(table.differences["method"]) == {"smooth"}  # the plain method is compared with none
     rows = panel(table, "move: cam").rows
     assert list(rows) == ["method", "weight decay", "activation", "Hessian weight", "SSIM"]
     assert cell(rows, "activation", method="smooth") == "softplus 20"
@@ -205,7 +113,7 @@ def test_manipulability_stands_beside_its_settings_and_the_plain_method() -> Non
 
 
 def decided() -> Table:
-    return attacks.robust_decisions(pd.concat([PGD, ARA]), DECIDED, VARIANTS)
+    return made(robust_decisions, pd.concat([PGD, ARA]), DECIDED, VARIANTS)
 
 
 def test_decisions_under_all_attacks_stand_in_one_row() -> None:
@@ -237,13 +145,14 @@ def test_variants_are_compared_to_the_nearest_and_the_plain_method() -> None:
 def test_a_method_with_two_defences_is_compared_to_both_bases() -> None:
     flat = VARIANTS.loc[["smooth"]].rename(index={"smooth": "cyborg"}).assign(nearest="smooth")
     methods = pd.concat([VARIANTS.drop("cyborg"), flat])
-    table = attacks.robust_decisions(PGD, grid(("pgd", "pgd")), methods)
+    table = made(robust_decisions, PGD, grid(("pgd", "pgd")), methods)
     rows = panel(table, "; differences").rows
     mine = rows[rows["method"] == "cyborg"]
     assert mine["compared with"].tolist() == ["smooth", "cross_entropy"]
     assert [text[:6] for text in mine["L∞ 1/255"]] == ["−0.100", "+0.200"]
-    tidy = table.tidy[(table.tidy["method"] == "cyborg") & (table.tidy["budget"] == 0.00392)].iloc[0]
-    assert (tidy["vs_nearest"], tidy["vs_base"]) == pytest.approx((-0.1, 0.2))
+    gains = [difference(table, method="cyborg", other=other, budget=0.00392)["value"] for other in
+             ("smooth", "cross_entropy")]  # fmt: skip
+    assert gains == pytest.approx([-0.1, 0.2])
 
 
 def test_a_method_that_one_attack_is_not_meant_for_has_dashes() -> None:
@@ -251,7 +160,7 @@ def test_a_method_that_one_attack_is_not_meant_for_has_dashes() -> None:
     other = grid(("smallest", "minimal_perturbation")).attacks
     mixed = Grid(DECIDED.datasets, DECIDED.controls, (), 0.95, DECIDED.cells, pd.concat([both, other]))
     found = pd.concat([PGD[PGD["method"] == "cross_entropy"], ARA])
-    rows = attacks.robust_decisions(found, mixed, VARIANTS).panels[0].rows
+    rows = made(robust_decisions, found, mixed, VARIANTS).panels[0].rows
     assert cell(rows, "L∞ 1/255", method="cyborg") == "–" == cell(rows, "masking", method="cyborg")
     assert cell(rows, "AUROC, clean", method="cyborg") == "0.900 ± 0.000"
 
@@ -259,45 +168,9 @@ def test_a_method_that_one_attack_is_not_meant_for_has_dashes() -> None:
 def test_two_attacks_of_a_kind_are_told_apart() -> None:
     twice = grid(("pgd", "pgd"), ("strong_pgd", "pgd"))
     found = pd.concat([PGD, PGD.assign(attack="strong_pgd")])
-    rows = attacks.robust_decisions(found, twice, VARIANTS).panels[0].rows
+    rows = made(robust_decisions, found, twice, VARIANTS).panels[0].rows
     assert {"pgd: L∞ 1/255", "strong pgd: L∞ 1/255", "strong pgd: masking"} <= set(rows)
     assert cell(rows, "strong pgd: masking", method="cyborg") == "2 of 3"
-
-
-def test_guidance_compares_what_differs_in_the_loss_only() -> None:
-    table = attacks.guidance(pd.concat([PGD, ARA]), DECIDED, VARIANTS)
-    rows = panel(table, "difference to cross_entropy").rows
-    assert rows["method"].tolist() == ["cyborg", "shuffled (control)"]
-    reach = 4.302652729911275 * 0.1 / np.sqrt(3)  # of differences 0.1, 0.2, 0.3
-    assert cell(rows, "L∞ 1/255", method="cyborg") == f"+0.200 ± {reach:.3f}"
-    tidy = table.tidy[table.tidy["budget"] == 0.00392].set_index("method")
-    assert tidy.loc["cyborg", "vs_cross_entropy_p"] == 0.25
-    assert tidy.loc["cyborg", "vs_cross_entropy_holm"] == 1.0  # of four tests: two methods, two budgets
-    assert "smooth" not in tidy.index
-
-
-def test_guidance_shows_what_is_left_of_the_maps() -> None:
-    table = attacks.guidance(HOAX, HOAXED, VARIANTS)
-    rows = panel(table, "maps under lie: Pearson to the clean map; difference").rows
-    assert rows.to_numpy().tolist() == [["cyborg", "−0.200 ± 0.248", "−0.400 ± 0.000"]]
-
-
-def test_guidance_says_whether_it_helped() -> None:
-    table = attacks.guidance(pd.concat([PGD, ARA]), DECIDED, VARIANTS)
-    note = panel(table, "difference to cross_entropy").note
-    assert "pgd: accuracy under PGD" in note and "smallest: ARA against cross_entropy" in note
-    assert "cannot be told from 0 in 1 of 2: cyborg +0.200" in note and "shuffled −0.100 ± 0.000" in note
-    maps = attacks.guidance(HOAX, HOAXED, VARIANTS)
-    assert "hurt (interval below 0) in 1 of 1: cyborg" in panel(maps, "Pearson to the clean map; diff").note
-
-
-def test_guidance_leaves_out_attacks_on_one_plain_method() -> None:
-    alone = grid(("lie", "sham"), methods=("cross_entropy", "smooth")).attacks
-    planned = pd.concat([DECIDED.attacks, alone])
-    both = Grid(DECIDED.datasets, DECIDED.controls, (), 0.95, DECIDED.cells, planned)
-    table = attacks.guidance(pd.concat([PGD, ARA, HOAX]), both, VARIANTS)
-    assert not [panel.heading for panel in table.panels if "lie" in panel.heading]
-    assert "lie" not in set(table.tidy["attack"])
 
 
 def test_an_attack_of_another_kind_has_a_table_of_its_own() -> None:
@@ -309,7 +182,7 @@ def test_an_attack_of_another_kind_has_a_table_of_its_own() -> None:
             ("cam", "turned", NAN): {"smooth": [0.7, 0.7, 0.7]},
         },
     )
-    (table,) = attacks.tables(found, grid(("new", "telepathy")), VARIANTS)
+    (table,) = attacks.tables(Attacked(found, grid(("new", "telepathy")), VARIANTS))
     assert table.name == "other_attacks" and set(table.tidy["kind"]) == {"telepathy"}
     whole, maps = table.panels
     assert list(whole.rows) == ["method", "odd number", "odd number, 1/255"]
@@ -321,7 +194,7 @@ def test_an_attack_of_another_kind_has_a_table_of_its_own() -> None:
 def test_what_is_recorded_and_undefined_is_not_missing() -> None:
     about = {("cam", "cc_before", NAN): {"cross_entropy": [NAN, NAN, NAN], "cyborg": [NAN, NAN]}}
     found = pd.concat([HOAX, values("lie", about)])  # type: ignore[arg-type]
-    rows = panel(attacks.hoax(found, HOAXED), "maps").rows
+    rows = panel(made(hoax, found, HOAXED), "maps").rows
     column = "CC, human map: before"
     assert cell(rows, column, method="cross_entropy", explanation="cam") == "–"
     assert (
@@ -331,13 +204,13 @@ def test_what_is_recorded_and_undefined_is_not_missing() -> None:
 
 def test_one_plain_method_has_nothing_to_be_compared_to() -> None:
     alone = grid(("pgd", "pgd"), methods=("cross_entropy", "smooth"))
-    names = [table.name for table in attacks.tables(PGD, alone, VARIANTS)]
+    names = [table.name for table in attacks.tables(Attacked(PGD, alone, VARIANTS))]
     assert names == ["robust_decisions"]
 
 
 def test_attacks_that_none_has_run_yet_are_counted() -> None:
     planned = DECIDED.attacks.assign(robustness_key="")
     empty = Grid(DECIDED.datasets, DECIDED.controls, (), 0.95, DECIDED.cells, planned)
-    found = attacks.tables(PGD.iloc[:0], empty, VARIANTS)
+    found = attacks.tables(Attacked(PGD.iloc[:0], empty, VARIANTS))
     assert [len(table.panels) for table in found] == [0, 0]
     assert "0 of 24 attacked runs" in named(found, "robust_decisions").caption

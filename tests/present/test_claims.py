@@ -11,11 +11,10 @@ from pipeline.present.claims import (
     explanations_hold,
     guidance_helps,
     judged,
-    paired_gain,
+    mean_gains,
     two_classes_stay,
 )
-from pipeline.score.stats import Interval
-from pipeline.present.comparisons import Grid, Note
+from pipeline.present.results import DatasetNote, Grid
 from pipeline.present.variants import variants
 
 NAN = math.nan
@@ -27,7 +26,11 @@ METHODS = variants(
             "cross_entropy": {"loss": {"name": "cross_entropy"}},
             "two": {"loss": {"name": "cross_entropy"}, "weight_decay": 3.0},
             "three": {"loss": {"name": "cross_entropy"}, "activation": SMOOTH},
-            "four": {"loss": {"name": "cross_entropy"}, "activation": SMOOTH, "regularisers": [{"name": "hessian"}]},
+            "four": {
+                "loss": {"name": "cross_entropy"},
+                "activation": SMOOTH,
+                "regularisers": [{"name": "hessian"}],
+            },
             "five": {"loss": {"name": "cross_entropy"}, "activation": {"name": "half_huber"}},
             "six": {
                 "loss": {"name": "cross_entropy"},
@@ -39,7 +42,7 @@ METHODS = variants(
         }
     )
 ).drop(index=["cyborg", "difference_salience", "divergence_shuffled"])
-GRID = Grid({"d": Note("D", "", True)}, frozenset({"eight"}), (), 0.95, pd.DataFrame())
+GRID = Grid({"d": DatasetNote("D", "", True)}, frozenset({"eight"}), (), 0.95, pd.DataFrame())
 
 
 def values(
@@ -48,7 +51,8 @@ def values(
     """A value per method and seed."""
     return pd.DataFrame(
         [
-            {"method": method, "seed": seed, "attack": attack, "explanation": explanation, "metric": metric,
+            {"dataset": "d", "backbone": "b", "method": method, "seed": seed, "attack": attack,
+             "explanation": explanation, "metric": metric,
              "budget": budget, "value": value}
             for method, seeds in rows.items()
             for seed, value in enumerate(seeds)
@@ -56,38 +60,45 @@ def values(
     )  # fmt: skip
 
 
+def gains(*rows: tuple[str, str, float, float, float]) -> pd.DataFrame:
+    """(what, where, value, low, high) as `judged` takes them."""
+    return pd.DataFrame(rows, columns=["what", "where", "value", "low", "high"])
+
+
 @pytest.mark.parametrize(
     ("interval", "word"),
     [
-        (Interval(0.2, 0.1, 0.3), "holds (interval above 0)"),
-        (Interval(0.2, -0.1, 0.5), "cannot be told from 0"),
-        (Interval(0.0, 0.0, 0.0), "cannot be told from 0"),
-        (Interval(-0.2, -0.3, -0.1), "does not hold (interval below 0)"),
-        (Interval(0.2, NAN, NAN), "has one seed and no interval"),
+        ((0.2, 0.1, 0.3), "holds (interval above 0)"),
+        ((0.2, -0.1, 0.5), "cannot be told from 0"),
+        ((0.0, 0.0, 0.0), "cannot be told from 0"),
+        ((-0.2, -0.3, -0.1), "does not hold (interval below 0)"),
+        ((0.2, NAN, NAN), "has one seed and no interval"),
     ],
 )
-def test_a_verdict_is_the_intervals(interval: Interval, word: str) -> None:
-    assert judged("C", {("a", ""): interval}).startswith(f"C: {word} in 1 of 1: a ")
+def test_a_verdict_is_the_intervals(interval: tuple[float, float, float], word: str) -> None:
+    assert judged("C", gains(("a", "", *interval))).startswith(f"C: {word} in 1 of 1: a ")
 
 
 def test_verdicts_are_counted_and_grouped() -> None:
-    up, unclear = Interval(0.2, 0.1, 0.3), Interval(0.1, -0.1, 0.3)
-    gains = {("a − b", "cam"): up, ("c − b", "cam"): unclear, ("a − b", "gradient"): up, ("d", ""): unclear}
-    assert judged("C", gains) == (
+    up, unclear = (0.2, 0.1, 0.3), (0.1, -0.1, 0.3)
+    rows = gains(
+        ("a − b", "cam", *up), ("c − b", "cam", *unclear), ("a − b", "gradient", *up), ("d", "", *unclear)
+    )
+    assert judged("C", rows) == (
         "C: holds (interval above 0) in 2 of 4: a − b (cam +0.200 ± 0.100, gradient +0.200 ± 0.100); "
         "cannot be told from 0 in 2: c − b (cam +0.100 ± 0.200), d +0.100 ± 0.200."
     )
 
 
 def test_nothing_to_judge_says_nothing() -> None:
-    assert judged("C", {}) == "" == judged("C", {("a", ""): Interval(NAN, NAN, NAN)})
+    assert judged("C", gains()) == ""
 
 
 def test_gains_are_means_over_what_both_have_per_seed() -> None:
     mine = values("x", "m", {"cross_entropy": [0.1, 0.2], "two": [0.2, 0.4]}, "cam")
     other = values("x", "m", {"cross_entropy": [0.5, 0.5], "two": [0.8, NAN]}, "gradient")
-    found = paired_gain(pd.concat([mine, other]), "two", "cross_entropy", GRID)
-    assert found.value == pytest.approx((0.2 + 0.2) / 2)  # seed 0: 0.1 and 0.3; seed 1: 0.2 alone
+    (found,) = mean_gains(pd.concat([mine, other]), [("two", "cross_entropy")], 0.95).to_dict("records")
+    assert found["value"] == pytest.approx((0.2 + 0.2) / 2)  # seed 0: 0.1 and 0.3; seed 1: 0.2 alone
 
 
 def test_two_class_maps_that_move_more_are_said_to() -> None:
@@ -100,7 +111,7 @@ def test_two_class_maps_that_move_more_are_said_to() -> None:
             "difference_salience",
         ),
     ]
-    said = two_classes_stay(pd.concat(rows), GRID)
+    said = two_classes_stay(pd.concat(rows), 0.95)
     assert (
         "holds (interval above 0) in 1 of 2: difference salience − cam (cross_entropy +0.400 ± 0.000)" in said
     )
@@ -114,7 +125,7 @@ def test_each_setting_is_judged_against_the_least_of_it() -> None:
         "three": [0.4, 0.2, 0.3],
         "four": [0.1, 0.0, 0.1],
     }
-    said = explanations_hold(values("move", "ssim_clean", seeds, "grad_cam"), METHODS, GRID)
+    said = explanations_hold(values("move", "ssim_clean", seeds, "grad_cam"), METHODS, 0.95)
     decay, softplus, hessian = said.splitlines()
     assert decay.startswith("More weight decay") and "two − cross_entropy (grad cam +0.100 ± 0.000)" in decay
     assert "holds (interval above 0) in 1 of 1" in decay
@@ -154,7 +165,7 @@ def test_small_budgets_and_shuffled_maps() -> None:
 
 def test_guidance_helps_or_hurts() -> None:
     seeds = {"cross_entropy": [0.1] * 3, "two": [0.2] * 3, "three": [0.05] * 3}
-    said = guidance_helps(values("walk", "ara_attack", seeds), "cross_entropy", GRID)
+    said = guidance_helps(values("walk", "ara_attack", seeds), "cross_entropy", 0.95)
     assert said == (
         "walk: ARA against cross_entropy: helped (interval above 0) in 1 of 2: two +0.1000 ± 0.0000; "
         "hurt (interval below 0) in 1: three −0.0500 ± 0.0000."

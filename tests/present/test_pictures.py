@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from pipeline.present import gallery
-from pipeline.present import pictures
+from pipeline.data.store import Store
+from pipeline.present import gallery, pictures
 
 
 def test_signed_colours_are_symmetric_about_zero() -> None:
@@ -40,7 +40,8 @@ def test_mask_at_the_border_keeps_its_edge() -> None:
     assert edge.sum() == 12
 
 
-def samples() -> gallery.Samples:
+def store() -> Store:
+    """Six black images, three of a known source and three of a new one."""
     manifest = pd.DataFrame(
         {
             "sample_id": [f"s{i}" for i in range(6)],
@@ -50,26 +51,33 @@ def samples() -> gallery.Samples:
             "split": ["train", "test", "test", "test", "test", "test"],
         }
     )
-    images = np.zeros((6, 1, 8, 8), np.uint8)
-    return gallery.Samples(manifest, images, np.zeros((6, 8, 8), np.uint8), None, None)
+    found = object.__new__(Store)
+    vars(found).update(
+        manifest=manifest,
+        images=np.zeros((6, 1, 8, 8), np.uint8),
+        maps=np.zeros((6, 8, 8), np.uint8),
+        info={"phantom": False},
+        protocol={"held_out": {"0": ["new"], "1": ["new"]}},
+    )
+    return found
 
 
 def test_choice_takes_turns_and_only_tests() -> None:
-    chosen = gallery.choose(samples(), np.arange(6), 4, {"new"})
+    chosen = gallery.choose(store(), np.arange(6), 4)
     assert chosen == [1, 2, 3, 4]  # no training image; known first; both labels of the held-out source
-    assert gallery.choose(samples(), np.arange(6), 3, {"new"}) == [1, 3, 4]
+    assert gallery.choose(store(), np.arange(6), 3) == [1, 3, 4]
 
 
 def test_gallery_subtracts_the_false_cam() -> None:
     cams = np.zeros((6, 2, 2, 2), np.float32)
     cams[1, 1, 0, 0] = 1.0  # sample 1 has label 1: its true CAM
-    sheet = gallery.gallery(samples(), {"m": gallery.Maps(np.arange(6), cams, np.zeros(6))}, [1], side=2)
+    sheet = gallery.gallery(store(), {"m": gallery.Maps(np.arange(6), cams)}, [1], side=2)
     difference = sheet.picture[:, -2:]
     assert difference[0, 0].tolist() == [103, 0, 31] and difference[1, 1].tolist() == [247, 247, 247]
     assert [text for _, text, weight in sheet.columns if weight == "bold"] == ["m"]
 
 
 def test_contact_sheet_names_roles_and_counts() -> None:
-    rows = [text for _, text in gallery.contact_sheet(samples(), per_row=2, side=8).rows]
+    rows = [text for _, text in gallery.contact_sheet(store(), per_row=2, side=8).rows]
     assert rows[0] == "known\nknown, label 0\nplain\n1 images"
     assert rows[-1] == "new\nheld out, label 1\nodd\n2 images"

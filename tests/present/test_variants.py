@@ -16,7 +16,11 @@ METHODS = {
     "smooth": {"loss": {"name": "cross_entropy"}, "activation": SOFTPLUS},
     "smoother": {"loss": {"name": "cross_entropy"}, "activation": {"name": "softplus"}},
     "half": {"loss": {"name": "cross_entropy"}, "activation": {"name": "half_huber"}},
-    "flat": {"loss": {"name": "cross_entropy"}, "activation": SOFTPLUS, "regularisers": [{"name": "hessian"}]},
+    "flat": {
+        "loss": {"name": "cross_entropy"},
+        "activation": SOFTPLUS,
+        "regularisers": [{"name": "hessian"}],
+    },
     "sat": {"loss": {"name": "cross_entropy"}, "regularisers": [{"name": "saliency_adversarial"}]},
     "sat_shuffled": {
         "loss": {"name": "cross_entropy"},
