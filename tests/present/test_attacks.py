@@ -22,7 +22,7 @@ from attacked_grid import (
 )
 
 from pipeline.present import attacks
-from pipeline.present.attacks import hoax, robust_decisions
+from pipeline.present.attacks import hoax, manipulability, robust_decisions
 from pipeline.present.attacks.rows import Attacked
 from pipeline.present.results import Grid
 from pipeline.present.tables import Table

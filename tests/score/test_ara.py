@@ -60,3 +60,11 @@ def test_no_images_have_no_robustness() -> None:
 def test_a_network_at_chance_has_no_area() -> None:
     assert ara(np.array([0.0, 0.0, 3.0, 9.0])) == 0
     assert majority_share(np.array([1, 1, 0])) == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("undefined", [np.nan, np.inf])
+def test_undefined_radii_end_in_one_line(undefined: float) -> None:
+    radii = np.array([0.1, undefined, 0.2])
+    for call in (lambda: ara(radii), lambda: accuracy_curve(radii, np.array([0.1]))):
+        with pytest.raises(ValueError, match="1 of 3 radii are NaN or infinite"):
+            call()

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from pipeline.explain import alignment
 from pipeline.score import metrics
 
 LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 1])
@@ -201,3 +202,88 @@ def test_expected_calibration_error_by_hand() -> None:
 def test_calibration_error_stays_in_range(margins: np.ndarray) -> None:
     labels = np.arange(len(margins)) % 2
     assert 0 <= metrics.expected_calibration_error(labels, margins) <= 1
+
+
+UNDEFINED = [np.nan, np.inf, -np.inf]
+TAKES_SCORES = {  # every public function of scores, with what it takes besides labels and scores
+    "auroc": (), "ap": (), "eer": (), "error_curves": (), "apcer_by_type": (TYPES, 0.5),
+    "apcer_pooled": (0.5,), "bpcer": (0.5,), "accuracy": (0.5,), "bpcer_at_apcer": (TYPES, 0.5), "apcer_at_bpcer": (TYPES, 0.5),
+    "expected_calibration_error": (), "fit_threshold": (TYPES, "eer", 0.0), "detection": (TYPES, 0.5),
+}  # fmt: skip
+
+
+def test_every_metric_is_tested_for_undefined_scores() -> None:
+    functions = {
+        name for name, value in vars(metrics).items()
+        if callable(value) and value.__module__ == metrics.__name__ and not name.startswith("_")
+    }  # fmt: skip
+    assert functions - {"Metric"} == set(TAKES_SCORES)
+
+
+@pytest.mark.parametrize("undefined", UNDEFINED)
+@pytest.mark.parametrize("name", TAKES_SCORES)
+def test_undefined_scores_end_in_one_line_that_names_the_metric(name: str, undefined: float) -> None:
+    scores = SCORES.copy()
+    scores[[1, 6]] = undefined
+    with pytest.raises(ValueError, match=f"^{name}: 2 of 8 scores are NaN or infinite$"):
+        getattr(metrics, name)(LABELS, scores, *TAKES_SCORES[name])
+
+
+def test_each_metric_is_declared_with_title_and_direction() -> None:
+    """Of detection and of alignment; errors by type have the names of types and stay in the CSV."""
+    found = metrics.detection(LABELS, SCORES, TYPES, 0.45)
+    named = {name for name in found if name not in ("apcer_print", "apcer_lens")}
+    assert set(metrics.METRICS) == named | set(alignment.METRICS)
+    assert {about.table for about in metrics.METRICS.values()} == {
+        "generalisation", "attack_errors", "alignment", "",
+    }  # fmt: skip
+
+
+def test_the_declared_direction_is_the_metrics_own() -> None:
+    """From scores without information to perfect ones, each metric moves as it says, or stays."""
+    rng = np.random.default_rng(1)
+    labels = np.arange(200) % 2
+    types = np.where(labels == 1, np.where(rng.random(200) < 0.5, "print", "lens"), "live")
+    worse, better = (metrics.detection(labels, strength * (2 * labels - 1) + rng.normal(size=200), types, 0)
+                     for strength in (0.0, 3.0))  # fmt: skip
+    for name, about in metrics.METRICS.items():
+        if name in worse:
+            change = better[name] - worse[name]
+            assert (change > 0.05) if about.better == "higher" else (change < -0.02), name
+
+
+def test_detection_on_random_scores_equals_brute_force() -> None:
+    """Both classes are predicted, types are unequal, the threshold is away from 0."""
+    rng = np.random.default_rng(2)
+    labels = rng.integers(0, 2, 150)
+    types = np.where(labels == 1, rng.choice(["a", "b", "c"], 150, p=[0.6, 0.3, 0.1]), "live")
+    scores, threshold = rng.normal(labels, 1.0), 0.3
+    called = scores >= threshold
+    by_type = [np.mean(~called[types == kind]) for kind in "abc"]
+    refused = np.mean(called[labels == 0])
+    found = metrics.detection(labels, scores, types, threshold)
+    expected = {
+        "auroc": brute_auroc(labels, scores),
+        "apcer_a": by_type[0], "apcer_b": by_type[1], "apcer_c": by_type[2],
+        "apcer_max": max(by_type), "acer_max": (max(by_type) + refused) / 2,
+        "apcer_mean": np.mean(by_type), "acer_mean": (np.mean(by_type) + refused) / 2,
+        "apcer_pooled": np.mean(~called[labels == 1]), "bpcer": refused,
+        "accuracy": np.mean(called == (labels == 1)),
+    }  # fmt: skip
+    assert len({*by_type}) == 3 and 0.2 < np.mean(called) < 0.8
+    for name, value in expected.items():
+        assert found[name] == pytest.approx(value), name
+    for name, limit in {"bpcer10": 0.10, "bpcer20": 0.05, "bpcer100": 0.01}.items():
+        allowed = [t for t in scores if all(np.mean(scores[types == kind] < t) <= limit for kind in "abc")]
+        assert found[name] == pytest.approx(np.mean(scores[labels == 0] >= max(allowed))), name
+
+
+def test_calibration_error_of_random_scores_equals_a_loop_over_bins() -> None:
+    rng = np.random.default_rng(3)
+    labels, scores = rng.integers(0, 2, 300), 2 * rng.normal(size=300)
+    probability = 1 / (1 + np.exp(-scores))
+    surplus = 0.0
+    for low in np.arange(15) / 15:
+        inside = (probability >= low) & (probability < low + 1 / 15)
+        surplus += abs((probability[inside] - labels[inside]).sum())
+    assert metrics.expected_calibration_error(labels, scores) == pytest.approx(surplus / 300)

@@ -1,11 +1,12 @@
 """Brute-force references and published values for intervals and tests."""
 
+from collections.abc import Callable
 from itertools import product
 
 import numpy as np
 import pytest
 import scipy.stats
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pipeline.score import stats
@@ -90,6 +91,26 @@ def test_t_interval_of_one_seed_is_undefined() -> None:
 def test_sign_flip_equals_brute_force(values: list[int]) -> None:
     sums = [abs(np.dot(signs, values)) for signs in product((-1, 1), repeat=len(values))]
     assert stats.sign_flip_p(values) == np.mean(np.array(sums) >= abs(sum(values)))
+
+
+@given(
+    st.lists(st.floats(-3, 3).map(lambda x: round(x, 3) + 1e-4 * np.pi), min_size=2, max_size=7, unique=True)
+)
+def test_sign_flip_equals_scipy(values: list[float]) -> None:
+    """Where no other pattern ties with the observed one; SciPy compares sums without room for rounding."""
+    sums = np.abs([np.dot(signs, values) for signs in product((-1, 1), repeat=len(values))])
+    assume(np.sum(np.abs(sums - abs(sum(values))) < 1e-9) == 2)
+    found = scipy.stats.permutation_test((values,), np.sum, permutation_type="samples", n_resamples=np.inf)
+    assert stats.sign_flip_p(values) == pytest.approx(found.pvalue, abs=1e-12)
+
+
+@pytest.mark.parametrize("undefined", [np.nan, np.inf])
+@pytest.mark.parametrize("function", [stats.auroc_interval, stats.placements])
+def test_undefined_scores_end_in_one_line(function: Callable[..., object], undefined: float) -> None:
+    labels, scores = sample()
+    scores[3] = undefined
+    with pytest.raises(ValueError, match=f"^{function.__name__}: 1 of 50 scores are NaN or infinite$"):
+        function(labels, scores)
 
 
 @pytest.mark.parametrize(("n", "smallest"), [(1, 1), (3, 0.25), (5, 0.0625), (10, 0.001953125)])
