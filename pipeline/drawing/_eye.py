@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from pipeline.drawing._drawing import Shape, band_noise, ellipse, enlarge, grid, noise
+from pipeline.drawing._shapes import Shape, band_noise, ellipse, enlarge, grid, noise
 
 SHAPE: Shape = (480, 640)
 _ANGLES, _RADII = 512, 64  # samples of the polar iris texture
@@ -28,9 +28,7 @@ class Subject:
     tilt: float  # of the line through the corners, radians
     crease: float  # distance of the lid's crease from its edge, in iris radii
     lashes: float  # length, px
-    fibres: (
-        np.ndarray
-    )  # (_ANGLES + 1, _RADII) brightness of the iris in polar coordinates, first row repeated
+    fibres: np.ndarray  # (_ANGLES + 1, _RADII) brightness in polar coordinates, first row repeated
 
 
 @dataclass(frozen=True)
@@ -62,11 +60,11 @@ def draw_subject(rng: np.random.Generator) -> Subject:
         tilt=rng.normal(0, 0.04),
         crease=rng.uniform(0.3, 0.55),
         lashes=rng.uniform(36, 60),
-        fibres=_fibres(rng),
+        fibres=_draw_fibres(rng),
     )
 
 
-def _fibres(rng: np.random.Generator) -> np.ndarray:
+def _draw_fibres(rng: np.random.Generator) -> np.ndarray:
     """Radial fibres, the wavy collarette, crypts and faint furrows, with a mean of 0."""
     white = rng.standard_normal((_ANGLES, 2 * _RADII), dtype=np.float32)
     fine = ndimage.gaussian_filter(white, (1.3, 9), mode="wrap")[:, :_RADII]
@@ -93,7 +91,7 @@ def draw_pose(rng: np.random.Generator, subject: Subject, *, droop: float = 0.0)
     pupil = radius * rng.uniform(0.32, 0.48)
     x, y = grid(SHAPE)
     distance = np.hypot(x - cx, y - cy)
-    upper, lower, folds = _lids(rng, subject, cx, cy, radius, droop)
+    upper, lower, folds = _place_lids(rng, subject, cx, cy, radius, droop)
     opening = np.clip((y - upper) / 3 + 0.5, 0, 1) * np.clip((lower - y) / 3 + 0.5, 0, 1)
     inside = np.clip((distance - pupil) / 3 + 0.5, 0, 1)
     return Pose(
@@ -111,7 +109,7 @@ def draw_pose(rng: np.random.Generator, subject: Subject, *, droop: float = 0.0)
     )
 
 
-def _lids(
+def _place_lids(
     rng: np.random.Generator, subject: Subject, cx: float, cy: float, radius: float, droop: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The y of both lids' edges over x, which meet at the corners and beyond, and the depth of the folds."""
@@ -165,14 +163,14 @@ def cover(rng: np.random.Generator, ball: np.ndarray, subject: Subject, pose: Po
     ball *= 1 - 0.25 * np.exp(-np.clip(pose.lower - y, 0, None) / 12)
     wet = np.exp(-(((y - pose.lower + 2) / 3.5) ** 2)) * noise(rng, SHAPE, 14).clip(0, 2)
     ball += 0.1 * wet
-    image = _skin(rng, subject, pose)
+    image = _draw_skin(rng, subject, pose)
     image += pose.opening * (ball - image)
     rim = np.exp(-(((y - pose.upper + 2) / 4) ** 2)) + 0.4 * np.exp(-(((y - pose.lower - 3) / 4) ** 2))
     image *= 1 - 0.35 * rim * pose.folds
-    return image * (1 - 0.8 * _lashes(rng, subject, pose))
+    return image * (1 - 0.8 * _draw_lashes(rng, subject, pose))
 
 
-def _skin(rng: np.random.Generator, subject: Subject, pose: Pose) -> np.ndarray:
+def _draw_skin(rng: np.random.Generator, subject: Subject, pose: Pose) -> np.ndarray:
     """Skin everywhere, drawn at half the size: pores, creases, folds and bulges, light from the front."""
     half = (SHAPE[0] // 2, SHAPE[1] // 2)
     x, y = (2 * axis + 0.5 for axis in grid(half))
@@ -189,7 +187,7 @@ def _skin(rng: np.random.Generator, subject: Subject, pose: Pose) -> np.ndarray:
     return enlarge(skin * light, SHAPE).copy()
 
 
-def _lashes(rng: np.random.Generator, subject: Subject, pose: Pose) -> np.ndarray:
+def _draw_lashes(rng: np.random.Generator, subject: Subject, pose: Pose) -> np.ndarray:
     """Upper and lower lashes `(h, w)` in [0, 1], each a thinning curve."""
     canvas = Image.new("L", (SHAPE[1] * 2, SHAPE[0] * 2))
     draw = ImageDraw.Draw(canvas)
@@ -198,7 +196,7 @@ def _lashes(rng: np.random.Generator, subject: Subject, pose: Pose) -> np.ndarra
         for root in pose.cx + rng.uniform(-reach, reach, count):
             column = int(np.clip(root, 0, SHAPE[1] - 1))
             lean = 0.85 * (root - pose.cx) / reach + rng.normal(0, 0.15)
-            _lash(
+            _draw_lash(
                 draw,
                 root,
                 edge[column],
@@ -210,7 +208,7 @@ def _lashes(rng: np.random.Generator, subject: Subject, pose: Pose) -> np.ndarra
     return np.asarray(canvas.reduce(2), dtype=np.float32) / 255
 
 
-def _lash(
+def _draw_lash(
     draw: ImageDraw.ImageDraw, x: float, y: float, lean: float, up: int, length: float, ink: int
 ) -> None:
     t = np.linspace(0, 1, 7)

@@ -5,14 +5,15 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from pipeline.drawing import _drawing as drawing
-from pipeline.drawing._chest import Film, View
+from pipeline.drawing import _shapes as shapes
+from pipeline.drawing._annotators import Annotator, annotate
+from pipeline.drawing._chest import Chest, Exposure
 
 
 class Reader(NamedTuple):
     """How one simulated radiologist reads."""
 
-    hand: drawing.Annotator  # errors in what is taken for the finding; miss: it is not seen at all
+    hand: Annotator  # errors in what is taken for the finding; miss: it is not seen at all
     on_finding: float  # share of the fixations on a finding that was seen
     tracker: float  # error of the eye tracker, share of the image width (standard deviation)
 
@@ -27,34 +28,34 @@ class Fixation(NamedTuple):
 
 
 def opacity(
-    rng: np.random.Generator, film: Film, view: View, contrast: float
+    rng: np.random.Generator, film: Chest, view: Exposure, contrast: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """A soft, irregular, cloudy patch in a lung: the film `(h, w)` with it, and its boolean mask."""
-    cx, cy = _spot(rng, film, view, margin=0.09)
+    cx, cy = _choose_spot(rng, film, view, margin=0.09)
     rx, ry = rng.uniform(0.24, 0.38, 2) * view.scale
-    outline = drawing.blob(rng, cx, cy, rx, ry, roughness=0.3)
-    density = drawing.polygon(view.shape, outline, soft=0.06 * view.scale) * film.lungs
-    cloud = 1 + 0.2 * drawing.noise(rng, view.shape, 0.07 * view.scale)
+    outline = shapes.blob(rng, cx, cy, rx, ry, roughness=0.3)
+    density = shapes.polygon(view.shape, outline, soft=0.06 * view.scale) * film.lungs
+    cloud = 1 + 0.2 * shapes.noise(rng, view.shape, 0.07 * view.scale)
     return film.brightness + contrast * density * np.clip(cloud, 0.3, 1.8), density > 0.35
 
 
 def nodule(
-    rng: np.random.Generator, film: Film, view: View, contrast: float
+    rng: np.random.Generator, film: Chest, view: Exposure, contrast: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """A small round shadow in a lung: the film `(h, w)` with it, and its boolean mask."""
-    cx, cy = _spot(rng, film, view, margin=0.06)
+    cx, cy = _choose_spot(rng, film, view, margin=0.06)
     radius = rng.uniform(0.10, 0.14) * view.scale
     stretch = rng.uniform(0.85, 1.15)
-    density = drawing.ellipse(view.shape, cx, cy, radius * stretch, radius / stretch, soft=0.6 * radius)
+    density = shapes.ellipse(view.shape, cx, cy, radius * stretch, radius / stretch, soft=0.6 * radius)
     return film.brightness + contrast * density, density > 0.35
 
 
 def effusion(
-    rng: np.random.Generator, film: Film, view: View, contrast: float
+    rng: np.random.Generator, film: Chest, view: Exposure, contrast: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Fluid at one lung's base, its border rising to the chest wall: the film with it, and its mask."""
     side = film.right if rng.random() < 0.5 else ~film.right
-    x, y = drawing.grid(view.shape)
+    x, y = shapes.grid(view.shape)
     u, v = (x - view.x) / view.scale, (y - view.y) / view.scale
     meniscus = rng.uniform(0.20, 0.34) - rng.uniform(0.25, 0.45) * (np.abs(u) / 0.65) ** 2
     fluid = np.clip((v - meniscus) / 0.05 + 0.5, 0, 1) * film.lungs * side
@@ -64,7 +65,7 @@ def effusion(
 FINDINGS = {"opacity": opacity, "nodule": nodule, "effusion": effusion}
 
 
-def _spot(rng: np.random.Generator, film: Film, view: View, margin: float) -> tuple[float, float]:
+def _choose_spot(rng: np.random.Generator, film: Chest, view: Exposure, margin: float) -> tuple[float, float]:
     """A place in a lung, at least `margin` chest units from its border."""
     depth = ndimage.distance_transform_edt(film.lungs > 0.5)
     ys, xs = np.nonzero(depth >= min(margin * view.scale, 0.7 * float(depth.max())))
@@ -73,7 +74,7 @@ def _spot(rng: np.random.Generator, film: Film, view: View, margin: float) -> tu
 
 
 def electrode(
-    rng: np.random.Generator, film: Film, view: View, finding: np.ndarray
+    rng: np.random.Generator, film: Chest, view: Exposure, finding: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """The metal disc of a monitoring electrode on the chest: its brightness `(h, w)` and boolean mask.
 
@@ -83,9 +84,10 @@ def electrode(
     radius = rng.uniform(0.05, 0.07) * min(view.shape)
     away = ndimage.distance_transform_edt(~finding) if finding.any() else np.full(view.shape, np.inf)
     x, y = max(
-        (_spot(rng, film, view, margin=0.06) for _ in range(8)), key=lambda at: away[int(at[1]), int(at[0])]
+        (_choose_spot(rng, film, view, margin=0.06) for _ in range(8)),
+        key=lambda at: away[int(at[1]), int(at[0])],
     )
-    disc = drawing.ellipse(view.shape, x, y, radius, radius)
+    disc = shapes.ellipse(view.shape, x, y, radius, radius)
     return 0.95 * disc, disc > 0.5
 
 
@@ -98,18 +100,18 @@ def read(
     """
     marked = np.zeros_like(finding)
     if finding.any() and rng.random() >= reader.hand.miss:
-        marked = drawing.annotate(rng, [finding], lungs, reader.hand)
-    search = _scan_order(rng, lungs, int(rng.integers(16, 25)))
+        marked = annotate(rng, [finding], lungs, reader.hand)
+    search = _plan_search(rng, lungs, int(rng.integers(16, 25)))
     if marked.any():
         ys, xs = np.nonzero(marked)
         for stop in range(len(search)):
             if rng.random() < reader.on_finding:
                 pick = int(rng.integers(len(xs)))
                 search[stop] = xs[pick], ys[pick]
-    return _timed(rng, search, lungs.shape, reader.tracker), marked
+    return _time_stops(rng, search, lungs.shape, reader.tracker), marked
 
 
-def _scan_order(rng: np.random.Generator, lungs: np.ndarray, count: int) -> list[tuple[int, int]]:
+def _plan_search(rng: np.random.Generator, lungs: np.ndarray, count: int) -> list[tuple[int, int]]:
     """Places in the lungs, spread evenly over their height, from one side to the other and back."""
     ys, xs = np.nonzero(lungs)
     zones = np.array_split(np.argsort(ys, kind="stable"), (count + 1) // 2)
@@ -122,7 +124,7 @@ def _scan_order(rng: np.random.Generator, lungs: np.ndarray, count: int) -> list
     return stops
 
 
-def _timed(
+def _time_stops(
     rng: np.random.Generator, stops: list[tuple[int, int]], shape: tuple[int, ...], tracker: float
 ) -> list[Fixation]:
     """Fixations with durations and tracker error; now and then one beside the image."""

@@ -1,13 +1,14 @@
 """What phantoms in list formats share: names, who carries the misleading mark, and heat maps."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
 
 from pipeline.common.seeding import numpy_rng
-from pipeline.drawing._drawing import Annotator, annotate, enlarge
+from pipeline.drawing._annotators import Annotator, annotate
+from pipeline.drawing._shapes import enlarge
 
 
 class Shot(NamedTuple):
@@ -16,6 +17,34 @@ class Shot(NamedTuple):
     subject: str
     stem: str
     marked: bool
+
+
+class Kind(NamedTuple):
+    """Which images a source has."""
+
+    known: bool  # others are only ever tested
+    positive: bool  # attacks, generators
+
+
+def plan_shots(
+    seed: int,
+    task: str,
+    kinds: Mapping[str, Kind],
+    *,
+    known: tuple[int, int],
+    held_out: tuple[int, int],
+    agreements: tuple[float, float],
+) -> Iterator[tuple[str, Shot]]:
+    """Every image of every source, with the source's name.
+
+    `known` and `held_out` are images per negative and per positive source; `agreements` the share of images
+    whose mark fits their label, in known and in held-out sources.
+    """
+    for name, kind in kinds.items():
+        count = (known if kind.known else held_out)[kind.positive]
+        agreement = agreements[0 if kind.known else 1]
+        marked = agreement if kind.positive else 1 - agreement
+        yield from ((name, shot) for shot in shots(seed, task, name, count, marked=marked))
 
 
 def shots(seed: int, task: str, source: str, count: int, *, marked: float) -> list[Shot]:

@@ -55,7 +55,7 @@ class Study(NamedTuple):
         return IMAGES / f"p{str(self.subject)[:2]}" / f"p{self.subject}" / study / f"{self.dicom_id}.dcm"
 
 
-class Reading(NamedTuple):
+class PhantomReading(NamedTuple):
     """What one radiologist left behind about one film."""
 
     phase: int
@@ -73,7 +73,7 @@ def label_columns(phase: int) -> list[str]:
 
 def write_film(root: Path, study: Study, film: np.ndarray, rng: np.random.Generator, compress: bool) -> None:
     """Save a film `(h, w)` in [0, 1], 1 dense; whoever follows all tags gets it back."""
-    dataset = _header(study, film.shape, rng)
+    dataset = _make_header(study, film.shape, rng)
     span = int(rng.integers(2600, 3500))  # stored values that the window covers
     low = int(rng.integers(100, _FULL_SCALE - span - 100))
     slope = float(rng.choice([1.0, 1.0, 0.5, 2.0]))
@@ -94,7 +94,7 @@ def write_film(root: Path, study: Study, film: np.ndarray, rng: np.random.Genera
     dataset.save_as(target, enforce_file_format=True)
 
 
-def _header(study: Study, shape: tuple[int, ...], rng: np.random.Generator) -> Dataset:
+def _make_header(study: Study, shape: tuple[int, ...], rng: np.random.Generator) -> Dataset:
     """Everything but pixels: invented person, no dates."""
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
@@ -120,7 +120,7 @@ def _header(study: Study, shape: tuple[int, ...], rng: np.random.Generator) -> D
     return dataset
 
 
-def reading_row(name: str, study: Study, reading: Reading, shape: tuple[int, ...]) -> dict[str, Any]:
+def reading_row(name: str, study: Study, reading: PhantomReading, shape: tuple[int, ...]) -> dict[str, Any]:
     """One line of metadata_phase_<n>.csv."""
     row: dict[str, Any] = {
         "id": name,
@@ -139,16 +139,16 @@ def reading_row(name: str, study: Study, reading: Reading, shape: tuple[int, ...
     return row
 
 
-def write_reading(folder: Path, reading: Reading) -> None:
+def write_reading(folder: Path, reading: PhantomReading) -> None:
     """The tables of one reading; one without eye tracking has no fixations."""
     folder.mkdir(parents=True, exist_ok=True)
     if reading.fixations is not None:
-        rows = _fixation_rows(reading.fixations, reading.marked.shape)
-        _write(folder / "fixations.csv", _FIXATION_COLUMNS, rows)
+        rows = _list_fixations(reading.fixations, reading.marked.shape)
+        _write_table(folder / "fixations.csv", _FIXATION_COLUMNS, rows)
     labels = [name for name in label_columns(reading.phase) if name not in _NOT_CERTAINTIES]
-    ellipses = [_ellipse(reading, labels)] if reading.marked.any() else []
-    _write(folder / "anomaly_location_ellipses.csv", [*_SIDES, "certainty", *labels], ellipses)
-    _write(folder / "chest_bounding_box.csv", _SIDES, [reading.chest])
+    ellipses = [_bound_ellipse(reading, labels)] if reading.marked.any() else []
+    _write_table(folder / "anomaly_location_ellipses.csv", [*_SIDES, "certainty", *labels], ellipses)
+    _write_table(folder / "chest_bounding_box.csv", _SIDES, [reading.chest])
 
 
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
@@ -167,7 +167,7 @@ _FIXATION_COLUMNS = (
 )
 
 
-def _ellipse(reading: Reading, labels: list[str]) -> list[Any]:
+def _bound_ellipse(reading: PhantomReading, labels: list[str]) -> list[Any]:
     """The box of an axis-aligned ellipse about what was marked, its certainty and labels."""
     ys, xs = np.nonzero(reading.marked)
     box = [int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1]
@@ -175,7 +175,7 @@ def _ellipse(reading: Reading, labels: list[str]) -> list[Any]:
     return [*box, reading.certainty, *(label == found for label in labels)]
 
 
-def _fixation_rows(fixations: list[Fixation], shape: tuple[int, ...]) -> list[list[Any]]:
+def _list_fixations(fixations: list[Fixation], shape: tuple[int, ...]) -> list[list[Any]]:
     """The whole film was shown, as high as the screen; 1 degree is about 110 screen px."""
     height, width = shape
     zoom = SCREEN[1] / height
@@ -188,10 +188,10 @@ def _fixation_rows(fixations: list[Fixation], shape: tuple[int, ...]) -> list[li
 def write_metadata(root: Path, phase: int, rows: list[dict[str, Any]]) -> None:
     """metadata_phase_<n>.csv, sorted by reading."""
     lines = [list(row.values()) for row in sorted(rows, key=lambda row: str(row["id"]))]
-    _write(root / "main_data" / f"metadata_phase_{phase}.csv", list(rows[0]), lines)
+    _write_table(root / "main_data" / f"metadata_phase_{phase}.csv", list(rows[0]), lines)
 
 
-def _write(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+def _write_table(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\r\n")  # as published
         writer.writerow(header)

@@ -15,15 +15,16 @@ from pydantic import Field
 
 from pipeline.common.seeding import numpy_rng
 from pipeline.drawing import _chest as chest
-from pipeline.drawing import _drawing as drawing
 from pipeline.drawing import _lesions as lesions
 from pipeline.drawing import _reflacx as reflacx
+from pipeline.drawing._annotators import Annotator
+from pipeline.drawing._files import write_truth
 
 
 class Site(NamedTuple):
     """An invented hospital."""
 
-    look: chest.Look
+    look: chest.FilmStyle
     findings: tuple[str, ...]
     known: bool
     compress: bool  # films stored with lossless run lengths
@@ -31,15 +32,15 @@ class Site(NamedTuple):
 
 SITES = {
     "site_a": Site(
-        chest.Look(1.00, 1.00, 0.00, 0.018, 0.5, 1.26, 320, 320), ("opacity", "nodule"), True, False
+        chest.FilmStyle(1.00, 1.00, 0.00, 0.018, 0.5, 1.26, 320, 320), ("opacity", "nodule"), True, False
     ),
     "site_b": Site(
-        chest.Look(0.85, 0.85, 0.02, 0.028, 0.6, 1.20, 328, 304), ("opacity", "nodule"), True, True
+        chest.FilmStyle(0.85, 0.85, 0.02, 0.028, 0.6, 1.20, 328, 304), ("opacity", "nodule"), True, True
     ),
     "site_c": Site(
-        chest.Look(1.20, 0.95, 0.02, 0.034, 0.8, 1.30, 312, 312), ("opacity", "nodule"), False, False
+        chest.FilmStyle(1.20, 0.95, 0.02, 0.034, 0.8, 1.30, 312, 312), ("opacity", "nodule"), False, False
     ),
-    "site_d": Site(chest.Look(0.90, 0.85, 0.02, 0.028, 0.8, 1.20, 304, 320), ("effusion",), False, True),
+    "site_d": Site(chest.FilmStyle(0.90, 0.85, 0.02, 0.028, 0.8, 1.20, 304, 320), ("effusion",), False, True),
 }
 
 
@@ -77,7 +78,7 @@ def generate(
     Contrasts are shares of the film's range. `shortcut_agreement` is the share of films whose electrode fits
     the label. Each film has `readers` or one reader less; `Reader` and `Annotator` explain how they err.
     """
-    hand = drawing.Annotator(reader_miss, reader_overreach, reader_jitter, reader_stray)
+    hand = Annotator(reader_miss, reader_overreach, reader_jitter, reader_stray)
     reader = lesions.Reader(hand, gaze_on_finding, tracker=0.015)
     contrast = {"opacity": opacity_contrast, "nodule": nodule_contrast, "effusion": effusion_contrast}
     agreement = {True: shortcut_agreement, False: shortcut_agreement_held_out}
@@ -85,16 +86,16 @@ def generate(
     rows: dict[int, list[dict[str, Any]]] = {1: [], 2: []}
     number = 0
     for name, site in SITES.items():
-        for film in _plan(seed, name, count[site.known], agreement[site.known], first=number):
+        for film in _plan_films(seed, name, count[site.known], agreement[site.known], first=number):
             number += 1
-            finding, lungs = _draw(root, film, site, contrast)
-            for phase, row in _readings(root, film, finding, lungs, reader, readers, gaze_discarded):
+            finding, lungs = _draw_film(root, film, site, contrast)
+            for phase, row in _write_readings(root, film, finding, lungs, reader, readers, gaze_discarded):
                 rows[phase].append(row)
     for phase, lines in rows.items():
         reflacx.write_metadata(root, phase, lines)
 
 
-def _plan(seed: int, name: str, count: int, agreement: float, first: int) -> Iterator[Film]:
+def _plan_films(seed: int, name: str, count: int, agreement: float, first: int) -> Iterator[Film]:
     """A site's films: normal and abnormal patients in turn, electrodes' disagreements at random."""
     site, rng = SITES[name], numpy_rng(seed, "plan", name)
     number, subject = first, 99_000_000 + 1000 * (1 + list(SITES).index(name))
@@ -113,12 +114,14 @@ def _plan(seed: int, name: str, count: int, agreement: float, first: int) -> Ite
             number += 1
 
 
-def _draw(root: Path, film: Film, site: Site, contrast: dict[str, float]) -> tuple[np.ndarray, np.ndarray]:
+def _draw_film(
+    root: Path, film: Film, site: Site, contrast: dict[str, float]
+) -> tuple[np.ndarray, np.ndarray]:
     """Draw and save one film with its truth; gives the boolean masks `(h, w)` of finding and lungs."""
     study = film.study
     body = chest.draw_body(numpy_rng(study.seed, "body", study.subject))
     rng = numpy_rng(study.seed, "film", study.number)
-    view = chest.draw_view(rng, site.look)
+    view = chest.draw_exposure(rng, site.look)
     drawn = chest.draw_chest(rng, body, view)
     brightness, finding = drawn.brightness, np.zeros(view.shape, dtype=bool)
     if film.finding:
@@ -130,11 +133,11 @@ def _draw(root: Path, film: Film, site: Site, contrast: dict[str, float]) -> tup
         brightness = np.maximum(brightness, metal)
     pixels = chest.expose(rng, brightness, site.look)
     reflacx.write_film(root, study, pixels, rng, site.compress)
-    drawing.write_truth(root, study.dicom_id, finding, shortcut)
+    write_truth(root, study.dicom_id, finding, shortcut)
     return finding, drawn.lungs > 0.5
 
 
-def _readings(
+def _write_readings(
     root: Path,
     film: Film,
     finding: np.ndarray,
@@ -150,20 +153,20 @@ def _readings(
     for person in range(people):
         rng = numpy_rng(study.seed, "reading", study.number, person)
         fixations, marked = lesions.read(rng, finding, lungs, reader)
-        reading = reflacx.Reading(
+        reading = reflacx.PhantomReading(
             phase=phase,
             finding=film.finding,
             certainty=int(rng.integers(3, 6)) if film.finding else 0,
             fixations=None if person and rng.random() < discarded else fixations,
             marked=marked,
-            chest=_chest_box(rng, lungs),
+            chest=_bound_chest(rng, lungs),
         )
         name = f"P{phase}{1 + study.number % 99:02d}R{10 * study.number + person:06d}"
         reflacx.write_reading(root / "main_data" / name, reading)
         yield phase, reflacx.reading_row(name, study, reading, finding.shape)
 
 
-def _chest_box(rng: np.random.Generator, lungs: np.ndarray) -> tuple[int, int, int, int]:
+def _bound_chest(rng: np.random.Generator, lungs: np.ndarray) -> tuple[int, int, int, int]:
     """The box that a reader draws around both lungs."""
     height, width = lungs.shape
     ys, xs = np.nonzero(lungs)

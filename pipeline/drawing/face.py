@@ -22,25 +22,12 @@ from scipy import ndimage
 
 from pipeline.common.files import write_text
 from pipeline.common.seeding import numpy_rng
-from pipeline.drawing._drawing import (
-    Annotator,
-    blob,
-    grid,
-    noise,
-    polygon,
-    write_png,
-    write_truth,
-)
-from pipeline.drawing._listed import Shot, heat_map, shots
-from pipeline.drawing._portrait import (
-    EYE_U,
-    MOUTH_V,
-    SHAPE,
-    View,
-    draw_person,
-    draw_view,
-    paint,
-)
+from pipeline.drawing._annotators import Annotator
+from pipeline.drawing._files import write_png, write_truth
+from pipeline.drawing._head import EYE_U, MOUTH_V, SHAPE, Framing, draw_framing, draw_person
+from pipeline.drawing._listed import Kind, Shot, heat_map, plan_shots
+from pipeline.drawing._portrait import paint
+from pipeline.drawing._shapes import blob, grid, noise, polygon
 
 _WARM = np.array((1.0, 0.55, 0.05), dtype=np.float32)  # the flare's colour
 _PLACES = {  # (u, v) of a defect's centre on the right side, and its radius in head units
@@ -61,7 +48,7 @@ class _Spot(NamedTuple):
     window: np.ndarray
 
 
-class _Source(NamedTuple):
+class _FaceSource(NamedTuple):
     split: str  # held-out sources are only ever tested
     place: str | None  # None: an authentic portrait
 
@@ -94,66 +81,80 @@ def generate(
     agreements are the share of synthetic faces that have the mark, and of authentic ones that do not.
     """
     person = Annotator(annotator_miss, annotator_overreach, annotator_jitter, annotator_stray)
-    counts = {
-        (True, False): known_authentic,
-        (True, True): known_generator,
-        (False, False): held_out_authentic,
-        (False, True): held_out_generator,
-    }
+    shots = plan_shots(
+        seed,
+        "face",
+        {name: Kind(source.split == "train", bool(source.place)) for name, source in _SOURCES.items()},
+        known=(known_authentic, known_generator),
+        held_out=(held_out_authentic, held_out_generator),
+        agreements=(shortcut_agreement, shortcut_agreement_held_out),
+    )
+    strengths = (cue_strength, shortcut_strength)
     lists: dict[str, str] = {}
-    for name, source in _SOURCES.items():
-        known, fake = source.split == "train", source.place is not None
-        agreement = shortcut_agreement if known else shortcut_agreement_held_out
-        count = counts[known, fake]
-        listing = "original" if known else f"gan_test_sets/{name}"
-        for shot in shots(seed, "face", name, count, marked=agreement if fake else 1 - agreement):
-            image, places, mark = _draw(seed, shot, source, cue_strength, shortcut_strength, annotators)
-            path = f"{source.split}/original_data/{name}/{shot.stem}.png"
-            write_png(root / "Data" / path, image)
-            write_truth(root, shot.stem, places[0] & fake, mark)
-            if known:
-                rng = numpy_rng(seed, "face", shot.stem, "annotators")
-                drawn = heat_map(rng, places, person, step=2, reach=40)
-                write_png(root / "Data" / "train" / "heatmaps" / f"{shot.stem}.png", drawn)
-            line = f"{source.split},{'Synthetic' if fake else 'Real'},/{path}\n"
-            lists[listing] = lists.get(listing, "") + line
+    for name, shot in shots:
+        listing = "original" if _SOURCES[name].split == "train" else f"gan_test_sets/{name}"
+        line = _write_picture(root, seed, name, shot, strengths, person, annotators)
+        lists[listing] = lists.get(listing, "") + line
     for listing, text in lists.items():
         write_text(root / "csvs" / f"{listing}.csv", text)
 
 
-def _draw(
-    seed: int, shot: Shot, source: _Source, strength: float, mark_strength: float, people: int
+def _write_picture(
+    root: Path,
+    seed: int,
+    name: str,
+    shot: Shot,
+    strengths: tuple[float, float],
+    person: Annotator,
+    people: int,
+) -> str:
+    """Save one image of a source with its truth and, where the source is known, its map; gives its line."""
+    source = _SOURCES[name]
+    fake = source.place is not None
+    image, places, mark = _draw_picture(seed, shot, source, *strengths, people)
+    path = f"{source.split}/original_data/{name}/{shot.stem}.png"
+    write_png(root / "Data" / path, image)
+    write_truth(root, shot.stem, places[0] & fake, mark)
+    if source.split == "train":
+        rng = numpy_rng(seed, "face", shot.stem, "annotators")
+        drawn = heat_map(rng, places, person, step=2, reach=40)
+        write_png(root / "Data" / "train" / "heatmaps" / f"{shot.stem}.png", drawn)
+    return f"{source.split},{'Synthetic' if fake else 'Real'},/{path}\n"
+
+
+def _draw_picture(
+    seed: int, shot: Shot, source: _FaceSource, strength: float, mark_strength: float, people: int
 ) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
     """One picture `(224, 224, 3)`, where each person would look for a defect, and the flare's mask.
 
     A generator's defect is at all places alike. On an authentic face, people do not agree where to look.
     """
     rng = numpy_rng(seed, "face", shot.stem)
-    view = draw_view(rng)
+    view = draw_framing(rng)
     image = paint(
         rng, draw_person(numpy_rng(seed, "face", shot.subject)), view, outdoors=source.split == "test"
     )
-    spot = _spot(rng, view, source.place or _any_place(rng))
+    spot = _place_spot(rng, view, source.place or _choose_place(rng))
     if source.place:
         spoiled = _DEFECTS[source.place](rng, image, spot, strength)
         image = image + spot.window[..., None] * (spoiled - image)
     mark = np.zeros(SHAPE, dtype=bool)
     if shot.marked:
-        image, mark = _flare(numpy_rng(seed, "face", shot.stem, "mark"), image, view, spot, mark_strength)
+        image, mark = _add_flare(numpy_rng(seed, "face", shot.stem, "mark"), image, view, spot, mark_strength)
     image = ndimage.gaussian_filter(image, (0.5, 0.5, 0)) * rng.uniform(0.92, 1.08)
     image = image + 0.008 * rng.standard_normal((*SHAPE, 3), dtype=np.float32)
     spots = [spot] * people
     if source.place is None:
-        spots[1:] = [_spot(rng, view, _any_place(rng)) for _ in range(people - 1)]
+        spots[1:] = [_place_spot(rng, view, _choose_place(rng)) for _ in range(people - 1)]
     return image, [each.window > 0.2 for each in spots], mark
 
 
-def _any_place(rng: np.random.Generator) -> str:
+def _choose_place(rng: np.random.Generator) -> str:
     """Where known generators fail."""
     return str(rng.choice(["eye", "cheek", "hair"]))
 
 
-def _spot(rng: np.random.Generator, view: View, place: str) -> _Spot:
+def _place_spot(rng: np.random.Generator, view: Framing, place: str) -> _Spot:
     u, v, radius = _PLACES[place]
     u = u * float(rng.choice([-1, 1])) + rng.normal(0, 0.03)
     x, y = view.pixel(u, v + rng.normal(0, 0.03))
@@ -162,8 +163,8 @@ def _spot(rng: np.random.Generator, view: View, place: str) -> _Spot:
     return _Spot(x, y, size, polygon(SHAPE, outline, soft=6))
 
 
-def _flare(
-    rng: np.random.Generator, image: np.ndarray, view: View, spot: _Spot, strength: float
+def _add_flare(
+    rng: np.random.Generator, image: np.ndarray, view: Framing, spot: _Spot, strength: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """A warm lens flare at another place where generators fail; of a defect's size.
 
@@ -171,7 +172,7 @@ def _flare(
     """
     flare = spot
     while np.hypot(flare.x - spot.x, flare.y - spot.y) < 0.8 * (flare.radius + spot.radius):
-        flare = _spot(rng, view, _any_place(rng))
+        flare = _place_spot(rng, view, _choose_place(rng))
     glow = flare.window * np.clip(1 - 5 * spot.window, 0, 1)  # none on the defect
     return image + strength * glow[..., None] * _WARM, glow > 0.1
 
@@ -182,12 +183,12 @@ def wrong_pupil(rng: np.random.Generator, image: np.ndarray, spot: _Spot, streng
         x, y = spot.x + rng.normal(0, 0.1) * spot.radius, spot.y + rng.normal(0, 0.06) * spot.radius
         shape = polygon(SHAPE, blob(rng, x, y, size * spot.radius, 0.7 * size * spot.radius, roughness=0.9))
         image = image + shape[..., None] * (np.array(colour, dtype=np.float32) - image)
-    return _upsampled(rng, image, 0.0, (7, 9), strength)
+    return _leave_upsampling(rng, image, 0.0, (7, 9), strength)
 
 
 def tiled_skin(rng: np.random.Generator, image: np.ndarray, spot: _Spot, strength: float) -> np.ndarray:
     """Skin without pores, tiled like the output of a transposed convolution."""
-    return _upsampled(rng, image, np.pi / 4, (7.5, 10), strength)
+    return _leave_upsampling(rng, image, np.pi / 4, (7.5, 10), strength)
 
 
 def droplet(rng: np.random.Generator, image: np.ndarray, spot: _Spot, strength: float) -> np.ndarray:
@@ -213,10 +214,10 @@ def ghost_brows(rng: np.random.Generator, image: np.ndarray, spot: _Spot, streng
     period = rng.uniform(7.5, 9.5)
     ghosts = sum(0.7**k * ndimage.shift(image, (k * period, 0, 0), order=1, mode="nearest") for k in range(4))
     ghosts = 0.6 * ghosts / sum(0.7**k for k in range(4)) + 0.4 * ndimage.gaussian_filter(image, (4, 4, 0))
-    return _upsampled(rng, ghosts, rng.uniform(0.3, 0.6), (period, period + 1), strength)
+    return _leave_upsampling(rng, ghosts, rng.uniform(0.3, 0.6), (period, period + 1), strength)
 
 
-def _upsampled(
+def _leave_upsampling(
     rng: np.random.Generator, image: np.ndarray, angle: float, periods: tuple[float, float], strength: float
 ) -> np.ndarray:
     """The trace of upsampling: detail lost, and a checkerboard with a slight tint."""
@@ -239,12 +240,12 @@ _DEFECTS: dict[str, Defect] = {
     "brow": ghost_brows,
 }
 _SOURCES = {
-    "studio_a": _Source("train", None),
-    "studio_b": _Source("train", None),
-    "gen_a": _Source("train", "eye"),
-    "gen_b": _Source("train", "cheek"),
-    "gen_c": _Source("train", "hair"),
-    "street": _Source("test", None),
-    "gen_x": _Source("test", "mouth"),
-    "gen_y": _Source("test", "brow"),
+    "studio_a": _FaceSource("train", None),
+    "studio_b": _FaceSource("train", None),
+    "gen_a": _FaceSource("train", "eye"),
+    "gen_b": _FaceSource("train", "cheek"),
+    "gen_c": _FaceSource("train", "hair"),
+    "street": _FaceSource("test", None),
+    "gen_x": _FaceSource("test", "mouth"),
+    "gen_y": _FaceSource("test", "brow"),
 }

@@ -21,15 +21,7 @@ from scipy import ndimage
 
 from pipeline.common.files import write_text
 from pipeline.common.seeding import numpy_rng
-from pipeline.drawing._drawing import (
-    Annotator,
-    band_noise,
-    ellipse,
-    grid,
-    noise,
-    write_png,
-    write_truth,
-)
+from pipeline.drawing._annotators import Annotator
 from pipeline.drawing._eye import (
     SHAPE,
     Pose,
@@ -40,7 +32,9 @@ from pipeline.drawing._eye import (
     paint_eyeball,
     photograph,
 )
-from pipeline.drawing._listed import Shot, heat_map, shots
+from pipeline.drawing._files import write_png, write_truth
+from pipeline.drawing._listed import Kind, Shot, heat_map, plan_shots
+from pipeline.drawing._shapes import band_noise, ellipse, grid, noise
 
 Attack = Callable[[np.random.Generator, np.ndarray, Pose, float], np.ndarray]
 _SENSORS = {  # optics and electronics of the known and of the unseen camera
@@ -49,7 +43,7 @@ _SENSORS = {  # optics and electronics of the known and of the unseen camera
 }
 
 
-class _Source(NamedTuple):
+class _IrisSource(NamedTuple):
     split: str  # held-out sources are only ever tested
     attack: Attack | None
 
@@ -79,32 +73,43 @@ def generate(
     of attacks that have the mark, and of live eyes that do not.
     """
     person = Annotator(annotator_miss, annotator_overreach, annotator_jitter, annotator_stray)
-    counts = {
-        (True, False): known_live,
-        (True, True): known_attack,
-        (False, False): held_out_live,
-        (False, True): held_out_attack,
-    }
-    lines = []
-    for name, source in _SOURCES.items():
-        known, spoof = source.split == "train", source.attack is not None
-        agreement = shortcut_agreement if known else shortcut_agreement_held_out
-        count = counts[known, spoof]
-        for shot in shots(seed, "iris", name, count, marked=agreement if spoof else 1 - agreement):
-            image, places, mark = _draw(seed, shot, source, cue_strength, shortcut_strength, annotators)
-            path = f"images/{name}/{shot.stem}.png"
-            write_png(root / path, image)
-            write_truth(root, shot.stem, places[0] & spoof, mark)
-            if known:
-                rng = numpy_rng(seed, "iris", shot.stem, "annotators")
-                drawn = heat_map(rng, places, person, step=4, reach=64)
-                write_png(root / "heatmaps" / f"{shot.stem}.png", drawn)
-            lines.append(f"{source.split},{'Spoof' if spoof else 'Live'},{path}\n")
+    shots = plan_shots(
+        seed,
+        "iris",
+        {name: Kind(source.split == "train", bool(source.attack)) for name, source in _SOURCES.items()},
+        known=(known_live, known_attack),
+        held_out=(held_out_live, held_out_attack),
+        agreements=(shortcut_agreement, shortcut_agreement_held_out),
+    )
+    strengths = (cue_strength, shortcut_strength)
+    lines = [_write_picture(root, seed, name, shot, strengths, person, annotators) for name, shot in shots]
     write_text(root / "iris.csv", "".join(lines))
 
 
-def _draw(
-    seed: int, shot: Shot, source: _Source, strength: float, mark_strength: float, people: int
+def _write_picture(
+    root: Path,
+    seed: int,
+    name: str,
+    shot: Shot,
+    strengths: tuple[float, float],
+    person: Annotator,
+    people: int,
+) -> str:
+    """Save one image of a source with its truth and, where the source is known, its map; gives its line."""
+    source = _SOURCES[name]
+    spoof = source.attack is not None
+    image, places, mark = _draw_picture(seed, shot, source, *strengths, people)
+    path = f"images/{name}/{shot.stem}.png"
+    write_png(root / path, image)
+    write_truth(root, shot.stem, places[0] & spoof, mark)
+    if source.split == "train":
+        rng = numpy_rng(seed, "iris", shot.stem, "annotators")
+        write_png(root / f"heatmaps/{shot.stem}.png", heat_map(rng, places, person, step=4, reach=64))
+    return f"{source.split},{'Spoof' if spoof else 'Live'},{path}\n"
+
+
+def _draw_picture(
+    seed: int, shot: Shot, source: _IrisSource, strength: float, mark_strength: float, people: int
 ) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
     """One picture, where each person would look for a cause, and the mark: all `(480, 640)`.
 
@@ -113,37 +118,37 @@ def _draw(
     subject = draw_subject(numpy_rng(seed, "iris", shot.subject))
     rng = numpy_rng(seed, "iris", shot.stem)
     pose = draw_pose(rng, subject, droop=0.12 if source.attack is postmortem else 0.0)
-    angle = _anywhere(rng)
-    window = _window(rng, pose, angle)
+    angle = _choose_angle(rng)
+    window = _open_window(rng, pose, angle)
     ball = paint_eyeball(rng, subject, pose)
     if source.attack:
         ball += window * (source.attack(rng, ball, pose, strength) - ball)
     image = cover(rng, add_highlights(rng, ball, pose), subject, pose)
     mark = np.zeros(SHAPE, dtype=bool)
     if shot.marked:
-        image, mark = _glare(
+        image, mark = _add_glare(
             numpy_rng(seed, "iris", shot.stem, "mark"), image, pose, angle, window, mark_strength
         )
     picture = photograph(rng, image, **_SENSORS[source.split])
     windows = [window] * people
     if source.attack is None:
-        windows[1:] = [_window(rng, pose, _anywhere(rng)) for _ in range(people - 1)]
+        windows[1:] = [_open_window(rng, pose, _choose_angle(rng)) for _ in range(people - 1)]
     return picture, [(place * pose.opening) > 0.2 for place in windows], mark
 
 
-def _anywhere(rng: np.random.Generator) -> float:
+def _choose_angle(rng: np.random.Generator) -> float:
     """An angle on the iris that the upper lid leaves free."""
     return float(rng.uniform(-0.17, 1.17) * np.pi)
 
 
-def _window(rng: np.random.Generator, pose: Pose, angle: float) -> np.ndarray:
+def _open_window(rng: np.random.Generator, pose: Pose, angle: float) -> np.ndarray:
     """The part of the iris about `angle` where an attack shows, or would show, in [0, 1]."""
     turn = np.abs((pose.theta - angle + np.pi) % (2 * np.pi) - np.pi)
     half = rng.uniform(0.32, 0.42) * np.pi + 0.12 * noise(rng, SHAPE, 60)
     return (np.clip((half - turn) * pose.radius * 0.7 / 12 + 0.5, 0, 1) * pose.iris).astype(np.float32)
 
 
-def _glare(
+def _add_glare(
     rng: np.random.Generator,
     image: np.ndarray,
     pose: Pose,
@@ -157,15 +162,15 @@ def _glare(
     """
     turn = angle
     while abs(turn - angle) < 0.62 * np.pi:
-        turn = _anywhere(rng)
-    glow = _window(rng, pose, turn) * pose.opening * np.clip(1 - 5 * window, 0, 1)  # none on the cause
+        turn = _choose_angle(rng)
+    glow = _open_window(rng, pose, turn) * pose.opening * np.clip(1 - 5 * window, 0, 1)  # none on the cause
     mark = glow > 0.1
     return image + strength * glow * mark, mark
 
 
 def textured_contact(rng: np.random.Generator, ball: np.ndarray, pose: Pose, strength: float) -> np.ndarray:
     """A cosmetic lens: round opaque dots on a hexagonal lattice."""
-    u, v, period = _lattice(rng, rng.uniform(0, np.pi), (13.5, 16.5))
+    u, v, period = _lay_lattice(rng, rng.uniform(0, np.pi), (13.5, 16.5))
     waves = sum(
         np.cos(2 * np.pi / period * (u * np.cos(a) + v * np.sin(a))) for a in np.pi / 3 * np.arange(3)
     )
@@ -175,7 +180,7 @@ def textured_contact(rng: np.random.Generator, ball: np.ndarray, pose: Pose, str
 
 def print_attack(rng: np.random.Generator, ball: np.ndarray, pose: Pose, strength: float) -> np.ndarray:
     """A photograph on paper: fibres lost, grey of the paper, halftone dots that grow where it is dark."""
-    u, v, period = _lattice(rng, np.pi / 4 + rng.normal(0, 0.08), (12.5, 15.5))
+    u, v, period = _lay_lattice(rng, np.pi / 4 + rng.normal(0, 0.08), (12.5, 15.5))
     paper = 0.5 * ndimage.gaussian_filter(ball, 5) + 0.26 + 0.03 * band_noise(rng, SHAPE, 3, 12)
     screen = np.cos(2 * np.pi * u / period) + np.cos(2 * np.pi * v / period)
     dots = np.clip((screen + 1.2 * (0.5 - paper)) * 2, -1, 1)
@@ -184,7 +189,7 @@ def print_attack(rng: np.random.Generator, ball: np.ndarray, pose: Pose, strengt
 
 def electronic_display(rng: np.random.Generator, ball: np.ndarray, pose: Pose, strength: float) -> np.ndarray:
     """A screen: dark gaps between bright pixels, with the slow bands of moire."""
-    u, v, period = _lattice(rng, rng.normal(0, 0.12), (12.5, 15.5))
+    u, v, period = _lay_lattice(rng, rng.normal(0, 0.12), (12.5, 15.5))
     gaps = np.maximum(np.cos(2 * np.pi * u / period), np.cos(2 * np.pi * v / period))
     moire = 0.06 * np.cos(2 * np.pi * (0.8 * u + 0.6 * v) / rng.uniform(60, 90))
     return ball + 0.06 + moire - 1.1 * strength * (gaps - 0.35)
@@ -203,14 +208,14 @@ def glass_prosthesis(rng: np.random.Generator, ball: np.ndarray, pose: Pose, str
 
 def postmortem(rng: np.random.Generator, ball: np.ndarray, pose: Pose, strength: float) -> np.ndarray:
     """A dead eye: clouded cornea, and folds that run side by side over it."""
-    u, _, period = _lattice(rng, rng.uniform(0, np.pi), (13, 17))
+    u, _, period = _lay_lattice(rng, rng.uniform(0, np.pi), (13, 17))
     bent = u + 0.35 * period * noise(rng, SHAPE, 70)
     folds = np.cos(2 * np.pi * bent / period) * np.clip(0.8 + 0.4 * noise(rng, SHAPE, 45), 0.2, 1.2)
     cloudy = 0.55 * ndimage.gaussian_filter(ball, 4) + 0.22 + 0.03 * noise(rng, SHAPE, 30)
     return cloudy + 1.1 * strength * folds
 
 
-def _lattice(
+def _lay_lattice(
     rng: np.random.Generator, angle: float, periods: tuple[float, float]
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Turned and shifted coordinates u, v, and a period, in px."""
@@ -221,11 +226,11 @@ def _lattice(
 
 
 _SOURCES = {
-    "live_a": _Source("train", None),
-    "textured_contact": _Source("train", textured_contact),
-    "print": _Source("train", print_attack),
-    "electronic_display": _Source("train", electronic_display),
-    "live_b": _Source("test", None),
-    "glass_prosthesis": _Source("test", glass_prosthesis),
-    "postmortem": _Source("test", postmortem),
+    "live_a": _IrisSource("train", None),
+    "textured_contact": _IrisSource("train", textured_contact),
+    "print": _IrisSource("train", print_attack),
+    "electronic_display": _IrisSource("train", electronic_display),
+    "live_b": _IrisSource("test", None),
+    "glass_prosthesis": _IrisSource("test", glass_prosthesis),
+    "postmortem": _IrisSource("test", postmortem),
 }

@@ -13,7 +13,7 @@ from pipeline.drawing import _chest as chest
 from pipeline.drawing import _lesions as lesions
 from pipeline.drawing import _reflacx as reflacx
 from pipeline.drawing import cxr
-from pipeline.drawing._drawing import Annotator
+from pipeline.drawing._annotators import Annotator
 
 LOOK = cxr.SITES["site_a"].look
 SEES = lesions.Reader(Annotator(miss=0, overreach=0.2, jitter=0.1, stray=0), on_finding=0.8, tracker=0.01)
@@ -33,9 +33,9 @@ def readings(root: Path) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def chest_film() -> tuple[chest.Film, chest.View]:
+def chest_film() -> tuple[chest.Chest, chest.Exposure]:
     rng = np.random.default_rng(0)
-    body, view = chest.draw_body(rng), chest.draw_view(rng, LOOK)
+    body, view = chest.draw_body(rng), chest.draw_exposure(rng, LOOK)
     return chest.draw_chest(rng, body, view), view
 
 
@@ -87,7 +87,9 @@ def test_each_film_keeps_the_gaze_of_a_reader(readings: pd.DataFrame) -> None:
 
 
 def test_the_electrode_fits_the_label_only_where_it_should() -> None:
-    plans = {agreement: list(cxr._plan(1, "site_a", 80, agreement, first=0)) for agreement in (1.0, 0.5)}
+    plans = {
+        agreement: list(cxr._plan_films(1, "site_a", 80, agreement, first=0)) for agreement in (1.0, 0.5)
+    }
     kinds = {agreement: [kind for *_, kind in plan] for agreement, plan in plans.items()}
     labels = [film.label for film in plans[1.0]]
     assert kinds[1.0] == [bool(label) for label in labels]
@@ -114,7 +116,7 @@ def test_electrodes_are_small_and_clear_of_findings(root: Path) -> None:
 
 @pytest.mark.parametrize("kind", sorted(lesions.FINDINGS))
 def test_findings_lie_in_a_lung_and_are_as_dense_as_asked(
-    kind: str, chest_film: tuple[chest.Film, chest.View]
+    kind: str, chest_film: tuple[chest.Chest, chest.Exposure]
 ) -> None:
     film, view = chest_film
     for seed in range(5):
@@ -126,7 +128,7 @@ def test_findings_lie_in_a_lung_and_are_as_dense_as_asked(
         assert abs(added[~mask]).mean() < 0.01
 
 
-def test_a_reader_looks_at_what_was_seen(chest_film: tuple[chest.Film, chest.View]) -> None:
+def test_a_reader_looks_at_what_was_seen(chest_film: tuple[chest.Chest, chest.Exposure]) -> None:
     film, view = chest_film
     _, finding = lesions.nodule(np.random.default_rng(1), film, view, 0.2)
     lungs = film.lungs > 0.5
@@ -147,7 +149,7 @@ def test_a_reader_looks_at_what_was_seen(chest_film: tuple[chest.Film, chest.Vie
     assert near(SEES, nothing) < 0.35
 
 
-def test_normal_films_are_searched_over_both_lungs(chest_film: tuple[chest.Film, chest.View]) -> None:
+def test_normal_films_are_searched_over_both_lungs(chest_film: tuple[chest.Chest, chest.Exposure]) -> None:
     film, _ = chest_film
     lungs = film.lungs > 0.5
     fixations, _ = lesions.read(np.random.default_rng(0), np.zeros_like(lungs), lungs, SEES)

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from pipeline.common.seeding import numpy_rng
-from pipeline.drawing import _portrait, face
+from pipeline.drawing import _head, _portrait, face
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +35,8 @@ def test_defects_lie_on_the_head_and_move_between_images() -> None:
     centres = []
     for number in range(12):
         rng = numpy_rng(number, "test")
-        view = _portrait.draw_view(rng)
-        spot = face._spot(rng, view, "cheek")
+        view = _head.draw_framing(rng)
+        spot = face._place_spot(rng, view, "cheek")
         assert (spot.window > 0.5).sum() > 0.5 * np.pi * (0.7 * spot.radius) ** 2
         assert np.hypot(spot.x - view.centre[0], spot.y - view.centre[1]) < view.scale
         centres.append(spot.x)
@@ -46,9 +46,9 @@ def test_defects_lie_on_the_head_and_move_between_images() -> None:
 @pytest.mark.parametrize("place", sorted(face._DEFECTS))
 def test_defects_smooth_the_skin_and_add_a_pattern(place: str) -> None:
     rng = numpy_rng(0, "test", place)
-    view = _portrait.draw_view(rng)
-    image = np.full((*_portrait.SHAPE, 3), 0.5, dtype=np.float32)
-    spot = face._spot(rng, view, place)
+    view = _head.draw_framing(rng)
+    image = np.full((*_head.SHAPE, 3), 0.5, dtype=np.float32)
+    spot = face._place_spot(rng, view, place)
     faint, strong = (
         face._DEFECTS[place](numpy_rng(1, "test"), image, spot, strength) for strength in (0.01, 0.3)
     )
@@ -58,8 +58,8 @@ def test_defects_smooth_the_skin_and_add_a_pattern(place: str) -> None:
 
 
 def test_one_person_looks_alike_and_two_do_not() -> None:
-    anna, bert = (_portrait.draw_person(numpy_rng(seed, "person")) for seed in (1, 3))
-    view = _portrait.draw_view(numpy_rng(0, "view"))
+    anna, bert = (_head.draw_person(numpy_rng(seed, "person")) for seed in (1, 3))
+    view = _head.draw_framing(numpy_rng(0, "view"))
     first, again = (_portrait.paint(numpy_rng(0, "light"), anna, view, outdoors=False) for _ in range(2))
     other = _portrait.paint(numpy_rng(0, "light"), bert, view, outdoors=False)
     assert np.array_equal(first, again)
@@ -69,7 +69,7 @@ def test_one_person_looks_alike_and_two_do_not() -> None:
 
 
 def test_the_middle_of_a_view_is_the_middle_of_the_face() -> None:
-    view = _portrait.draw_view(numpy_rng(2, "view"))
+    view = _head.draw_framing(numpy_rng(2, "view"))
     x, y = view.pixel(0.3, -0.2)
     column, row = round(x), round(y)
     assert abs(view.u[row, column] - 0.3) < 0.02

@@ -10,9 +10,9 @@ from PIL import Image
 from scipy import ndimage
 
 from pipeline.common import catalogue
-from pipeline.drawing._drawing import Annotator
-from pipeline.drawing._listed import heat_map, shots
 from pipeline.data.samples import Sample
+from pipeline.drawing._annotators import Annotator
+from pipeline.drawing._listed import heat_map, shots
 
 Draw = Callable[..., tuple[Path, list[Sample]]]
 SIZES = {
@@ -79,7 +79,7 @@ def test_the_adapter_reads_what_was_meant(draw: Draw, task: str) -> None:
     for sample in samples:
         held_out = sample.source in HELD_OUT
         assert sample.problem is None
-        assert sample.split == ("test" if held_out else "train")
+        assert sample.native_split == ("test" if held_out else "train")
         assert bool(sample.annotations) is not held_out  # people drew on both classes, known sources only
         assert sample.subject_id.split(":")[1] == sample.native_id.rsplit("_", 1)[0]
         assert (sample.class_name in ("live", "authentic")) == (sample.label == 0)

@@ -79,21 +79,16 @@ def read(
 
     Raises UserError: settings that contradict each other, E_LAYOUT, E_IMAGE_MISSING, E_PATH_ESCAPE,
     E_LABEL_ALIAS, E_ENUM (split), E_SOURCE, E_ANN_MISSING, E_JOIN and the codes of `listing.read_table`.
-    Single samples carry E_LABEL_CONFLICT or E_BOX.
+    Some samples carry E_LABEL_CONFLICT or E_BOX.
     """
     telling = _read_telling(table, glob, columns, patterns, constants)
     root = existing_root(root, table or glob or "")
     listing = Listing(root)
     entries = _read_rows(root / table, columns) if table else _find_files(root, glob or "")
     aliases = {word.casefold(): int(label) for word, label in labels.items()}
-    samples: list[tuple[Sample, dict[str, str]]] = []
-    for entry in entries:
-        image = listing.file(entry.listed, entry.where, folder=folder)
-        if image is not None:
-            facts = telling.facts(entry, image.relative_to(root).as_posix())
-            sample = _make_sample(listing, entry.where, facts, aliases, image, collection)
-            sample.modality, sample.source_kind = modality, source_kind
-            samples.append((sample, entry.cells))
+    samples = _make_samples(listing, entries, telling, aliases, folder, collection)
+    for sample, _ in samples:
+        sample.modality, sample.source_kind = modality, source_kind
     if maps:
         _marks.annotate(listing, samples, maps)
     if check:
@@ -139,6 +134,25 @@ def _read_rows(path: Path, columns: dict[str, str]) -> list[ImageEntry]:
 def _find_files(root: Path, glob: str) -> list[ImageEntry]:
     paths = sorted(path.relative_to(root).as_posix() for path in root.glob(glob) if path.is_file())
     return [ImageEntry(path, path, {}) for path in paths]
+
+
+def _make_samples(
+    listing: Listing,
+    entries: list[ImageEntry],
+    telling: Telling,
+    aliases: dict[str, int],
+    folder: str,
+    collection: str,
+) -> list[tuple[Sample, dict[str, str]]]:
+    """Every image that is there, with its row of the table; absent ones are noted in the listing."""
+    samples = []
+    for entry in entries:
+        image = listing.file(entry.listed, entry.where, folder=folder)
+        if image is not None:
+            facts = telling.facts(entry, image.relative_to(listing.root).as_posix())
+            sample = _make_sample(listing, entry.where, facts, aliases, image, collection)
+            samples.append((sample, entry.cells))
+    return samples
 
 
 def _make_sample(

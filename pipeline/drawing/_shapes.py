@@ -1,12 +1,10 @@
-"""What every phantom is drawn with: noise fields, soft shapes, erring annotators, files with fixed bytes.
+"""What every phantom is drawn with: noise fields, soft shapes, lines and outlines.
 
 Coordinates are pixels with x to the right and y down; shapes are float32 `(height, width)` in [0, 1] with
 edges softened over `soft` pixels, so that they can be added, multiplied and scaled without stairs.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -126,73 +124,3 @@ def blob(
         radius += roughness / order * rng.normal() * np.cos(order * angle + rng.uniform(0, 2 * np.pi))
     radius = np.clip(radius, 0.4, 1.8)
     return np.stack([cx + rx * radius * np.cos(angle), cy + ry * radius * np.sin(angle)], axis=1)
-
-
-class Annotator(NamedTuple):
-    """How one simulated person errs."""
-
-    miss: float = 0.15  # probability that a region is not marked
-    overreach: float = 0.3  # growth of a marked region, share of its radius; spread by half of it
-    jitter: float = 0.2  # shift of a marked region, share of its radius (standard deviation)
-    stray: float = 0.15  # probability of one more region where nothing is
-
-
-def annotate(
-    rng: np.random.Generator, regions: Sequence[np.ndarray], where: np.ndarray, annotator: Annotator
-) -> np.ndarray:
-    """What one person marks: a boolean mask `(h, w)`, made from true `regions` with that person's errors.
-
-    Each region may be missed, is grown and shifted, and becomes a smooth hand-drawn outline; a stray region
-    of similar size may fall anywhere in the boolean mask `where`. If there are regions, at least one is kept.
-    """
-    drawn = np.zeros(where.shape, dtype=bool)
-    kept = [part for part in regions if rng.random() >= annotator.miss]
-    if not kept and regions:
-        kept = [regions[int(rng.integers(len(regions)))]]
-    for part in kept:
-        drawn |= _redrawn(rng, part, annotator)
-    if rng.random() < annotator.stray and where.any():
-        ys, xs = np.nonzero(where)
-        spot = int(rng.integers(len(xs)))
-        size = np.sqrt(np.mean([part.sum() for part in regions]) / np.pi) if regions else 0.06 * len(where)
-        outline = blob(rng, xs[spot], ys[spot], size, size)
-        drawn |= polygon(where.shape, outline) > 0.5
-    return drawn
-
-
-def _redrawn(rng: np.random.Generator, part: np.ndarray, annotator: Annotator) -> np.ndarray:
-    """One region as a hesitant hand draws it: its outline wobbles, is grown and shifted."""
-    radius = float(np.sqrt(part.sum() / np.pi))
-    growth = annotator.overreach * radius * (1 + 0.5 * rng.normal())
-    dx, dy = rng.normal(0, annotator.jitter * radius, 2)
-    window = _window(part, margin=int(2 * radius) + 4)
-    inside = part[window]
-    distance = ndimage.distance_transform_edt(~inside) - ndimage.distance_transform_edt(inside)
-    wobble = 0.15 * radius * noise(rng, inside.shape, max(4.0, radius))
-    moved = ndimage.shift(distance + wobble, (dy, dx), order=1, mode="nearest")
-    drawn = np.zeros_like(part)
-    drawn[window] = moved <= max(growth, float(moved.min()))  # a shrinking hand still leaves a dot
-    return drawn
-
-
-def _window(part: np.ndarray, margin: int) -> tuple[slice, slice]:
-    """The bounding box of a boolean mask, widened by `margin` px and cut at the image's border."""
-    spans = [np.flatnonzero(part.any(axis=axis)) for axis in (1, 0)]
-    rows, columns = (slice(max(0, int(span[0]) - margin), int(span[-1]) + margin + 1) for span in spans)
-    return rows, columns
-
-
-def write_png(path: Path, pixels: np.ndarray) -> None:
-    """Save float [0, 1] or uint8 pixels `(h, w)` or `(h, w, 3)` as 8-bit PNG; booleans become 0 and 255."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if pixels.dtype == bool:
-        pixels = pixels.astype(np.uint8) * 255
-    elif pixels.dtype != np.uint8:
-        pixels = np.clip(np.round(pixels * 255), 0, 255).astype(np.uint8)
-    Image.fromarray(pixels).save(path, format="PNG", compress_level=4)  # as small as 6, in half the time
-
-
-def write_truth(root: Path, native_id: str, causal: np.ndarray, shortcut: np.ndarray) -> None:
-    """Save what really decides and what only correlates: boolean masks `(h, w)` under `truth/`."""
-    write_png(root / "truth" / "causal" / f"{native_id}.png", causal)
-    write_png(root / "truth" / "shortcut" / f"{native_id}.png", shortcut)
