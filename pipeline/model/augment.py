@@ -34,7 +34,7 @@ class Augmenter:
 
     def __init__(self, transforms: Iterable[Choice], image_size: int) -> None:
         self.image_size = image_size
-        self.transforms = [_make(choice) for choice in transforms]
+        self.transforms = [_make_transform(choice) for choice in transforms]
 
     def __call__(
         self, images: np.ndarray, maps: np.ndarray, seeds: Sequence[int]
@@ -51,7 +51,7 @@ class Augmenter:
             return images, maps
         changed, moved = np.empty_like(images), np.empty_like(maps)
         for index, seed in enumerate(seeds):
-            changed[index], moved[index] = _apply(self.transforms, images[index], maps[index], seed)
+            changed[index], moved[index] = _apply_all(self.transforms, images[index], maps[index], seed)
         return changed, moved
 
 
@@ -63,13 +63,13 @@ def problems(transforms: Iterable[Choice], shape: tuple[int, int, int]) -> list[
     found = []
     for index, choice in enumerate(transforms):
         try:
-            _try(choice, shape)
+            _try_out(choice, shape)
         except UserError as error:
             found += [f"train.augment.{index}: {problem}" for problem in error.problems]
     return found
 
 
-def _apply(
+def _apply_all(
     transforms: Iterable[Any], image: np.ndarray, human_map: np.ndarray, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """An image (C, S, S) and its map (S, S) after all transforms."""
@@ -86,13 +86,13 @@ def _apply(
     return pair["image"].transpose(2, 0, 1), pair["mask"]
 
 
-def _try(choice: Choice, shape: tuple[int, int, int]) -> None:
+def _try_out(choice: Choice, shape: tuple[int, int, int]) -> None:
     """Raise UserError unless a transform, when it acts, turns 8-bit squares into 8-bit squares."""
     image = np.zeros(shape, np.uint8)
     given = (image, image[0])
-    _make(choice)
+    _make_transform(choice)
     try:
-        results = _apply([_make({**choice, "p": 1})], *given, seed=0)
+        results = _apply_all([_make_transform({**choice, "p": 1})], *given, seed=0)
     except UserError:
         raise
     except Exception as error:  # whatever a library's transform may raise
@@ -106,7 +106,7 @@ def _try(choice: Choice, shape: tuple[int, int, int]) -> None:
             )
 
 
-def _make(choice: Choice) -> Any:
+def _make_transform(choice: Choice) -> Any:
     """One transform; raises UserError, one line per mistake."""
     if not isinstance(choice, Mapping) or not isinstance(choice.get("name"), str):
         raise UserError(f"expected {{name: <transform of albumentations>, <arguments>}}, got {choice!r}")
@@ -123,14 +123,14 @@ def _make(choice: Choice) -> Any:
     try:
         made = kind(**arguments)
     except (ValueError, TypeError) as error:
-        raise UserError([f"{name}: {line}" for line in _lines(error, arguments)]) from None
+        raise UserError([f"{name}: {line}" for line in _error_lines(error, arguments)]) from None
     moves_both = isinstance(made, library.DualTransform) and {"image", "mask"} <= made.available_keys
     if not (moves_both or isinstance(made, library.ImageOnlyTransform)):
         raise UserError(f"{name}: cannot move an image and its map together; leave it out")
     return made
 
 
-def _lines(error: Exception, arguments: Mapping[str, Any]) -> list[str]:
+def _error_lines(error: Exception, arguments: Mapping[str, Any]) -> list[str]:
     """One line per argument that a transform refuses."""
     if not isinstance(error.__cause__, ValidationError):
         return [" ".join(str(error).split())]

@@ -62,7 +62,7 @@ class TrainingBatches:
         )
         self.augment = Augmenter(settings["augment"], samples.images.shape[-1])
         self.resident = None
-        if not settings["augment"] and _fits(samples, device):
+        if not settings["augment"] and _fit_on_gpu(samples, device):
             self.resident = self._to_device(samples.rows)
 
     def epoch(self, number: int) -> Iterator[Batch]:
@@ -74,18 +74,18 @@ class TrainingBatches:
         elif self.device.type == "cuda":
             yield from self._prefetched(parts, number)
         else:
-            yield from (self._draw(part, number) for part in parts)
+            yield from (self._draw_batch(part, number) for part in parts)
 
     def _prefetched(self, parts: list[np.ndarray], epoch: int) -> Iterator[Batch]:
         """Prepare the next batch while the GPU works on the last."""
         with ThreadPoolExecutor(1) as thread:
-            coming = thread.submit(self._draw, parts[0], epoch)
+            coming = thread.submit(self._draw_batch, parts[0], epoch)
             for part in parts[1:]:
-                batch, coming = coming.result(), thread.submit(self._draw, part, epoch)
+                batch, coming = coming.result(), thread.submit(self._draw_batch, part, epoch)
                 yield batch
             yield coming.result()
 
-    def _draw(self, part: np.ndarray, epoch: int) -> Batch:
+    def _draw_batch(self, part: np.ndarray, epoch: int) -> Batch:
         rows = self.samples.rows[part]
         return self._to_device(rows, [derive(self.seed, "augment", epoch, int(row)) for row in rows])
 
@@ -140,7 +140,7 @@ def _part_of(whole: Batch, part: np.ndarray) -> Batch:
     return Batch(images.contiguous(memory_format=torch.channels_last), *others)
 
 
-def _fits(samples: StoreRows, device: torch.device) -> bool:
+def _fit_on_gpu(samples: StoreRows, device: torch.device) -> bool:
     """Whether the rows in use may stay on the GPU, as floats, in a quarter of its free memory."""
     if device.type != "cuda":
         return False

@@ -82,7 +82,7 @@ def grad_cam(scores: Tensor, features: Tensor) -> Tensor:
     scores (N,) have a graph to features A (N, K, h, w). The map is linear in the scores; for z_c on GAP and a
     linear head it is CAM / (h w). It is detached, and the graph is kept.
     """
-    return _weigh(features, _gradient(scores, features).mean((2, 3)))
+    return _weigh_features(features, _score_gradient(scores, features).mean((2, 3)))
 
 
 def grad_cam_pp(scores: Tensor, features: Tensor) -> Tensor:
@@ -96,9 +96,9 @@ def grad_cam_pp(scores: Tensor, features: Tensor) -> Tensor:
     implementations needless, beside which the small g of average pooling would vanish. Cells with g <= 0
     count nothing, so the denominator is at least 2 where sum A_k is not negative.
     """
-    rising = _gradient(scores, features).relu()
+    rising = _score_gradient(scores, features).relu()
     mass = features.detach().sum((2, 3), keepdim=True)
-    return _weigh(features, (rising / (2 + rising * mass)).sum((2, 3))).relu()
+    return _weigh_features(features, (rising / (2 + rising * mass)).sum((2, 3))).relu()
 
 
 def diff_grad_cam(
@@ -123,11 +123,11 @@ def diff_grad_cam(
     return maps.relu() if relu else maps
 
 
-def _gradient(scores: Tensor, features: Tensor) -> Tensor:
+def _score_gradient(scores: Tensor, features: Tensor) -> Tensor:
     """ds / dA of every sample, like features, detached."""
     return torch.autograd.grad(scores.sum(), features, retain_graph=True)[0]
 
 
-def _weigh(features: Tensor, weights: Tensor) -> Tensor:
+def _weigh_features(features: Tensor, weights: Tensor) -> Tensor:
     """Sum of feature maps (N, K, h, w) with weights (N, K)."""
     return torch.einsum("nk,nkhw->nhw", weights, features.detach())

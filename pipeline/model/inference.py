@@ -21,7 +21,7 @@ def open_model(path: Path, device: str) -> CamClassifier:
 
 def look(model: CamClassifier, images: np.ndarray, rows: np.ndarray, batch_size: int) -> Iterator[Outputs]:
     """Run `rows` of a store's uint8 images (N, C, H, W) through the model, one forward each."""
-    for batch in image_batches(images, rows, batch_size, _device(model)):
+    for batch in image_batches(images, rows, batch_size, _device_of(model)):
         with torch.inference_mode():
             outputs: Outputs = model(batch)
         yield outputs
@@ -29,7 +29,7 @@ def look(model: CamClassifier, images: np.ndarray, rows: np.ndarray, batch_size:
 
 def load_images(model: CamClassifier, images: np.ndarray, rows: np.ndarray) -> Tensor:
     """Rows of a store's uint8 images as float32 in [0, 1] on the model's device, (B, C, H, W)."""
-    return as_floats(images[rows], _device(model))
+    return as_floats(images[rows], _device_of(model))
 
 
 def logit_differences(model: CamClassifier, images: Tensor, batch_size: int) -> Tensor:
@@ -39,5 +39,5 @@ def logit_differences(model: CamClassifier, images: Tensor, batch_size: int) -> 
     return torch.cat([part[:, 1] - part[:, 0] for part in logits])
 
 
-def _device(model: CamClassifier) -> torch.device:
+def _device_of(model: CamClassifier) -> torch.device:
     return next(model.parameters()).device

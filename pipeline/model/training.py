@@ -86,11 +86,11 @@ class Training:
         chosen = {key: value for key, value in backbone.items() if not key.startswith("weights")}
         model = build(chosen, in_channels, backbone.get("weights"), method["activation"])
         self.model: CamClassifier = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.optimizer = _optimizer(self.model, self.settings["optimizer"], method["weight_decay"])
+        self.optimizer = _make_optimizer(self.model, self.settings["optimizer"], method["weight_decay"])
         self.batches = TrainingBatches(train, self.settings, method["map_source"], self.seed, device)
         self.loss = catalogue.make("model/losses", method["loss"])
         self.regularisers = Regularisers(method["regularisers"]).to(device)
-        self.bfloat16 = _bfloat16(self.settings["precision"], device)
+        self.bfloat16 = _wants_bfloat16(self.settings["precision"], device)
         self.history: list[Row] = []
         self.best: dict[str, Tensor] = {}
         self.best_epoch = 0
@@ -191,12 +191,12 @@ class Training:
         self.history = list(state.about["history"])
         self.best_epoch = state.about["best_epoch"]
         self.started = time.perf_counter() - state.about["seconds"]
-        self.model.load_state_dict(_below("model.", state.tensors))
-        self.best = _below("best.", state.tensors)
-        self.regularisers.load_state_dict(_below("regularisers.", state.tensors))
+        self.model.load_state_dict(_tensors_below("model.", state.tensors))
+        self.best = _tensors_below("best.", state.tensors)
+        self.regularisers.load_state_dict(_tensors_below("regularisers.", state.tensors))
         parameters = list(self.model.parameters())
         values: dict[int, dict[str, Tensor]] = {}
-        for name, value in _below("optimizer.", state.tensors).items():
+        for name, value in _tensors_below("optimizer.", state.tensors).items():
             index, field = name.split(".", 1)
             like = parameters[int(index)]
             if value.shape == like.shape:  # the fused update walks memory, so layouts must agree
@@ -232,7 +232,7 @@ def learning_rate(base: float, settings: Mapping[str, Any], epoch: int) -> float
     return base
 
 
-def _optimizer(
+def _make_optimizer(
     model: CamClassifier, settings: Mapping[str, Any], weight_decay: float | None
 ) -> torch.optim.Optimizer:
     """weight_decay: the method's own, None to take the one of `settings`."""
@@ -243,9 +243,9 @@ def _optimizer(
     return torch.optim.SGD(model.parameters(), lr, momentum, weight_decay=decay, fused=True)
 
 
-def _bfloat16(precision: str, device: torch.device) -> bool:
+def _wants_bfloat16(precision: str, device: torch.device) -> bool:
     return precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
 
 
-def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _tensors_below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}

@@ -151,11 +151,11 @@ def test_batches_of_random_images_by_hand() -> None:
 def test_what_a_gpu_would_get_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """Resident samples and prefetched batches, on the CPU."""
     plain = epoch(samples(), batch_size=3)
-    monkeypatch.setattr("pipeline.model.batches._fits", lambda samples, device: True)
+    monkeypatch.setattr("pipeline.model.batches._fit_on_gpu", lambda samples, device: True)
     resident = epoch(samples(), batch_size=3)
     moving = {"batch_size": 3, "augment": [TURN]}
     batches = TrainingBatches(samples(), moving, "human", 0, CPU)
     parts = np.array_split(np.arange(10), 4)
-    prefetched, drawn = list(batches._prefetched(parts, 2)), [batches._draw(part, 2) for part in parts]
+    prefetched, drawn = list(batches._prefetched(parts, 2)), [batches._draw_batch(part, 2) for part in parts]
     for ours, theirs in zip([*plain, *drawn], [*resident, *prefetched], strict=True):
         assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))

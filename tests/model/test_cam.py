@@ -173,6 +173,19 @@ def test_grad_cam_pp_has_no_epsilon_that_swallows_small_gradients() -> None:
     torch.testing.assert_close(grad_cam_pp(1e-9 * logits[:, 0], features) * 1e9, expected)
 
 
+def test_maps_from_gradients_are_detached_and_keep_the_graph() -> None:
+    features, _, logits = head(3)
+    classes = logits.argmax(1)
+    maps = [
+        grad_cam(logits[:, 0], features),
+        grad_cam_pp(logits[:, 0], features),
+        diff_grad_cam(logits, features, classes),
+    ]
+    assert not any(found.requires_grad for found in maps)
+    logits.sum().backward()
+    assert features.grad is not None and features.grad.any()
+
+
 def test_diff_grad_cam_is_blind_to_what_all_logits_share() -> None:
     features, _, logits = head(3)
     shared = features.square().mean((1, 2, 3))[:, None]
