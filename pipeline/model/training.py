@@ -83,6 +83,7 @@ class Training:
         self.seed, method = settings["seed"], settings["method"]
         torch.manual_seed(derive(self.seed, "init"))
         in_channels, backbone = int(train.images.shape[1]), settings["backbone"]
+        # Without the weights' file and its hash, which is there for the cell's key.
         chosen = {key: value for key, value in backbone.items() if not key.startswith("weights")}
         model = build(chosen, in_channels, backbone.get("weights"), method["activation"])
         self.model: CamClassifier = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]

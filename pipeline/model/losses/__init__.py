@@ -24,10 +24,8 @@ def on_grid(human_maps: Tensor, has_map: Tensor, cams: Tensor) -> tuple[Tensor, 
     scaled to [0, 1] by `normalise`. A sample is usable if it has a map and that map is not flat on
     the grid; the others' maps are zeros.
     """
-    maps = human_maps.to(cams.dtype)
     height, width = cams.shape[-2:]
-    if maps.shape[-2:] != (height, width):
-        maps = functional.adaptive_avg_pool2d(maps[:, None], (height, width))[:, 0]
+    maps = functional.adaptive_avg_pool2d(human_maps.to(cams.dtype), (height, width))
     usable = has_map & ~is_flat(maps)
     return torch.where(usable[:, None, None], normalise(maps), 0.0), usable
 
