@@ -54,8 +54,7 @@ def _find_native_leaks(manifest: pd.DataFrame) -> list[Finding]:
             where = ", ".join(sorted(files["source"].unique()))
             noun = "subjects" if column == "subject_id" else "identical files"
             message = f"{len(values)} {noun} ({len(files)} files) are in two native splits, e.g. {values[0]}"
-            remedy = "the splits used here are checked by themselves; do not quote results on the native ones"
-            found.append(Finding("W_LEAK_NATIVE", f"source {where}", message, remedy))
+            found.append(Finding("W_LEAK_NATIVE", f"source {where}", message))
     return found
 
 
@@ -65,9 +64,7 @@ def _find_duplicates(manifest: pd.DataFrame, near: Sequence[tuple[int, int]]) ->
     if len(copies):
         message = f"{len(copies)} files are {copies['sha256'].nunique()} different ones"
         where = copies["image_path"].iloc[0]
-        found.append(
-            Finding("W_DUPLICATE", where, message, "copies stay in one split; drop them if unintended")
-        )
+        found.append(Finding("W_DUPLICATE", where, message))
     sha, path = manifest["sha256"].to_numpy(), manifest["image_path"].to_numpy()
     label = manifest["label"].to_numpy()
     edited = [(one, two) for one, two in near if sha[one] != sha[two]]
@@ -78,8 +75,7 @@ def _find_duplicates(manifest: pd.DataFrame, near: Sequence[tuple[int, int]]) ->
             f"{len(edited)} pairs of files show nearly the same picture, {differing} of them with different "
             f"labels, e.g. {path[two]}"
         )
-        remedy = "they stay in one split; check that each label is right"
-        found.append(Finding("W_DUPLICATE", path[one], message, remedy))
+        found.append(Finding("W_DUPLICATE", path[one], message))
     return found
 
 
@@ -91,8 +87,7 @@ def _find_moved_rows(manifest: pd.DataFrame, protocol: Mapping[str, Any], unit: 
     if not moved.any():
         return []
     message = f"{moved.sum()} known rows share a subject, group or picture with a held-out source"
-    remedy = "split.by subject only tests them; if too few stay, hold out sources with subjects of their own"
-    return [Finding("W_HELD_OUT_SUBJECT", manifest["image_path"].to_numpy()[moved][0], message, remedy)]
+    return [Finding("W_HELD_OUT_SUBJECT", manifest["image_path"].to_numpy()[moved][0], message)]
 
 
 def _find_sparse_annotation(manifest: pd.DataFrame, protocol: Mapping[str, Any]) -> list[Finding]:
@@ -102,8 +97,7 @@ def _find_sparse_annotation(manifest: pd.DataFrame, protocol: Mapping[str, Any])
         annotated = int((rows["annotators"] != "0").sum())
         if annotated < len(rows) / 2:
             message = f"{annotated} of {len(rows)} training rows have a human map"
-            remedy = "guided losses see only these; annotate more, or use unguided methods"
-            found.append(Finding("W_ANN_SPARSE", f"label {label}", message, remedy))
+            found.append(Finding("W_ANN_SPARSE", f"label {label}", message))
     return found
 
 
@@ -115,24 +109,19 @@ def _find_unknown_facts(manifest: pd.DataFrame) -> list[Finding]:
         message = (
             f"{len(anonymous)} of {len(manifest)} rows have no known subject; leaks by subject stay unseen"
         )
-        found.append(
-            Finding("W_SUBJECT", where, message, "give a subject column or pattern, if there is one")
-        )
+        found.append(Finding("W_SUBJECT", where, message))
     silent = manifest[
         (manifest["phi_flag"] == "absent") & manifest["photometric"].str.startswith("MONOCHROME")
     ]
     if len(silent):
         message = f"{len(silent)} DICOM files do not say whether identifying text is burnt in"
-        found.append(
-            Finding("W_PHI_ABSENT", silent["image_path"].iloc[0], message, "look at them before sharing")
-        )
+        found.append(Finding("W_PHI_ABSENT", silent["image_path"].iloc[0], message))
     return found
 
 
 def _find_extra_files(extra_files: Mapping[str, int]) -> list[Finding]:
-    remedy = "list them, or move them away"
     return [
-        Finding("W_EXTRA_FILES", folder, f"{count} image files that no list names", remedy)
+        Finding("W_EXTRA_FILES", folder, f"{count} image files that no list names")
         for folder, count in sorted(extra_files.items())
         if count
     ]

@@ -21,6 +21,7 @@ from pipeline.common.config import Dataset, Prepare
 from pipeline.common.errors import UserError
 from pipeline.common.files import canonical_json, sha256_file, sha256_text, write_json, write_text
 from pipeline.data import audit, intake, manifest, protocol, splits, store
+from pipeline.data.codes import CODES
 from pipeline.data.decoding import Recipe
 from pipeline.data.duplicates import near_duplicates
 from pipeline.data.problems import Problem, refuse
@@ -169,7 +170,7 @@ def arrange(
         frame, open_set, near=near, unit=unit, extra_files=audit.unlisted(files, listed)
     )
     audited = {
-        "findings": [finding._asdict() for finding in findings],
+        "findings": [found._asdict() | {"remedy": CODES[found.code].remedy} for found in findings],
         "counts": audit.counts(frame, open_set),
         "quarantined": len(unusable),
     }

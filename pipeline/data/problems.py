@@ -23,12 +23,11 @@ class Problem:
 
 
 class Finding(NamedTuple):
-    """One thing that a user should know before believing a result; the codes begin with W_."""
+    """One thing that a user should know before believing a result; its code begins with W_."""
 
     code: str
     where: str
     message: str
-    remedy: str
 
 
 class UnusableImage(Exception):

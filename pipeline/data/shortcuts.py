@@ -38,13 +38,8 @@ def shortcuts(manifest: pd.DataFrame) -> list[Finding]:
         accuracy, threshold = best_threshold(amounts, positive)
         if accuracy > SHORTCUT:
             message = f"{name} alone, cut at {threshold:.4g}, separates the classes"
-            found.append(_as_shortcut(name, f"{message} (balanced accuracy {accuracy:.2f})"))
+            found.append(Finding("W_SHORTCUT", name, f"{message} (balanced accuracy {accuracy:.2f})"))
     return [*found, *_find_one_class_sources(manifest)]
-
-
-def _as_shortcut(name: str, message: str) -> Finding:
-    remedy = "bring both classes to one format and size with one codec, or report that it was left"
-    return Finding("W_SHORTCUT", name, message, remedy)
 
 
 def _find_telling_words(name: str, values: Sequence[str], positive: np.ndarray) -> list[Finding]:
@@ -56,9 +51,13 @@ def _find_telling_words(name: str, values: Sequence[str], positive: np.ndarray) 
     against = {value: ((kept == value) & ~positive).sum() / (~positive).sum() for value in shares}
     accuracy = sum(max(shares[value], against[value]) for value in shares) / 2
     if accuracy > SHORTCUT:
-        return [_as_shortcut(name, f"{name} alone predicts the class (balanced accuracy {accuracy:.2f})")]
+        return [
+            Finding("W_SHORTCUT", name, f"{name} alone predicts the class (balanced accuracy {accuracy:.2f})")
+        ]
     return [
-        _as_shortcut(name, f"all {(kept == value).sum()} rows with {name} {value} have label {label}")
+        Finding(
+            "W_SHORTCUT", name, f"all {(kept == value).sum()} rows with {name} {value} have label {label}"
+        )
         for value in shares
         for label, prior in (("1", positive.mean()), ("0", 1 - positive.mean()))
         if (against if label == "1" else shares)[value] == 0 and prior ** (kept == value).sum() < PURE
@@ -86,6 +85,5 @@ def _find_one_class_sources(manifest: pd.DataFrame) -> list[Finding]:
             message = (
                 f"all {len(labels)} rows have label {labels.iloc[0]}; a network can learn the source instead"
             )
-            remedy = "add the other class from this source, or read results per held-out source only"
-            found.append(Finding("W_SHORTCUT", f"source {source}", message, remedy))
+            found.append(Finding("W_SHORTCUT", f"source {source}", message))
     return found
