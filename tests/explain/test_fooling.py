@@ -181,6 +181,19 @@ def test_both_maps_explain_the_class_that_the_clean_model_predicts() -> None:
     assert pictures["after_cam"].dtype == np.float32 and "target" not in pictures
 
 
+def test_what_the_labels_say_explains_nothing() -> None:
+    """Wrong labels change accuracies alone: the explained class is the predicted one."""
+    victim = tiny_victims.victim(explanations=("cam", "difference_salience"))
+    hoaxed = tune(victim, wrong_labels)
+    right, wrong = (
+        table(found, hoaxed).set_index(["explanation", "metric"])["value"]
+        for found in (victim, victim._replace(labels=1 - victim.labels))
+    )
+    for name in victim.explanations:
+        pd.testing.assert_series_equal(wrong[name], right[name])
+    assert wrong["", "accuracy_before"] == pytest.approx(1 - right["", "accuracy_before"])
+
+
 def test_the_border_is_brought_to_pixels_by_the_nearest_cell() -> None:
     victim = tiny_victims.victim(explanations=("gradient",))
     with torch.no_grad():

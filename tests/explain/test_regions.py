@@ -120,6 +120,22 @@ def test_shared_salience_by_hand() -> None:
     np.testing.assert_allclose(regions.shared_salience(cams), [1, 0, np.nan, 0.5])
 
 
+def test_shared_salience_is_the_shared_part_of_all_energy() -> None:
+    """E(M_0) + E(M_1) = 2 E(mean) + E(difference) / 2; a constant adds no energy, rounding of one neither."""
+    cams = np.random.default_rng(0).normal(size=(5, 2, 3, 4))
+    whole = cams.var(axis=(2, 3)).sum(axis=1)
+    expected = 2 * cams.mean(axis=1).var(axis=(1, 2)) / whole
+    np.testing.assert_allclose(regions.shared_salience(cams), expected)
+    np.testing.assert_allclose(regions.shared_salience(3 * cams + 7), expected)
+    assert np.isnan(regions.shared_salience(np.full((1, 2, 3, 3), 0.1, np.float32))).all()
+
+
+def test_channels_count_for_class_1_and_against_class_0() -> None:
+    pooled, weight = np.array([[1.0, 2.0], [1.0, 2.0]]), np.array([[3.0, 1.0], [4.0, -1.0]])
+    found = regions.channel_importance(pooled, weight, np.array([1, 0]))
+    np.testing.assert_allclose(found, [[1, -4], [-1, 4]])
+
+
 def test_patterns_are_the_region_own_contributions(seen: tuple) -> None:
     """A region that covers the whole image shows the image's channel importances, at its centre."""
     outputs, weight, _ = seen
@@ -188,6 +204,27 @@ def test_overlap_by_hand() -> None:
     salience = np.array([3.0, 1.0])[None, :, None] * np.ones((1, 2, 2))
     scores = regions.overlap(found, salience, masks)
     assert [float(value[0]) for value in scores] == pytest.approx([1 / 2, 1 / 2, 1 / 3, 2.75 / 4])
+
+
+def test_overlap_cell_by_cell() -> None:
+    """On random maps of 2 x 3 cells, against masks of the fine grid's size."""
+    rng = np.random.default_rng(0)
+    salience, masks = rng.normal(1, 2, size=(4, 2, 3)), rng.random((4, 8, 12)) < 0.3
+    found = rng.random((4, 8, 12)) < 0.4
+    scores, fine = regions.overlap(found, salience, masks.astype(np.uint8)), regions.refine(salience)
+    for index in range(4):
+        chosen, inside = ({*zip(*np.nonzero(where[index]), strict=True)} for where in (found, masks))
+        assert scores.precision[index] == pytest.approx(len(chosen & inside) / len(chosen))
+        assert scores.recall[index] == pytest.approx(len(chosen & inside) / len(inside))
+        assert scores.iou[index] == pytest.approx(len(chosen & inside) / len(chosen | inside))
+        energy = np.maximum(fine[index], 0)
+        assert scores.energy[index] == pytest.approx(energy[masks[index]].sum() / energy.sum())
+
+
+def test_the_nearest_concept_and_how_far_it_is() -> None:
+    vectors, centres = np.array([[0.0, 0.0], [3.0, 4.0], [1.0, 0.0]]), np.array([[3.0, 3.0], [0.0, 0.0]])
+    nearest, distance = regions.nearest_concept(vectors, centres)
+    assert (nearest.tolist(), distance.tolist()) == ([1, 0, 1], [0, 1, 1])
 
 
 def test_overlap_of_nothing_found() -> None:

@@ -83,6 +83,13 @@ def test_what_is_reported_is_of_the_original_network_and_the_clean_class() -> No
     np.testing.assert_allclose(pictures["images_grad_cam"], changed[:3].numpy() * 255, atol=0.5001)
 
 
+def test_what_the_labels_say_explains_nothing() -> None:
+    victim = tiny_victims.victim(4, explanations=("cam", "gradient"))
+    wrong = victim._replace(labels=1 - victim.labels)
+    found, again = (manipulation.attack(one, steps=2).values for one in (victim, wrong))
+    pd.testing.assert_frame_equal(again, found)
+
+
 def test_manipulated_images_are_images_within_the_budget() -> None:
     victim = tiny_victims.victim(4)
     bright = victim._replace(images=(victim.images * 2).clamp(0, 1))

@@ -60,6 +60,28 @@ def test_heat_is_grad_cam_over_its_maximum() -> None:
         torch.testing.assert_close(attack.heats(cams, found.labels)[:, place], expected, rtol=1e-3, atol=1e-4)
 
 
+def test_heat_is_of_the_class_that_the_clean_model_predicts() -> None:
+    found = tiny_victims.victim()
+    fooled = fooling.copy_of(found.model)
+    with torch.no_grad():
+        fooled.head.weight *= -1  # decides the other way round
+        clean, changed = found.model(found.images), fooled(found.images)
+    predicted = clean.logits.argmax(1)
+    before, after = attack.heats_of_predicted(found, fooled)
+    torch.testing.assert_close(before, attack.heats(clean.cams, predicted), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(after, attack.heats(changed.cams, predicted), rtol=1e-3, atol=1e-4)
+    other = attack.heats_of_predicted(found._replace(labels=1 - found.labels), fooled)
+    assert all(torch.equal(a, b) for a, b in zip(other, (before, after), strict=True))
+
+
+def test_rounding_beside_a_negative_map_is_no_heat() -> None:
+    cams = torch.full((1, 2, 2, 2), -100.0)
+    cams[0, 0, 0, 0], cams[0, 1, 0, 0] = 1e-6, 1.0
+    found = attack.heats(cams, torch.tensor([0]))
+    assert found[0, 0].tolist() == [[0, 0], [0, 0]]
+    assert found[0, 1].tolist() == [[1, 0], [0, 0]]
+
+
 def test_location_is_the_distance_to_the_frame() -> None:
     on_frame = frame(5, 5)
     assert attack.location(pair(on_frame), pair(on_frame)).item() == 0
