@@ -6,6 +6,7 @@ from types import ModuleType
 import pandas as pd
 
 from pipeline.common import catalogue
+from pipeline.present import attacks
 from pipeline.present.attacks.rows import Attacked
 from pipeline.present.results import DatasetNote, Grid
 from pipeline.present.tables import Panel, Table
@@ -111,9 +112,9 @@ DECIDED = grid(("pgd", "pgd"), ("smallest", "minimal_perturbation"))
 
 
 def made(module: ModuleType, found: pd.DataFrame, of: Grid, methods: pd.DataFrame = VARIANTS) -> Table:
-    table = module.table(Attacked(found, of, methods))
-    assert table is not None
-    return table
+    """The table of a module of pipeline/present/attacks."""
+    tables = {table.name: table for table in attacks.tables(Attacked(found, of, methods))}
+    return tables[module.TABLE]
 
 
 def difference(table: Table, **where: object) -> pd.Series:

@@ -5,15 +5,15 @@ does not hold where it lies below, and cannot be told where 0 is inside. Claims 
 whatever the methods that have them are called. Values are those of one data set and backbone.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
-import numpy as np
 import pandas as pd
 
 from pipeline.common import catalogue
-from pipeline.present.comparisons import compare
+from pipeline.present.comparisons import compare, verdicts
 from pipeline.present.results import Grid
 from pipeline.present.tables import difference_texts
+from pipeline.present.variants import to_bases
 
 EXPLANATIONS = "explain/explanations"
 SIMILAR = "pearson_clean"  # what is left of a clean map
@@ -30,16 +30,15 @@ MEASURES = {
     SIMILAR: "Pearson to the clean map (mean over the explanations above)",
 }
 DIGITS = {"ara_attack": 4}  # areas are small; all else has 3
-KEYS = ("explanation", "metric", "budget")
-VERDICTS = (
-    "{} (interval above 0)",
-    "cannot be told from 0",
-    "{} (interval below 0)",
-    "has one seed and no interval",
-)
+VERDICTS = {  # of `verdicts` -> as a sentence has it
+    "better": "{better} (interval above 0)",
+    "unclear": "cannot be told from 0",
+    "worse": "{worse} (interval below 0)",
+    "single": "has one seed and no interval",
+}
 
 
-def judged(claim: str, gains: pd.DataFrame, words: tuple[str, str] = ("holds", "does not hold")) -> str:
+def judged(claim: str, gains: pd.DataFrame, better: str = "holds", worse: str = "does not hold") -> str:
     """The claim with a verdict on each difference; blank where there is none.
 
     `gains` are rows of `compare` with `what` (is compared) and `where` (in which part, blank if in all).
@@ -48,21 +47,15 @@ def judged(claim: str, gains: pd.DataFrame, words: tuple[str, str] = ("holds", "
     >>> judged("It helps", pd.DataFrame([gain]))
     'It helps: holds (interval above 0) in 1 of 1: a − b (cam +0.200 ± 0.100).'
     """
+    found = gains.assign(text=difference_texts(gains), verdict=verdicts(gains))
+    groups = {verdict: found[found["verdict"] == verdict] for verdict in VERDICTS}
     said: list[str] = []
-    found = gains.assign(text=difference_texts(gains), verdict=_verdicts(gains))
-    for place, verdict in enumerate(VERDICTS):
-        mine = found[found["verdict"] == place]
-        if mine.empty:
-            continue
-        text = verdict.format(words[0] if place == 0 else words[1])
-        share = f"{len(mine)} of {len(found)}" if not said else str(len(mine))
-        said.append(f"{text} in {share}: {', '.join(_listed(mine))}")
+    for verdict, mine in groups.items():
+        if len(mine):
+            text = VERDICTS[verdict].format(better=better, worse=worse)
+            share = f"{len(mine)}" if said else f"{len(mine)} of {len(found)}"
+            said.append(f"{text} in {share}: {', '.join(_listed(mine))}")
     return f"{claim}: {'; '.join(said)}." if said else ""
-
-
-def _verdicts(gains: pd.DataFrame) -> np.ndarray:
-    """The place of each one's verdict among VERDICTS."""
-    return np.select([gains["low"].isna(), gains["low"] > 0, gains["high"] < 0], [3, 0, 2], 1)
 
 
 def _listed(gains: pd.DataFrame) -> Iterator[str]:
@@ -70,13 +63,6 @@ def _listed(gains: pd.DataFrame) -> Iterator[str]:
     for what, rows in gains.groupby("what", sort=False):
         inner = ", ".join(f"{where} {text}".strip() for where, text in rows[["where", "text"]].to_numpy())
         yield f"{what} ({inner})" if rows["where"].iloc[0] else f"{what} {inner}"
-
-
-def mean_gains(
-    values: pd.DataFrame, pairs: Iterable[tuple[str, str]], confidence: float, by: Sequence[str] = ()
-) -> pd.DataFrame:
-    """`compare` of the mean over all explanations, metrics and budgets that are not in `by`."""
-    return compare(values, by, pairs, confidence, over=[key for key in KEYS if key not in by])
 
 
 def two_classes_stay(values: pd.DataFrame, confidence: float) -> str:
@@ -96,11 +82,12 @@ def explanations_hold(values: pd.DataFrame, methods: pd.DataFrame, confidence: f
     present = methods[methods.index.isin(mine["method"])]
     said = []
     for setting, change in HARDENS.items():
-        gains = mean_gains(mine, _stronger(present, setting), confidence, by=["explanation"])
+        pairs = _stronger(present, setting)
+        gains = compare(mine, ["explanation"], pairs, confidence, over=["budget"])
         where = gains["explanation"].str.replace("_", " ")
         gains = gains.assign(what=gains["method"] + " − " + gains["other"], where=where)
         said.append(judged(f"{change} raises the similarity to the original map (SSIM)", gains))
-    return "\n".join(sentence for sentence in said if sentence)
+    return "\n".join(filter(None, said))
 
 
 def _stronger(methods: pd.DataFrame, setting: str) -> Iterator[tuple[str, str]]:
@@ -121,11 +108,10 @@ def decisions_hold(values: pd.DataFrame, methods: pd.DataFrame, grid: Grid) -> s
             raised = f"{name} raises {MEASURES[metric]}"
             claims = (raised, f"{name} gains less from maps that are not the image's own")
             for claim, pairs in zip(claims, _with_and_without(methods, kind, grid), strict=True):
-                gains = mean_gains(_telling(under, metric), pairs, grid.confidence)
-                what = gains["method"] + " − " + gains["other"]
-                gains = gains.assign(what=what, where="", digits=DIGITS.get(metric, 3))
+                gains = _mean_gains(under, metric, pairs, grid.confidence)
+                gains = gains.assign(what=gains["method"] + " − " + gains["other"])
                 said.append(judged(f"{attack}: {claim}", gains))
-    return "\n".join(sentence for sentence in said if sentence)
+    return "\n".join(filter(None, said))
 
 
 def _with_and_without(
@@ -133,30 +119,29 @@ def _with_and_without(
 ) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     """Pairs of methods: with a regulariser and without, and with it and the maps' control of that."""
     users = methods[[kind in names.split() for names in methods["regularisers"]]]
-    gained: list[tuple[str, str]] = []
-    kept: list[tuple[str, str]] = []
-    for method, *bases in users[["nearest", "base"]].itertuples(name=None):
-        if method in grid.controls:
-            kept += [(other, method) for other in bases if other in {*users.index} - grid.controls]
-        else:
-            gained += [(method, other) for other in dict.fromkeys(bases) if other not in users.index]
-    return gained, kept
+    pairs = to_bases(users)
+    own = {*users.index} - grid.controls
+    gained = [(mine, other) for mine, other in pairs if mine in own and other not in users.index]
+    return gained, [(other, mine) for mine, other in pairs if mine in grid.controls and other in own]
 
 
 def guidance_helps(values: pd.DataFrame, reference: str, confidence: float) -> str:
     """Methods against the one without guidance, by each measure of each attack."""
     said = []
     for attack, under in values.groupby("attack", sort=False):
+        pairs = [(name, reference) for name in under["method"].unique() if name != reference]
         for metric, words in MEASURES.items():
-            part = _telling(under, metric)
-            pairs = [(name, reference) for name in part["method"].unique() if name != reference]
-            gains = mean_gains(part, pairs, confidence)
-            gains = gains.assign(what=gains["method"], where="", digits=DIGITS.get(metric, 3))
-            said.append(judged(f"{attack}: {words} against {reference}", gains, ("helped", "hurt")))
-    return "\n".join(sentence for sentence in said if sentence)
+            gains = _mean_gains(under, metric, pairs, confidence)
+            claim = f"{attack}: {words} against {reference}"
+            said.append(judged(claim, gains.assign(what=gains["method"]), "helped", "hurt"))
+    return "\n".join(filter(None, said))
 
 
-def _telling(values: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """The values that a measure is the mean of."""
-    values = values[values["metric"] == metric]
-    return values[values["budget"].between(0, SMALL, inclusive="neither") | values["budget"].isna()]
+def _mean_gains(
+    values: pd.DataFrame, metric: str, pairs: Iterable[tuple[str, str]], confidence: float
+) -> pd.DataFrame:
+    """`compare` of a measure's mean over all explanations and small budgets, with its number of decimals."""
+    mine = values[values["metric"] == metric]
+    small = mine["budget"].between(0, SMALL, inclusive="neither") | mine["budget"].isna()
+    gains = compare(mine[small], [], pairs, confidence, over=["explanation", "budget"])
+    return gains.assign(where="", digits=DIGITS.get(metric, 3))

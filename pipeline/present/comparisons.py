@@ -108,6 +108,7 @@ def to_references(grid: Grid) -> list[tuple[str, str]]:
 
 
 def verdicts(differences: pd.DataFrame) -> list[str]:
-    """In words what each interval says: better or worse where it excludes 0, else unclear."""
-    signs = np.select([differences["low"] > 0, differences["high"] < 0], ["better", "worse"], "unclear")
+    """What each interval says: better or worse where it excludes 0, single of one seed, else unclear."""
+    low, high = differences["low"], differences["high"]
+    signs = np.select([low > 0, high < 0, low.isna()], ["better", "worse", "single"], "unclear")
     return [str(sign) for sign in signs]

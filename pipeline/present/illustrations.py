@@ -1,6 +1,6 @@
 """Which figures a data set has, and what each is drawn from."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from pipeline.common.paths import ARRAYS, CELLS
 from pipeline.data.store import Store
 from pipeline.grid.cells import Cell
 from pipeline.present import attack_figures, attack_gallery, figures, gallery
+from pipeline.present.attacks import manipulability, robust_decisions
 from pipeline.present.attacks.rows import Attacked
 from pipeline.present.pictures import CAUSAL, HUMAN, SHORTCUT
 from pipeline.present.results import PLACE, Grid
@@ -20,7 +21,9 @@ from pipeline.present.variants import variants
 
 METHODS = 5  # side by side; more do not fit a page
 SAMPLES = 6  # of a gallery
+Legend = Sequence[tuple[str, tuple[int, int, int]]]
 ATTACKED = 3  # methods below each other in the picture of an attack, evenly picked
+MOVED, STOOD = manipulability.TABLE, robust_decisions.TABLE
 TRUTHS = [("causal pixels", CAUSAL), ("shortcut", SHORTCUT)]
 
 
@@ -38,50 +41,35 @@ class Illustrations:
 
     def jobs(self) -> list[Callable[[], None]]:
         """What draws each figure, in the order of the page."""
+        own, methods = self._own, variants(self.params)
         found: list[Callable[[], None]] = [self._contact_sheet]
-        if len(self._own("history")):
-            found.append(self._training)
-        if len(self._own("metrics")):
-            found += [self._roc, self._sources, self._gallery]
-        if len(self._own("exemplars")):
+        if len(own("history")):
+            found.append(partial(figures.training, own("history"), *self._plate("training")))
+        if len(own("metrics")):
+            found.append(partial(figures.roc, own("scores"), *self._plate("roc")))
+            found.append(partial(figures.sources, self.auroc, *self._plate("sources")))
+            found.append(self._gallery)
+        if len(own("exemplars")):
             found.append(self._exemplars)
-        if len(attacks := self._own("values")):
-            found += [self._manipulability, self._robust_decisions]
-            found += [partial(self.attack_picture, name) for name in attacks["attack"].unique()]
+        if len(own("values")):
+            attacked = Attacked(own("values"), self.grid, methods)
+            moved, stood = (attacked.shown_in(name).values for name in (MOVED, STOOD))
+            found.append(partial(attack_figures.manipulability, moved, methods, *self._plate(MOVED)))
+            found.append(partial(attack_figures.decisions, stood, *self._plate(STOOD)))
+            found += [partial(self.attack_picture, name) for name in own("values")["attack"].unique()]
         return found
 
     def _own(self, name: str) -> pd.DataFrame:
         return self.values[name][self.values[name]["dataset"] == self.dataset]
 
-    def _path(self, stem: str) -> Path:
-        return self.folder / f"{stem}_{self.dataset}"
-
-    def _place(self, stem: str) -> tuple[Grid, str, Path, int]:
-        return self.grid, self.dataset, self._path(stem), self.params.report.dpi
-
-    def _training(self) -> None:
-        figures.training(self._own("history"), *self._place("training"))
-
-    def _roc(self) -> None:
-        figures.roc(self._own("scores"), *self._place("roc"))
-
-    def _sources(self) -> None:
-        figures.sources(self.auroc, *self._place("sources"))
-
-    def _manipulability(self) -> None:
-        methods = variants(self.params)
-        mine = Attacked(self._own("values"), self.grid, methods).shown_in("manipulability")
-        attack_figures.manipulability(mine.values, methods, *self._place("manipulability"))
-
-    def _robust_decisions(self) -> None:
-        attacked = Attacked(self._own("values"), self.grid, variants(self.params))
-        mine = attacked.shown_in("robust_decisions")
-        attack_figures.decisions(mine.values, *self._place("robust_decisions"))
+    def _plate(self, stem: str) -> tuple[Grid, str, Path, int]:
+        """What every figure is drawn with: grid, data set, path without suffix, dots per inch."""
+        return self.grid, self.dataset, self.folder / f"{stem}_{self.dataset}", self.params.report.dpi
 
     def _contact_sheet(self) -> None:
         legend = [("human map", HUMAN), *self._truths()]
-        sheet, title = gallery.contact_sheet(self.store), f"Images by source and class — {self._heading()}"
-        figures.sheet(sheet, title, self._path("contact_sheet"), self.params.report.dpi, legend)
+        title = f"Images by source and class — {self._heading()}"
+        self._mount(gallery.contact_sheet(self.store), "contact_sheet", title, legend)
 
     def _gallery(self) -> None:
         shown = self.first_cells("evaluate")
@@ -92,8 +80,7 @@ class Illustrations:
         chosen = gallery.choose(self.store, next(iter(maps.values())).rows, SAMPLES)
         cell = next(iter(shown.values()))
         title = f"{self._heading()} — {cell.backbone}, seed {cell.seed}"
-        sheet = gallery.gallery(self.store, maps, chosen)
-        figures.sheet(sheet, title, self._path("gallery"), self.params.report.dpi, self._truths())
+        self._mount(gallery.gallery(self.store, maps, chosen), "gallery", title, self._truths())
 
     def _exemplars(self) -> None:
         shown = self.first_cells("identify")
@@ -104,8 +91,7 @@ class Illustrations:
             for method, cell in shown.items()
         }
         sheet = gallery.exemplars(self.store, found, predicted=1)
-        title = f"Concepts of class 1 — {self._heading()}"
-        figures.sheet(sheet, title, self._path("exemplars"), self.params.report.dpi)
+        self._mount(sheet, "exemplars", f"Concepts of class 1 — {self._heading()}")
 
     def attack_picture(self, name: str) -> None:
         """Draw what an attack did to a few images and methods, first backbone and seed; no controls."""
@@ -121,9 +107,7 @@ class Illustrations:
             if sheet:
                 sheets[f"{cell.method}\n{cell.backbone}, seed {cell.seed}"] = sheet
         if sheets:
-            stem, title = f"attack_{name}", f"{name} — {self._heading()}"
-            stacked = attack_gallery.stacked(sheets)
-            figures.sheet(stacked, title, self._path(stem), self.params.report.dpi)
+            self._mount(attack_gallery.stacked(sheets), f"attack_{name}", f"{name} — {self._heading()}")
 
     def _attacked_cell(self, cell: Cell, name: str, images: int) -> gallery.Sheet | None:
         path = cell.folder(CELLS["robustness"]) / name / f"{ARRAYS['robustness']}.npz"
@@ -141,11 +125,15 @@ class Illustrations:
         first = done[~done["method"].isin(self.grid.controls)].drop_duplicates("method").head(METHODS)
         return {row["method"]: Cell(*(row[name] for name in PLACE)) for row in first.to_dict("records")}
 
-    def _truths(self) -> list[tuple[str, tuple[int, int, int]]]:
+    def _truths(self) -> Legend:
         return TRUTHS if self.store.info["phantom"] else []
 
     def _heading(self) -> str:
         return figures.heading(self.grid, self.dataset)
+
+    def _mount(self, sheet: gallery.Sheet, stem: str, title: str, legend: Legend = ()) -> None:
+        *_, path, dpi = self._plate(stem)
+        figures.sheet(sheet, title, path, dpi, legend)
 
 
 def _of_cell(rows: pd.DataFrame, cell: Cell) -> pd.DataFrame:

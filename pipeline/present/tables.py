@@ -105,6 +105,13 @@ def named(text: pd.DataFrame, grid: Grid) -> pd.DataFrame:
     return frame.assign(method=labels)
 
 
+def estimate_lines(
+    rows: pd.DataFrame, grid: Grid, columns: Iterable[str] | None = None, by: Sequence[str] = ("method",)
+) -> pd.DataFrame:
+    """Rows of `summarise`, which say their `column`, as a panel shows them; see `spread`."""
+    return named(spread(rows.assign(text=estimate_texts(rows)), columns, by), grid)
+
+
 def parts(tidy: pd.DataFrame, grid: Grid) -> Iterator[tuple[str, str, pd.DataFrame]]:
     """(data set, heading, rows) for each data set and backbone."""
     for (dataset, backbone), rows in tidy.groupby(GROUP[:2], sort=False):
@@ -116,8 +123,7 @@ def panels(
 ) -> Iterator[Panel]:
     """A panel of estimates for each data set and backbone; `rows` say their `column`."""
     for dataset, heading, part in parts(rows, grid):
-        text = spread(part.assign(text=estimate_texts(part)), columns)
-        yield Panel(dataset, f"{heading}{about}", named(text, grid))
+        yield Panel(dataset, f"{heading}{about}", estimate_lines(part, grid, columns))
 
 
 def rests_on(grid: Grid, stage: str, unit: str = "runs") -> str:

@@ -11,7 +11,6 @@ from pipeline.present.claims import (
     explanations_hold,
     guidance_helps,
     judged,
-    mean_gains,
     two_classes_stay,
 )
 from pipeline.present.results import DatasetNote, Grid
@@ -95,10 +94,10 @@ def test_nothing_to_judge_says_nothing() -> None:
 
 
 def test_gains_are_means_over_what_both_have_per_seed() -> None:
-    mine = values("x", "m", {"cross_entropy": [0.1, 0.2], "two": [0.2, 0.4]}, "cam")
-    other = values("x", "m", {"cross_entropy": [0.5, 0.5], "two": [0.8, NAN]}, "gradient")
-    (found,) = mean_gains(pd.concat([mine, other]), [("two", "cross_entropy")], 0.95).to_dict("records")
-    assert found["value"] == pytest.approx((0.2 + 0.2) / 2)  # seed 0: 0.1 and 0.3; seed 1: 0.2 alone
+    mine = values("x", "pearson_clean", {"cross_entropy": [0.1, 0.2], "two": [0.2, 0.4]}, "cam")
+    other = values("x", "pearson_clean", {"cross_entropy": [0.5, 0.5], "two": [0.8, NAN]}, "gradient")
+    said = guidance_helps(pd.concat([mine, other]), "cross_entropy", 0.95)
+    assert "two +0.200 ± 0.000" in said  # seed 0: 0.1 and 0.3; seed 1: 0.2 alone
 
 
 def test_two_class_maps_that_move_more_are_said_to() -> None:

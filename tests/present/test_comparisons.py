@@ -102,4 +102,4 @@ def test_holm_within_the_given_family_of_random_values() -> None:
 
 def test_a_verdict_follows_the_interval() -> None:
     limits = pd.DataFrame({"low": [0.1, -0.2, -0.2, 0.0, np.nan], "high": [0.2, -0.1, 0.1, 0.1, np.nan]})
-    assert verdicts(limits) == ["better", "worse", "unclear", "unclear", "unclear"]
+    assert verdicts(limits) == ["better", "worse", "unclear", "unclear", "single"]

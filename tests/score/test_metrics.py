@@ -206,9 +206,10 @@ def test_calibration_error_stays_in_range(margins: np.ndarray) -> None:
 
 UNDEFINED = [np.nan, np.inf, -np.inf]
 TAKES_SCORES = {  # every public function of scores, with what it takes besides labels and scores
-    "auroc": (), "ap": (), "eer": (), "error_curves": (), "apcer_by_type": (TYPES, 0.5),
-    "apcer_pooled": (0.5,), "bpcer": (0.5,), "accuracy": (0.5,), "bpcer_at_apcer": (TYPES, 0.5), "apcer_at_bpcer": (TYPES, 0.5),
-    "expected_calibration_error": (), "fit_threshold": (TYPES, "eer", 0.0), "detection": (TYPES, 0.5),
+    "auroc": (), "ap": (), "eer": (), "error_curves": (), "expected_calibration_error": (),
+    "apcer_pooled": (0.5,), "bpcer": (0.5,), "accuracy": (0.5,),
+    "apcer_by_type": (TYPES, 0.5), "bpcer_at_apcer": (TYPES, 0.5), "apcer_at_bpcer": (TYPES, 0.5),
+    "detection": (TYPES, 0.5), "fit_threshold": (TYPES, "eer", 0.0),
 }  # fmt: skip
 
 

@@ -8,10 +8,12 @@ from pipeline.present.attacks import guidance, hoax, manipulability, other, robu
 from pipeline.present.attacks.rows import Attacked
 from pipeline.present.tables import Table
 
-MODULES = (hoax, manipulability, robust_decisions, guidance, other)
+MODULES = (hoax, manipulability, robust_decisions, other)
 
 
 def tables(attacked: Attacked) -> list[Table]:
     """The tables of the attacks that are planned, in the order of the page."""
-    found = (module.table(attacked) for module in MODULES)
-    return [table for table in found if table is not None]
+    shown = [(module, attacked.shown_in(module.TABLE)) for module in MODULES]
+    found = [module.table(mine) for module, mine in shown if len(mine.grid.attacks)]
+    side_by_side = guidance.table(attacked)
+    return [*found, side_by_side] if side_by_side else found

@@ -6,7 +6,7 @@ import pandas as pd
 
 from pipeline.present.attacks.rows import SHADES, TARGET, Attacked, by_attack, map_lines
 from pipeline.present.claims import two_classes_stay
-from pipeline.present.tables import Panel, Table, estimate_texts, named, spread
+from pipeline.present.tables import Panel, Table, estimate_lines
 
 TABLE = "hoax"
 DECIDED = ("accuracy_before", "accuracy_after", "auroc_before", "auroc_after", "probability_change")
@@ -30,11 +30,8 @@ PICTURE = (
 )
 
 
-def table(attacked: Attacked) -> Table | None:
-    """Decisions and maps of each hoax; None where none is planned."""
-    mine = attacked.shown_in(TABLE)
-    if not mine:
-        return None
+def table(mine: Attacked) -> Table:
+    """Decisions and maps of each hoax."""
     tidy = mine.estimates()
     caption = (
         "Explanations of a network whose weights were changed so that they lie: each map of the hoaxed "
@@ -54,9 +51,8 @@ def _panels(mine: Attacked, tidy: pd.DataFrame) -> Iterator[Panel]:
     """Of each hoax: what became of decisions, then of maps."""
     for dataset, where, rows in by_attack(tidy, mine.grid):
         whole = rows["explanation"] == ""
-        decided = rows[whole].assign(column=rows["metric"], text=estimate_texts(rows[whole]))
-        text = named(spread(decided, DECIDED), mine.grid)
-        yield Panel(dataset, f"{where}: decisions", text, mine.settings(rows))
+        decided = estimate_lines(rows[whole].assign(column=rows["metric"]), mine.grid, DECIDED)
+        yield Panel(dataset, f"{where}: decisions", decided, mine.settings(rows))
         explained = rows[~whole].assign(column=rows["metric"].map(HOAXED))
         stayed = two_classes_stay(mine.within(rows, "dataset", "backbone", "attack"), mine.grid.confidence)
         yield Panel(dataset, f"{where}: maps", map_lines(explained, mine.grid, HOAXED.values()), stayed)

@@ -3,24 +3,21 @@
 import pandas as pd
 
 from pipeline.present.attacks.rows import DECIDES, SHADES, Attacked, budget_text, by_attack, map_lines
-from pipeline.present.tables import Panel, Table, estimate_texts, named, spread
+from pipeline.present.tables import Panel, Table, estimate_lines
 
 TABLE = "other"
 PICTURE = f"before the attack and after it, first seed. {SHADES}"
 
 
-def table(attacked: Attacked) -> Table | None:
-    """Decisions and maps of each attack under the names that it gives; None where none is planned."""
-    mine = attacked.shown_in(TABLE)
-    if not mine:
-        return None
+def table(mine: Attacked) -> Table:
+    """Decisions and maps of each attack under the names that it gives."""
     tidy, panels = mine.estimates(), []
     for dataset, where, part in by_attack(tidy, mine.grid):
         budgets = part["budget"].map(lambda size: "" if pd.isna(size) else f", {budget_text(size)}")
-        part = part.assign(column=part["metric"] + budgets, text=estimate_texts(part))
+        part = part.assign(column=part["metric"] + budgets)
         whole = part["explanation"] == ""
         if whole.any():
-            text = named(spread(part[whole]), mine.grid)
+            text = estimate_lines(part[whole], mine.grid)
             panels.append(Panel(dataset, where, text, mine.settings(part)))
         if not whole.all():
             text = map_lines(part[~whole], mine.grid, part["column"])

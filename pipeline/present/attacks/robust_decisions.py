@@ -39,11 +39,8 @@ PICTURE = (
 )
 
 
-def table(attacked: Attacked) -> Table | None:
-    """All attacks on decisions in one row per method, and how methods differ; None where none is planned."""
-    mine = attacked.shown_in(TABLE)
-    if not mine:
-        return None
+def table(mine: Attacked) -> Table:
+    """All attacks on decisions in one row per method, and how methods differ."""
     tidy, differences = mine.estimates(), mine.differences(to_bases(mine.methods))
     caption = (
         "Accuracy under projected gradient descent by norm and budget (shares of the grey range; L2 as root "

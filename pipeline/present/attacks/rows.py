@@ -9,7 +9,7 @@ from pipeline.present.comparisons import compare, summarise
 from pipeline.present.results import GROUP, Grid
 from pipeline.present.tables import (
     difference_texts,
-    estimate_texts,
+    estimate_lines,
     in_order,
     named,
     parts,
@@ -48,9 +48,6 @@ class Attacked:
         """Some rows of the grid's attacks, and the values of the attacks that they name."""
         values = self.values[self.values["attack"].isin(planned["attack"])]
         return replace(self, values=values, grid=replace(self.grid, attacks=planned))
-
-    def __bool__(self) -> bool:
-        return len(self.grid.attacks) > 0
 
     def estimates(self) -> pd.DataFrame:
         """Rows of `summarise` per attack; planned are the cells that the attack is planned for."""
@@ -109,11 +106,8 @@ def by_attack(tidy: pd.DataFrame, grid: Grid) -> Iterator[tuple[str, str, pd.Dat
 
 def map_lines(rows: pd.DataFrame, grid: Grid, columns: Iterable[str]) -> pd.DataFrame:
     """One line per method and explanation; rows say their `column`."""
-    spoken = in_order(rows, grid)
-    spoken = spoken.assign(
-        explanation=spoken["explanation"].str.replace("_", " "), text=estimate_texts(spoken)
-    )
-    return named(spread(spoken, columns, by=("method", "explanation")), grid)
+    spoken = in_order(rows.assign(explanation=rows["explanation"].str.replace("_", " ")), grid)
+    return estimate_lines(spoken, grid, columns, by=("method", "explanation"))
 
 
 def difference_lines(
