@@ -16,14 +16,14 @@ def perceptual_hashes(images: np.ndarray) -> np.ndarray:
     hashes = np.empty(len(images), dtype=np.uint64)
     for start in range(0, len(images), 256):
         grey = np.asarray(images[start : start + 256]).mean(axis=1, dtype=np.float32)
-        small = np.stack([_shrunk(one) for one in grey])
+        small = np.stack([_shrink_to_hash(one) for one in grey])
         low = dctn(small, axes=(1, 2))[:, :8, :8].reshape(len(small), 64)
         bits = low > np.median(low[:, 1:], axis=1, keepdims=True)
         hashes[start : start + 256] = np.packbits(bits, axis=1).view(">u8")[:, 0]
     return hashes
 
 
-def _shrunk(grey: np.ndarray) -> np.ndarray:
+def _shrink_to_hash(grey: np.ndarray) -> np.ndarray:
     return np.asarray(Image.fromarray(grey).resize((32, 32), Image.Resampling.BOX))
 
 
@@ -49,12 +49,10 @@ def near_duplicates(images: np.ndarray, bits: int) -> list[tuple[int, int]]:
     different people can share a hash.
     """
     pairs = close_pairs(perceptual_hashes(images), bits)
-    return [
-        (int(one), int(two)) for one, two in pairs if _correlation(images[one], images[two]) > SAME_PICTURE
-    ]
+    return [(int(one), int(two)) for one, two in pairs if _correlate(images[one], images[two]) > SAME_PICTURE]
 
 
-def _correlation(one: np.ndarray, two: np.ndarray) -> float:
+def _correlate(one: np.ndarray, two: np.ndarray) -> float:
     a, b = (image.mean(axis=0, dtype=np.float64) for image in (one, two))
     a, b = a - a.mean(), b - b.mean()
     norm = float(np.sqrt((a * a).sum() * (b * b).sum()))

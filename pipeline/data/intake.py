@@ -20,7 +20,7 @@ from pipeline.data.samples import Sample
 QUARANTINE = ("sample_id", "image_path", "code", "where", "message")
 
 
-class Reader(NamedTuple):
+class Adapter(NamedTuple):
     """An adapter with its settings, and the folder that it reads."""
 
     name: str
@@ -28,13 +28,13 @@ class Reader(NamedTuple):
     read: Callable[[Path], list[Sample]]
 
 
-def list_samples(root: Path, readers: Sequence[Reader], phantom: bool) -> list[Sample]:
-    """What the readers find below `root`, by sample_id; a phantom's have their truth beside them.
+def list_samples(root: Path, adapters: Sequence[Adapter], phantom: bool) -> list[Sample]:
+    """What the adapters find below `root`, by sample_id; a phantom's have their truth beside them.
 
     Raises UserError with every problem of the lists.
     """
     samples: list[Sample] = []
-    for name, folder, read in readers:
+    for name, folder, read in adapters:
         found = read(folder)
         if not found:
             message = f"{name} found no image; check datasets.*.adapters in params.yaml"

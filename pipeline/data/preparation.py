@@ -65,10 +65,10 @@ def find_keys(name: str, dataset: Dataset, settings: Prepare, files: Mapping[str
     """The keys of a data set with these settings and these files (hashes by path below its root)."""
     entries = [catalogue.entry(ADAPTERS, choice["name"]) for choice in dataset.adapters]
     reading = [f"pipeline.data.intake:{step}" for step in ("list_samples", "hash_images", "decode_into")]
-    readers = [[choice.get("root", "."), catalogue.filled(ADAPTERS, choice)] for choice in dataset.adapters]
+    adapters = [[choice.get("root", "."), catalogue.filled(ADAPTERS, choice)] for choice in dataset.adapters]
     decoding = {
         "root": dataset.root,  # stands in the places that the quarantine tells
-        "readers": readers,
+        "adapters": adapters,
         "phantom": dataset.phantom,
         "recipe": _make_recipe(dataset, settings)._asdict(),
         "files": files,
@@ -118,11 +118,11 @@ def _decode(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Fill the arrays from the data set's files; gives the manifest, unsplit, and the quarantine."""
     root = Path(dataset.root)
-    readers = [
-        intake.Reader(choice["name"], root / choice.get("root", "."), catalogue.make(ADAPTERS, choice))
+    adapters = [
+        intake.Adapter(choice["name"], root / choice.get("root", "."), catalogue.make(ADAPTERS, choice))
         for choice in dataset.adapters
     ]
-    samples = intake.list_samples(root, readers, dataset.phantom)
+    samples = intake.list_samples(root, adapters, dataset.phantom)
     listed = manifest.table(manifest.listed(sample, root) for sample in samples)
     open_set = protocol.build(dataset.protocol.model_dump(), dataset.split.by)
     refuse(protocol.source_problems(listed, open_set))  # before hours of decoding

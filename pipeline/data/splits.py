@@ -70,7 +70,7 @@ def assign(
         touched = known & np.isin(unit, unit[held_out])
         split[touched] = "test"
         open_rows &= ~touched
-    split[open_rows] = _divide(manifest[open_rows], unit[open_rows], shares, seed)
+    split[open_rows] = _divide_units(manifest[open_rows], unit[open_rows], shares, seed)
     return split
 
 
@@ -81,7 +81,7 @@ def _spread_over_units(native: np.ndarray, unit: np.ndarray) -> np.ndarray:
     return np.array([name or split_of.get(key, "") for name, key in zip(native, unit, strict=True)], object)
 
 
-def _divide(rows: pd.DataFrame, unit: np.ndarray, shares: Mapping[str, float], seed: int) -> np.ndarray:
+def _divide_units(rows: pd.DataFrame, unit: np.ndarray, shares: Mapping[str, float], seed: int) -> np.ndarray:
     """Give each unit to the split that lacks its kind of rows most, kinds being labels and sources.
 
     The cost of a division is the sum over kinds and splits of (rows - wanted)^2 / wanted. Units come in the

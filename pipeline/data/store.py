@@ -38,8 +38,8 @@ class Store:
         self.info = info
         self.protocol = open_set
         self.manifest = rows
-        self.images: np.ndarray = _map_array(folder / "images.npy")
-        self.maps: np.ndarray = _map_array(folder / "maps.npy")
+        self.images: np.ndarray = _open_array(folder / "images.npy")
+        self.maps: np.ndarray = _open_array(folder / "maps.npy")
         self.labels: np.ndarray = rows["label"].astype(np.int64).to_numpy()
         self.has_map: np.ndarray = (rows["annotators"] != "0").to_numpy(dtype=bool)
 
@@ -72,12 +72,12 @@ class Store:
         """Masks uint8 (N, S, S) of what is causal or what is the shortcut; None for real data."""
         if kind not in TRUTHS:
             raise ValueError(f"{kind!r} is not a kind of truth: {nearest(kind, TRUTHS)}")
-        return _map_array(self.folder / "truth" / f"{kind}.npy") if self.info["phantom"] else None
+        return _open_array(self.folder / "truth" / f"{kind}.npy") if self.info["phantom"] else None
 
 
 def open_store(folder: Path) -> Store:
     """Open a prepared data set; raises UserError if it is absent, damaged or of another version."""
-    _recover(folder)
+    _restore_old(folder)
     again = f"run python -m pipeline.prepare {folder.name}"
     if not (folder / "store.json").is_file():
         raise UserError(f"{folder}: no prepared data here; {again}")
@@ -112,7 +112,7 @@ def _check_shapes(store: Store) -> None:
             raise ValueError(f"{name}: expected shape {shape}, got {came[name]}")
 
 
-def _map_array(path: Path) -> np.ndarray:
+def _open_array(path: Path) -> np.ndarray:
     array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
     return array
 
@@ -157,15 +157,15 @@ def building(folder: Path) -> Iterator[Path]:
 
     A crash or an exception at any instant leaves the old folder; its leftovers are removed by the next build.
     """
-    new, old = _siblings(folder)
-    _recover(folder)
+    new, old = _name_siblings(folder)
+    _restore_old(folder)
     for leftover in (new, old):
         shutil.rmtree(leftover, ignore_errors=True)
     new.mkdir(parents=True)
     try:
         yield new
         for path in (*new.rglob("*"), new):
-            _flush(path)
+            _flush_to_disk(path)
         if folder.exists():
             folder.rename(old)
         new.rename(folder)
@@ -174,18 +174,18 @@ def building(folder: Path) -> Iterator[Path]:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _siblings(folder: Path) -> tuple[Path, Path]:
+def _name_siblings(folder: Path) -> tuple[Path, Path]:
     return folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
 
 
-def _recover(folder: Path) -> None:
+def _restore_old(folder: Path) -> None:
     """Put the old folder back if a build was killed between its two renames."""
-    _, old = _siblings(folder)
+    _, old = _name_siblings(folder)
     if old.is_dir() and not folder.exists():
         old.rename(folder)
 
 
-def _flush(path: Path) -> None:
+def _flush_to_disk(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -202,7 +202,7 @@ def seal(folder: Path, info: Mapping[str, Any]) -> None:
 
 def intact(folder: Path) -> dict[str, Any] | None:
     """What `seal` wrote, if every file is still as it was then; else None."""
-    _recover(folder)
+    _restore_old(folder)
     try:
         info: dict[str, Any] = json.loads((folder / "store.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
