@@ -61,7 +61,7 @@ def resize(maps: np.ndarray, grid: tuple[int, ...], mode: Literal["bilinear", "a
 
 def measure(maps: np.ndarray, references: np.ndarray) -> dict[str, np.ndarray]:
     """All METRICS of maps and references that share one grid (N, H, W), each (N,) float64."""
-    flat_map, reference = _rows(maps), _rows(references)
+    flat_map, reference = _flatten_maps(maps), _flatten_maps(references)
     region = reference >= REGION
     scores = {
         "cc": cc(flat_map, reference),
@@ -80,24 +80,24 @@ def measure(maps: np.ndarray, references: np.ndarray) -> dict[str, np.ndarray]:
 def cc(maps: np.ndarray, references: np.ndarray) -> np.ndarray:
     """Pearson correlation over cells of (N, P) rows, -1..1; NaN where either is flat."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.mean(_standardise(maps, 0) * _standardise(references, 0), axis=1)
+        return np.mean(_standardise_rows(maps, 0) * _standardise_rows(references, 0), axis=1)
 
 
 def sim(maps: np.ndarray, references: np.ndarray) -> np.ndarray:
     """Shared mass of two (N, P) distributions, 0..1, each min-max normalised, then of unit sum."""
-    return np.minimum(_unit_sum(normalise(maps)), _unit_sum(normalise(references))).sum(axis=1)
+    return np.minimum(_divide_by_sum(normalise(maps)), _divide_by_sum(normalise(references))).sum(axis=1)
 
 
 def kl(maps: np.ndarray, references: np.ndarray) -> np.ndarray:
     """Divergence of the (N, P) reference from the map, both of unit sum, in nats; 0 is best."""
-    expected, given = _unit_sum(references), _unit_sum(maps)
+    expected, given = _divide_by_sum(references), _divide_by_sum(maps)
     return np.sum(expected * np.log(_EPS + expected / (given + _EPS)), axis=1)
 
 
 def nss(maps: np.ndarray, region: np.ndarray) -> np.ndarray:
     """Mean of the standardised (sample deviation) map over the region; NaN where the map is flat."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.mean(_standardise(maps, 1), axis=1, where=region)
+        return np.mean(_standardise_rows(maps, 1), axis=1, where=region)
 
 
 def auc_judd(maps: np.ndarray, region: np.ndarray) -> np.ndarray:
@@ -138,7 +138,7 @@ def iou(maps: np.ndarray, region: np.ndarray) -> np.ndarray:
     return np.where(is_flat(maps), 0.0, overlap / np.maximum(2 * size - overlap, 1))
 
 
-def _rows(maps: np.ndarray) -> np.ndarray:
+def _flatten_maps(maps: np.ndarray) -> np.ndarray:
     return maps.reshape(len(maps), -1).astype(np.float64)
 
 
@@ -160,13 +160,13 @@ def normalise(maps: np.ndarray) -> np.ndarray:
     return np.where(flat, 0, (maps - low) / np.where(flat, 1, span))
 
 
-def _standardise(maps: np.ndarray, ddof: int) -> np.ndarray:
+def _standardise_rows(maps: np.ndarray, ddof: int) -> np.ndarray:
     """Zero mean, unit deviation per row; NaN for a flat row."""
     deviation = np.where(is_flat(maps), np.nan, maps.std(axis=1, ddof=ddof))
     return (maps - maps.mean(axis=1, keepdims=True)) / deviation[:, None]
 
 
-def _unit_sum(maps: np.ndarray) -> np.ndarray:
+def _divide_by_sum(maps: np.ndarray) -> np.ndarray:
     """Non-negative rows divided by their sum; a row without mass becomes uniform."""
     total = maps.sum(axis=1, keepdims=True)
     return np.where(total > 0, maps / np.where(total > 0, total, 1), 1 / maps.shape[1])

@@ -40,7 +40,7 @@ def fine_tune(
     hoaxed = copy_of(victim.model)
     optimizer = torch.optim.Adam(hoaxed.parameters(), lr)
     for epoch in range(epochs):
-        for images, labels in _batches(victim, epoch, batch_size):
+        for images, labels in _draw_batches(victim, epoch, batch_size):
             loss = objective(hoaxed(images), images, labels)
             optimizer.zero_grad()
             loss.backward()
@@ -79,16 +79,16 @@ def compare(
         logits_of(model, victim.images, victim.batch_size).double().cpu() for model in (victim.model, hoaxed)
     )
     _add_decisions(values, clean, changed, victim.labels)
-    usable = _usable(victim)
+    usable = _find_usable(victim)
     human = victim.human_maps.cpu().numpy()[usable]
     classes = clean.argmax(1).to(victim.images.device)
-    pictures = {} if target is None else {"target": _shown(target, victim.shown)}
+    pictures = {} if target is None else {"target": _cut_to_shown(target, victim.shown)}
     for name in victim.explanations:
         before, after = (
             explain(name, model, victim.images, classes, victim.batch_size).cpu().numpy()
             for model in (victim.model, hoaxed)
         )
-        goals = {} if target is None else _paired_with(target, before=before, after=after)
+        goals = {} if target is None else _pair_with_target(target, before=before, after=after)
         values.add_similarities(name, clean=(after, before), **goals)
         for moment, maps in (("before", before), ("after", after)):
             _add_measures(values, name, moment, maps, border)
@@ -97,7 +97,7 @@ def compare(
     return values, pictures
 
 
-def _batches(victim: Victim, epoch: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+def _draw_batches(victim: Victim, epoch: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:
     """All training images with their labels, in an order of the epoch's own, on the victim's device."""
     samples, device = victim.train, victim.images.device
     order = numpy_rng(victim.seed, "fooling", epoch).permutation(samples.rows)
@@ -115,17 +115,17 @@ def _add_decisions(values: Values, clean: Tensor, changed: Tensor, labels: Tenso
     values.add("probability_change", (clean.softmax(1) - changed.softmax(1)).abs().max().item())
 
 
-def _paired_with(
+def _pair_with_target(
     target: Tensor, *, before: np.ndarray, after: np.ndarray
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Both maps beside the target on their grid, by the suffix of what is measured."""
-    goal = np.broadcast_to(_resized(target, before.shape[1:], "bilinear"), before.shape)
+    goal = np.broadcast_to(_bring_to_grid(target, before.shape[1:], "bilinear"), before.shape)
     return {"target": (after, goal), "target_before": (before, goal)}
 
 
 def _add_measures(values: Values, name: str, moment: str, maps: np.ndarray, border: Tensor) -> None:
     """The share of a map's energy in the border, and its entropy."""
-    mask = _resized(border, maps.shape[1:], "nearest")[0]
+    mask = _bring_to_grid(border, maps.shape[1:], "nearest")[0]
     values.add(f"border_{moment}", similarity.energy_share(maps, mask), explanation=name)
     values.add(f"entropy_{moment}", similarity.entropy(maps), explanation=name)
 
@@ -137,18 +137,18 @@ def _add_alignment(values: Values, name: str, moment: str, maps: np.ndarray, hum
         values.add(f"{metric}_{moment}", aligned[metric], explanation=name)
 
 
-def _usable(victim: Victim) -> np.ndarray:
+def _find_usable(victim: Victim) -> np.ndarray:
     """Which images have a human map that is not constant on the CAMs' grid, as in training; (n,) bool."""
     grid = victim.human_maps.new_empty(cam_grid(victim))
     return on_grid(victim.human_maps, victim.has_map, grid)[1].cpu().numpy()
 
 
-def _shown(target: Tensor, count: int) -> np.ndarray:
+def _cut_to_shown(target: Tensor, count: int) -> np.ndarray:
     """The target as a picture: one map as it is, of a map per image those that are shown."""
     return (target if target.ndim == 2 else target[:count]).float().cpu().numpy()
 
 
-def _resized(maps: Tensor, grid: tuple[int, ...], mode: str) -> np.ndarray:
+def _bring_to_grid(maps: Tensor, grid: tuple[int, ...], mode: str) -> np.ndarray:
     """(h, w) or (n, h, w) on another grid, (1 or n, *grid)."""
     stacked = maps.float().reshape(-1, 1, *maps.shape[-2:])
     return functional.interpolate(stacked, size=grid, mode=mode)[:, 0].cpu().numpy()

@@ -57,8 +57,8 @@ class Overlap(NamedTuple):
 
 def shared_salience(cams: np.ndarray) -> np.ndarray:
     """Shared-salience ratio rho of (N, 2, h, w) CAMs, 0..1; NaN where both CAMs are flat."""
-    shared = 2 * _energy(cams.mean(axis=1))
-    seen = _energy(cams[:, 1] - cams[:, 0]) / 2
+    shared = 2 * _measure_energy(cams.mean(axis=1))
+    seen = _measure_energy(cams[:, 1] - cams[:, 0]) / 2
     with np.errstate(invalid="ignore"):
         return shared / (shared + seen)
 
@@ -84,10 +84,10 @@ def important(salience: np.ndarray, share: float) -> np.ndarray:
 def find_regions(salience: np.ndarray, share: float) -> Regions:
     """Important regions of (N, h, w) difference salience, for (sign 1) and against (sign -1) the class."""
     fine = refine(salience)
-    positive, count = _connected(important(fine, share))
-    negative, _ = _connected(important(-fine, share))
+    positive, count = _number_parts(important(fine, share))
+    negative, _ = _number_parts(important(-fine, share))
     labels = np.where(negative > 0, negative + count, positive)
-    table = _describe(labels, fine)
+    table = _describe_parts(labels, fine)
     table["sign"] = np.where(np.arange(len(table)) < count, 1, -1)
     keys, rising = ["image", "sign", "importance"], [True, False, False]
     table = table.sort_values(keys, ascending=rising, kind="stable")
@@ -166,7 +166,7 @@ def overlap(found: np.ndarray, salience: np.ndarray, masks: np.ndarray) -> Overl
     )
 
 
-def _connected(cells: np.ndarray) -> tuple[np.ndarray, int]:
+def _number_parts(cells: np.ndarray) -> tuple[np.ndarray, int]:
     """Number the connected parts (8 neighbours) of each image's cells, leaving out those below LEAST."""
     labels, count = ndimage.label(cells, _IN_ONE_IMAGE)
     large = np.bincount(labels.ravel(), minlength=count + 1) >= LEAST
@@ -174,12 +174,12 @@ def _connected(cells: np.ndarray) -> tuple[np.ndarray, int]:
     return np.where(large, np.cumsum(large), 0)[labels], int(large.sum())
 
 
-def _describe(labels: np.ndarray, fine: np.ndarray) -> pd.DataFrame:
+def _describe_parts(labels: np.ndarray, fine: np.ndarray) -> pd.DataFrame:
     """Box, area and importance of every labelled region, in the order of the labels 1, 2, ..."""
     _, height, width = labels.shape
     cells, found = height * width, ndimage.find_objects(labels)
     boxes = [
-        (image.start, x.start / width, y.start / height, _span(x) / width, _span(y) / height)
+        (image.start, x.start / width, y.start / height, _count_cells(x) / width, _count_cells(y) / height)
         for image, y, x in found
     ]
     table = pd.DataFrame(boxes, columns=["image", "x", "y", "width", "height"])
@@ -189,11 +189,11 @@ def _describe(labels: np.ndarray, fine: np.ndarray) -> pd.DataFrame:
     return table
 
 
-def _span(place: slice) -> int:
+def _count_cells(place: slice) -> int:
     return int(place.stop - place.start)
 
 
-def _energy(maps: np.ndarray) -> np.ndarray:
+def _measure_energy(maps: np.ndarray) -> np.ndarray:
     """Sum of squared deviations from the mean of (N, h, w) maps, (N,); 0 for flat ones."""
     energy = np.var(maps, axis=(1, 2), dtype=np.float64) * maps.shape[1] * maps.shape[2]
     return np.where(is_flat(maps.reshape(len(maps), -1)), 0, energy)

@@ -54,6 +54,11 @@ def test_one_of_two_region_cells_found() -> None:
     assert found["iou"][0] == pytest.approx(1 / 3)
 
 
+def test_a_region_of_one_cell_is_hit_or_not() -> None:
+    maps, region = np.array([[3.0, 1.0, 2.0]] * 2), np.eye(2, 3, dtype=bool)
+    assert alignment.iou(maps, region).tolist() == [1, 0]
+
+
 def mit_auc_judd(saliency: np.ndarray, fixated: np.ndarray) -> float:
     """The benchmark's AUC_Judd.m, line by line, without jitter."""
     thresholds = np.sort(saliency[fixated])[::-1]

@@ -85,7 +85,7 @@ def test_parts_smaller_than_a_cell_of_the_cam_are_no_regions() -> None:
     cells = np.zeros((2, 8, 8), bool)
     cells[0, 2:6, 2:6] = cells[1, 2:6, 2:6] = True
     cells[1, 2, 2] = False
-    labels, count = regions._connected(cells)
+    labels, count = regions._number_parts(cells)
     assert count == 1
     assert (labels == cells * np.array([1, 0])[:, None, None]).all()
 

@@ -71,7 +71,7 @@ def attack(
     if target == "other" and len(victim.images) < 2:
         raise UserError("manipulation towards another image needs at least 2 images, got 1; or target: sham")
     values, pictures = Values(), {}
-    clean = _probabilities(victim, victim.images)
+    clean = _predict_probabilities(victim, victim.images)
     classes = clean.argmax(1)
     for name in names:
         before = explain(name, victim.model, victim.images, classes, victim.batch_size)
@@ -83,7 +83,7 @@ def attack(
         values.add_similarities(
             name, clean=(last, first), target=(last, wanted), target_before=(first, wanted)
         )
-        _add_outputs(values, name, clean, _probabilities(victim, changed), changed - victim.images)
+        _add_outputs(values, name, clean, _predict_probabilities(victim, changed), changed - victim.images)
         pictures[f"images_{name}"] = (changed * 255).round().byte()
         pictures |= {f"before_{name}": before, f"after_{name}": after, f"target_{name}": goals}
     shown = {name: array[: victim.shown].cpu().numpy() for name, array in pictures.items()}
@@ -111,7 +111,7 @@ def manipulate(
     size = images_at_once(name, victim.batch_size)
     batches = zip(*(part.split(size) for part in whole), strict=True)
     with torch.enable_grad():
-        return torch.cat([_descend(victim.model, name, *batch, search=search) for batch in batches])
+        return torch.cat([_descend_batch(victim.model, name, *batch, search=search) for batch in batches])
 
 
 def density(maps: Tensor) -> Tensor:
@@ -132,7 +132,7 @@ def softened(model: CamClassifier) -> tuple[CamClassifier, nn.Softplus]:
     return twin, softplus
 
 
-def _descend(
+def _descend_batch(
     model: CamClassifier,
     name: str,
     images: Tensor,
@@ -160,7 +160,7 @@ def _descend(
     return points.detach()
 
 
-def _probabilities(victim: Victim, images: Tensor) -> Tensor:
+def _predict_probabilities(victim: Victim, images: Tensor) -> Tensor:
     return logits_of(victim.model, images, victim.batch_size).softmax(1)
 
 

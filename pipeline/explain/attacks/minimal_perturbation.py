@@ -100,7 +100,7 @@ def radii(victim: Victim, goal: float, pace: Pace) -> tuple[np.ndarray, np.ndarr
     was found.
     """
     batches = zip(victim.images.split(victim.batch_size), victim.labels.split(victim.batch_size), strict=True)
-    found = [_smallest(victim.model, *batch, goal, pace) for batch in batches]
+    found = [_find_smallest(victim.model, *batch, goal, pace) for batch in batches]
     radius, unbroken = (torch.cat(parts).cpu().numpy() for parts in zip(*found, strict=True))
     return radius.astype(np.float64), unbroken
 
@@ -140,16 +140,15 @@ def adversarial_explanations(victim: Victim, size: float, steps: int) -> dict[st
     images = victim.images[: victim.shown]
     pictures = {"logit_difference": logit_differences(victim.model, images, victim.batch_size)}
     for towards in (0, 1):
-        pushed = torch.cat(
-            [_push(victim.model, part, towards, size, steps) for part in images.split(victim.batch_size)]
-        )
+        parts = images.split(victim.batch_size)
+        pushed = torch.cat([_push_towards(victim.model, part, towards, size, steps) for part in parts])
         pictures[f"towards_{towards}"] = (pushed * 255).round().byte()
         after = logit_differences(victim.model, pushed, victim.batch_size)
         pictures[f"logit_difference_towards_{towards}"] = after
     return {name: picture.cpu().numpy() for name, picture in pictures.items()}
 
 
-def _smallest(
+def _find_smallest(
     model: CamClassifier, images: Tensor, labels: Tensor, goal: float, pace: Pace
 ) -> tuple[Tensor, Tensor]:
     """`radii` of one batch; nothing waits for the device."""
@@ -163,7 +162,7 @@ def _smallest(
     return torch.where(unbroken, largest, smallest), unbroken
 
 
-def _push(model: CamClassifier, images: Tensor, towards: int, size: float, steps: int) -> Tensor:
+def _push_towards(model: CamClassifier, images: Tensor, towards: int, size: float, steps: int) -> Tensor:
     """Images at the end of a walk that lowers the other class's margin and heads back from RMS `size`."""
     other = torch.full((len(images),), 1 - towards, device=images.device)
     pace = Pace(steps, OVERSHOOT * size, momentum=0)

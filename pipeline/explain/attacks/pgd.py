@@ -56,7 +56,7 @@ def attack(
     if linf:
         front, budgets = Front(victim, "linf"), sorted(linf)
         before, after = _add_curve(values, front, budgets, steps, restarts)
-        before.push(_middle(budgets), 2 * steps, restarts + 1)
+        before.push(_take_middle(budgets), 2 * steps, restarts + 1)
         front.push(UNBOUNDED, 2 * steps, restarts + 1)
         raised = before.stands().sum() > after.stands().sum()
         values.add("accuracy_linf_unbounded", front.stands())
@@ -74,17 +74,17 @@ class Front:
         self.points = victim.images.clone()
         self.margins = victim.images.new_full((len(victim.images),), math.inf)
         with torch.no_grad():
-            for rows in self._batches():
-                self._objective(rows)(self.points[rows])
+            for rows in self._split_standing():
+                self._make_objective(rows)(self.points[rows])
 
     def push(self, budget: float, steps: int, restarts: int) -> None:
         """Attack the images that stand, within `budget` and from `restarts` starts."""
         norm_of_one = 1 if self.norm == "linf" else math.sqrt(self.points[0].numel())
         for restart in range(restarts):
             eps = budget * norm_of_one
-            starts = self.points if restart == 0 else self._random(eps, restart)
-            for rows in self._batches():
-                self._climb(rows, starts[rows], eps, steps)
+            starts = self.points if restart == 0 else self._draw_starts(eps, restart)
+            for rows in self._split_standing():
+                self._climb_from(rows, starts[rows], eps, steps)
 
     def stands(self) -> Tensor:
         """Which images are right wherever they were tried, (n,) bool."""
@@ -96,18 +96,18 @@ class Front:
         twin.points, twin.margins = self.points.clone(), self.margins.clone()
         return twin
 
-    def _batches(self) -> tuple[Tensor, ...]:
+    def _split_standing(self) -> tuple[Tensor, ...]:
         """Rows of the images that stand; of none, no batch."""
         rows = self.stands().nonzero().flatten()
         return rows.split(self.victim.batch_size) if len(rows) else ()
 
-    def _climb(self, rows: Tensor, points: Tensor, eps: float, steps: int) -> None:
+    def _climb_from(self, rows: Tensor, points: Tensor, eps: float, steps: int) -> None:
         """Ascent from `points`; it has no memory, so it may go on with the images that are left."""
         step = REACH * eps / steps
         for done in range(0, steps, CHECK_EVERY):
             images, count = self.victim.images[rows], min(CHECK_EVERY, steps - done)
             climbing = ascent(
-                self._objective(rows), images, points, eps=eps, step=step, steps=count, norm=self.norm
+                self._make_objective(rows), images, points, eps=eps, step=step, steps=count, norm=self.norm
             )
             *_, points = climbing
             left = self.margins[rows] > 0
@@ -115,9 +115,9 @@ class Front:
             if not len(rows):
                 return
         with torch.no_grad():
-            self._objective(rows)(points)
+            self._make_objective(rows)(points)
 
-    def _objective(self, rows: Tensor) -> Callable[[Tensor], Tensor]:
+    def _make_objective(self, rows: Tensor) -> Callable[[Tensor], Tensor]:
         """The negative margin at points of these rows, which remembers the worst points it is asked about."""
         labels = self.victim.labels[rows]
 
@@ -130,7 +130,7 @@ class Front:
 
         return negative_margin
 
-    def _random(self, eps: float, restart: int) -> Tensor:
+    def _draw_starts(self, eps: float, restart: int) -> Tensor:
         """A random start for every image, standing or not: nobody's depends on who else is left."""
         device = self.victim.images.device
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
@@ -148,11 +148,11 @@ def _add_curve(
         before = front.twin()
         front.push(budget, steps, restarts)
         values.add(f"accuracy_{front.norm}", front.stands(), budget=budget)
-        if budget == _middle(budgets):
+        if budget == _take_middle(budgets):
             middle = before, front.twin()
     return middle
 
 
-def _middle(budgets: list[float]) -> float:
+def _take_middle(budgets: list[float]) -> float:
     """Where enough images stand and fall for a stronger attack to show: the one in the middle of the list."""
     return budgets[len(budgets) // 2]

@@ -83,7 +83,7 @@ def closed_form(victim: Victim, target: Tensor, *, ridge: float, strength: float
     classes: from about 3 on, the hoax dominates them. Raises UserError if no u can move the maps.
     """
     hoaxed = fooling.copy_of(victim.model)
-    square, spread, projection = _moments(hoaxed, victim, target)
+    square, spread, projection = _sum_moments(hoaxed, victim, target)
     if not spread.trace() > VARIES * square.trace():
         raise UserError(
             "sham: the features are the same at every cell, so no change of the head moves the maps; "
@@ -99,7 +99,7 @@ def closed_form(victim: Victim, target: Tensor, *, ridge: float, strength: float
 
 
 @torch.no_grad()
-def _moments(model: CamClassifier, victim: Victim, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _sum_moments(model: CamClassifier, victim: Victim, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """A A^T, A A^T with A centred per image, (K, K), and A T, (K,): float64 sums over all training cells."""
     goal = (target - target.mean()).double().flatten()
     channels = model.head.in_features
