@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from tiny_store import arrays
 
 from pipeline.common.errors import UserError
-from pipeline.model.batches import Batch, StoreRows, TrainingBatches, as_floats, image_batches, map_rows
+from pipeline.model.batches import (
+    Batch,
+    StoreRows,
+    TrainingBatches,
+    _fit_on_gpu,
+    as_floats,
+    image_batches,
+    map_rows,
+)
 
 TURN = {"name": "Affine", "p": 1, "rotate": [-20, 20], "border_mode": 4}
 LIGHT = {"name": "RandomBrightnessContrast", "p": 1, "brightness_limit": 0.2}
@@ -159,3 +167,19 @@ def test_what_a_gpu_would_get_is_the_same(monkeypatch: pytest.MonkeyPatch) -> No
     prefetched, drawn = list(batches._prefetched(parts, 2)), [batches._draw_batch(part, 2) for part in parts]
     for ours, theirs in zip([*plain, *drawn], [*resident, *prefetched], strict=True):
         assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def test_augmented_samples_never_stay_on_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.model.batches._fit_on_gpu", lambda samples, device: True)
+    whole = TrainingBatches(samples(), {"batch_size": 3, "augment": [TURN]}, "human", 0, CPU)
+    assert whole.resident is None
+    still = TrainingBatches(samples(), {"batch_size": 3, "augment": []}, "human", 0, CPU)
+    assert still.resident is not None
+
+
+@pytest.mark.parametrize(("free", "fits"), [(40_960, False), (40_964, True)])
+def test_a_quarter_of_a_gpus_memory_is_theirs(free: int, fits: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """5 rows of 16 x 16 images and maps are 5 * 2 * 256 floats of 4 bytes: 10,240."""
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 10**9))
+    assert _fit_on_gpu(samples(rows=[0, 1, 2, 3, 4]), torch.device("cuda")) == fits
+    assert not _fit_on_gpu(samples(), CPU)

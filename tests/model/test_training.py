@@ -12,7 +12,7 @@ from tiny_store import arrays
 from pipeline.common.errors import UserError
 from pipeline.grid import checkpoint
 from pipeline.model import Outputs, training
-from pipeline.model.batches import StoreRows
+from pipeline.model.batches import Batch, StoreRows
 from pipeline.model.devices import choose_device
 from pipeline.model.training import Fitted, State, Training, fit, learning_rate
 
@@ -272,6 +272,21 @@ def test_the_clock_starts_after_the_imports_and_goes_on_after_a_resume(
     assert 0 < whole.seconds < 100
     resumed, _ = run(settings(), states[1])
     assert states[1].about["seconds"] < resumed.seconds < 100
+
+
+def test_an_epochs_columns_are_means_over_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches of 6, 5 and 5 whose steps report their sizes: (36 + 25 + 25) / 16."""
+    sizes: list[int] = []
+
+    def step(self: Training, batch: Batch, epoch: int) -> torch.Tensor:
+        sizes.append(len(batch.labels))
+        return torch.tensor([1.0, 2.0, 3.0, 0.0]) * len(batch.labels)
+
+    monkeypatch.setattr(Training, "_step", step)
+    row = run(settings(epochs=1, batch_size=6))[0].history[0]
+    assert sizes == [6, 5, 5]
+    means = [row[name] for name in ("loss", "classification", "guidance", "penalty")]
+    assert means == pytest.approx([5.375, 10.75, 16.125, 0])
 
 
 def test_memory_is_not_told_on_the_cpu() -> None:
