@@ -21,7 +21,7 @@ from pipeline.common.config import Choice, Params
 from pipeline.common.files import canonical_json, sha256_text, write_json, write_text
 from pipeline.common.paths import PHANTOMS
 from pipeline.common.progress import track
-from pipeline.data.tree import hash_tree
+from pipeline.common.tree import hash_tree
 
 README = "Phantoms: drawn by `python -m pipeline.phantoms`, one folder per task. {tasks}.\n"
 

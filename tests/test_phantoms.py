@@ -14,9 +14,9 @@ from pipeline.common.config import Dataset, Params, load
 from pipeline.common.errors import UserError
 from pipeline.common.files import write_text
 from pipeline.common.paths import PHANTOMS
+from pipeline.common.tree import hash_tree
 from pipeline.data import images
 from pipeline.data.samples import Sample
-from pipeline.data.tree import hash_tree
 
 PARAMS = load(Path(__file__).parents[1] / "params.yaml")
 TASKS = catalogue.names("drawing")

@@ -20,12 +20,12 @@ from pipeline.common.code import code_hash
 from pipeline.common.config import Dataset, Prepare
 from pipeline.common.errors import UserError
 from pipeline.common.files import canonical_json, sha256_file, sha256_text, write_json, write_text
+from pipeline.common.tree import hash_tree
 from pipeline.data import audit, intake, manifest, protocol, splits, store
 from pipeline.data.codes import CODES
 from pipeline.data.decoding import Recipe
 from pipeline.data.duplicates import near_duplicates
 from pipeline.data.problems import Problem, refuse
-from pipeline.data.tree import hash_tree
 
 ADAPTERS = "data/adapters"
 

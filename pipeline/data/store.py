@@ -21,8 +21,8 @@ import pandas as pd
 
 from pipeline.common.errors import UserError, nearest
 from pipeline.common.files import canonical_json, sha256_file, sha256_text, write_json
+from pipeline.common.tree import hash_tree
 from pipeline.data import manifest, protocol
-from pipeline.data.tree import hash_tree
 
 TRUTHS = ("causal", "shortcut")
 SCHEMA = 2

@@ -12,6 +12,7 @@ The shortcut is a warm lens flare, which known generators' pictures carry and po
 another place where generators fail.
 """
 
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -90,11 +91,10 @@ def generate(
         agreements=(shortcut_agreement, shortcut_agreement_held_out),
     )
     strengths = (cue_strength, shortcut_strength)
-    lists: dict[str, str] = {}
+    lists: dict[str, str] = defaultdict(str)
     for name, shot in shots:
         listing = "original" if _SOURCES[name].split == "train" else f"gan_test_sets/{name}"
-        line = _write_picture(root, seed, name, shot, strengths, person, annotators)
-        lists[listing] = lists.get(listing, "") + line
+        lists[listing] += _write_picture(root, seed, name, shot, strengths, person, annotators)
     for listing, text in lists.items():
         write_text(root / "csvs" / f"{listing}.csv", text)
 

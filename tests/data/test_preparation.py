@@ -13,8 +13,8 @@ from PIL import Image
 from pipeline.common.code import reached
 from pipeline.common.config import Params, parse
 from pipeline.common.seeding import numpy_rng
+from pipeline.common.tree import hash_tree
 from pipeline.data import intake, preparation, store
-from pipeline.data.tree import hash_tree
 
 OUT = Path("prepared/tiny")
 ADAPTER = {
