@@ -27,9 +27,15 @@ BY_NAME = {  # rooms whose members a stage finds by name, or reads as source, an
 
 
 def imported(path: Path) -> set[Path]:
-    """The files of the package that one file imports, also inside functions."""
+    """The files of the package that one file imports, also inside functions; not for types alone."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    tree = ast.parse(path.read_text())
+    tree.body = [
+        node
+        for node in tree.body
+        if not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test))
+    ]
+    for node in ast.walk(tree):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom) and node.module:
             names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
@@ -142,11 +148,10 @@ def test_no_two_files_or_classes_have_one_name() -> None:
 
 
 SIDE_EFFECTS = """
-import importlib, json, logging, os, sys, warnings
+import importlib, json, logging, os, sys
+import cv2, matplotlib, monai, pydicom  # what these do to the environment is their own affair
 before = dict(os.environ)
-import matplotlib
 backend = matplotlib.rcParams._get_backend_or_none()
-import pydicom
 logger, mode = logging.getLogger("pydicom").level, pydicom.config.settings.reading_validation_mode
 for name in sys.argv[1:]:
     importlib.import_module(name)

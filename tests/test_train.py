@@ -123,9 +123,8 @@ def test_a_cells_code_is_its_own_members_alone() -> None:
         }
         for method in (ROBUST, {"loss": {"name": "cross_entropy"}, "activation": None, "regularisers": []})
     )
-    own = {f"pipeline.model.{name}" for name in (
-        "activations.softplus", "regularisers.lipschitz", "regularisers.saliency_adversarial", "perturbations",
-    )}  # fmt: skip
+    members = ("activations.softplus", "regularisers.lipschitz", "regularisers.saliency_adversarial")
+    own = {f"pipeline.model.{name}" for name in (*members, "perturbations")}
     assert own <= robust - plain and plain < robust
     assert not any("hessian" in module or "half_huber" in module for module in robust)
 

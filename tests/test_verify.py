@@ -23,9 +23,9 @@ CELLS = ["compact/cyborg/0", "compact/cyborg/1"]
 def write_record(root: Path, stage: str, cell: str, results: dict[str, Any], key: str = "k") -> None:
     where = {"train": "runs"}.get(stage, stage)
     record = {
-        "schema": 2, "stage": stage, "cell": {}, "key": key, "settings": {}, "data_hash": "d", "code_hash": "c",
-        "files": {}, "results": results,
-    }  # fmt: skip
+        **dict.fromkeys(("cell", "settings", "files"), {}),
+        **{"schema": 2, "stage": stage, "key": key, "data_hash": "d", "code_hash": "c", "results": results},
+    }
     write_json(root / where / "toy" / cell / "record.json", record)
 
 

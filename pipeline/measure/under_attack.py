@@ -42,9 +42,7 @@ def measure(model: CamClassifier, store: Store, settings: Mapping[str, Any]) -> 
     )
 
 
-def victim_of(
-    model: CamClassifier, store: Store, settings: Mapping[str, Any]
-) -> tuple[Victim, np.ndarray]:
+def victim_of(model: CamClassifier, store: Store, settings: Mapping[str, Any]) -> tuple[Victim, np.ndarray]:
     """What attacks are given, and the rows of the store that are attacked: both labels in turn, by hash.
 
     The rows are the same for every cell of a data set. Raises UserError if there are none. The model's bias
