@@ -1,5 +1,7 @@
 """Hand values, scikit-learn as reference, and properties that hold for any scores."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -175,12 +177,6 @@ def test_fixed_threshold_is_a_probability() -> None:
     assert metrics.fit_threshold(*ONE_CLASS, "fixed", 1) == np.inf
 
 
-@pytest.mark.parametrize("rule", ["apcer", "eer"])
-def test_rules_that_need_attacks_say_so(rule: str) -> None:
-    with pytest.raises(ValueError, match=f"{rule}.*label 1.*none"):
-        metrics.fit_threshold(*ONE_CLASS, rule, 0.1)
-
-
 def test_one_class_gives_nan_not_zero() -> None:
     found = metrics.detection(*ONE_CLASS, threshold=0.15)
     defined = {name for name, value in found.items() if not np.isnan(value)}
@@ -277,6 +273,9 @@ def test_detection_on_random_scores_equals_brute_force() -> None:
     for name, limit in {"bpcer10": 0.10, "bpcer20": 0.05, "bpcer100": 0.01}.items():
         allowed = [t for t in scores if all(np.mean(scores[types == kind] < t) <= limit for kind in "abc")]
         assert found[name] == pytest.approx(np.mean(scores[labels == 0] >= max(allowed))), name
+    fine = [t for t in [*scores, 9.0] if np.mean(scores[labels == 0] >= t) <= 0.01]
+    lost = max(np.mean(scores[types == kind] < min(fine)) for kind in "abc")
+    assert found["apcer_at_bpcer1"] == pytest.approx(lost)
 
 
 def test_calibration_error_of_random_scores_equals_a_loop_over_bins() -> None:
@@ -288,3 +287,22 @@ def test_calibration_error_of_random_scores_equals_a_loop_over_bins() -> None:
         inside = (probability >= low) & (probability < low + 1 / 15)
         surplus += abs((probability[inside] - labels[inside]).sum())
     assert metrics.expected_calibration_error(labels, scores) == pytest.approx(surplus / 300)
+
+
+@pytest.mark.parametrize("label", [0, 1])
+@pytest.mark.parametrize("metric", [metrics.auroc, metrics.ap, metrics.eer])
+def test_a_ranking_of_one_class_is_undefined(metric: Callable[..., float], label: int) -> None:
+    assert np.isnan(metric(np.full(3, label), np.array([0.1, 0.2, 0.3])))
+
+
+@pytest.mark.parametrize("metric", [metrics.bpcer_at_apcer, metrics.apcer_at_bpcer])
+@pytest.mark.parametrize("label", [0, 1])
+def test_an_operating_point_of_one_class_is_undefined(metric: Callable[..., float], label: int) -> None:
+    assert np.isnan(metric(np.full(3, label), np.array([0.1, 0.2, 0.3]), np.full(3, "a"), 0.5))
+
+
+@pytest.mark.parametrize(("rule", "label"), [("bpcer", 0), ("eer", 0), ("apcer", 1), ("eer", 1)])
+def test_a_rule_names_the_label_that_it_lacks(rule: str, label: int) -> None:
+    labels = np.full(3, 1 - label)
+    with pytest.raises(ValueError, match=f"{rule}.*label {label}, got none"):
+        metrics.fit_threshold(labels, np.arange(3.0), np.full(3, "a"), rule, 0.1)

@@ -70,8 +70,8 @@ def test_undefined_variance_falls_back(scores: list[float]) -> None:
 
 
 def test_one_class_has_no_interval() -> None:
-    labels, scores = np.ones(3, int), np.arange(3.0)
-    assert np.isnan(stats.auroc_interval(labels, scores)).all()
+    for label in (0, 1):
+        assert np.isnan(stats.auroc_interval(np.full(3, label), np.arange(3.0))).all()
 
 
 def test_t_interval_equals_scipy() -> None:
