@@ -62,6 +62,7 @@ def test_regions_of_a_drawn_map() -> None:
     np.testing.assert_allclose(centres[0], [6.5 / 8, 6 / 8], atol=1 / 16)
     np.testing.assert_allclose(centres[1], [1 / 8, 1 / 8], atol=1 / 16)
     np.testing.assert_allclose(centres[2], [6.5 / 8, 3.5 / 8], atol=1 / 16)
+    assert list(table.columns[:4]) == ["image", "region", "x", "y"]
     assert table["importance"].iloc[0] > table["importance"].iloc[1] > 0 > table["importance"].iloc[2]
     assert (places.labels[0] == 0).all()
 
@@ -174,6 +175,15 @@ def test_planted_concepts_are_found_again() -> None:
     found, distance = regions.nearest_concept(vectors, centre)
     assert all(len(set(found[which == corner])) == 1 for corner in range(3))
     assert distance.max() < 0.5
+
+
+@pytest.mark.parametrize(("corners", "at_most", "expected"), [(2, 6, 2), (4, 6, 4), (4, 3, 3)])
+def test_as_many_concepts_as_separate_but_no_more_than_asked(
+    corners: int, at_most: int, expected: int
+) -> None:
+    which = np.repeat(np.arange(corners), 20)
+    vectors = np.eye(4)[which] + np.random.default_rng(0).normal(0, 0.02, (len(which), 4))
+    assert len(regions.concepts(vectors, at_most, 0)) == expected
 
 
 def test_clustering_is_reproducible() -> None:
