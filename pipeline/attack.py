@@ -35,7 +35,8 @@ def attack(params: Params, folder: Path, name: str, out: Path | None) -> None:
         settings = {**params.robustness.settings_of(chosen), "seed": cell.seed}
         found = under_attack.measure(model, store, settings)
     measuring.write(found, out, "robustness")
-    sheet = attack_gallery.sheet(found.arrays, store.images[found.arrays["index"]])
+    pictures = found.arrays or {}
+    sheet = attack_gallery.sheet(pictures, store.images[pictures["index"]])
     if sheet is not None:
         gallery.save(sheet, f"{name} against {cell.name}, {store.info['title']}", out / "picture.png")
     show(found.tables["values"])

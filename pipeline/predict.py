@@ -4,8 +4,9 @@
 
 Files (PNG, JPEG, WebP, TIFF, BMP, DICOM) or folders, searched in depth, are prepared exactly as the training
 images were. Columns: file; score, the probability of label 1 (abnormal, attack, synthetic);
-logit_difference, its logit; decision, 1 where that reaches the threshold that `evaluate` fitted on validation,
-blank where the cell was not evaluated. Unusable files are listed at the end, exit code 1; all others are scored.
+logit_difference, its logit; decision, 1 where that reaches the threshold that `evaluate` fitted on
+validation, blank where the cell was not evaluated. Unusable files are listed at the end, exit code 1; all
+others are scored.
 """
 
 import argparse

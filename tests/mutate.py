@@ -3,9 +3,9 @@
     make mutate                                     MUTANTS changes of the files in ROOMS, drawn by SEED
     python tests/mutate.py --count 50 pipeline/score/metrics.py
 
-A mutant is one changed operator, comparison, condition or number. It is killed when a test of its room fails;
-the tests that name its module come first. Survivors are listed with their line: each is a test that is missing,
-or a change that changes nothing. Work is done on copies; the checkout is left alone.
+A mutant is one changed operator, comparison, condition or number. It is killed when a test of its room
+fails; the tests that name its module come first. Survivors are listed with their line: each is a test that is
+missing, or a change that changes nothing. Work is done on copies; the checkout is left alone.
 """
 
 import argparse
@@ -29,14 +29,19 @@ ROOMS = ("measure", "score", "model", "explain")
 MUTANTS, SEED = 520, 2507
 PATIENCE = 240  # s for the tests of one mutant; an endless loop is a failure too
 NEEDED = ("pipeline", "tests", "profiles", "params.yaml", "dvc.yaml", "pyproject.toml", ".dvcignore")
-HEAVY = ("torch", "numpy", "pandas", "scipy.stats", "sklearn.metrics", "sklearn.cluster", "hypothesis", "pytest",
-         "albumentations", "captum.attr", "pydantic", "joblib", "safetensors.torch", "monai.networks.nets")  # fmt: skip
-OPERATORS = {
-    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Div,
-    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
-    ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.And: ast.Or, ast.Or: ast.And,
-    ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd, ast.Pow: ast.Mult, ast.MatMult: ast.Mult,
-}  # fmt: skip
+HEAVY = ("torch", "numpy", "pandas", "scipy.stats", "sklearn.metrics", "sklearn.cluster", "hypothesis",
+         "pytest", "albumentations", "captum.attr", "pydantic", "joblib", "monai.networks.nets")  # fmt: skip
+SWAPPED = (
+    (ast.Add, ast.Sub), (ast.Mult, ast.Div), (ast.Lt, ast.LtE), (ast.Gt, ast.GtE), (ast.Eq, ast.NotEq),
+    (ast.In, ast.NotIn), (ast.Is, ast.IsNot), (ast.And, ast.Or), (ast.BitAnd, ast.BitOr),
+)  # fmt: skip
+OPERATORS: dict[type, type] = {
+    **dict(SWAPPED),
+    **{second: first for first, second in SWAPPED},
+    ast.FloorDiv: ast.Div,
+    ast.Pow: ast.Mult,
+    ast.MatMult: ast.Mult,
+}
 
 
 class Mutant(NamedTuple):
@@ -51,9 +56,7 @@ class Mutant(NamedTuple):
 def changes(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
     """Every place of a module that can be changed, with words for the change, in a fixed order."""
     for node in _within_code(tree):
-        if isinstance(node, ast.BinOp) and type(node.op) in OPERATORS:
-            yield node, f"{_name(node.op)} -> {OPERATORS[type(node.op)].__name__}"
-        elif isinstance(node, ast.BoolOp):
+        if isinstance(node, ast.BinOp | ast.BoolOp) and type(node.op) in OPERATORS:
             yield node, f"{_name(node.op)} -> {OPERATORS[type(node.op)].__name__}"
         elif isinstance(node, ast.Compare) and type(node.ops[0]) in OPERATORS:
             yield node, f"{_name(node.ops[0])} -> {OPERATORS[type(node.ops[0])].__name__}"
@@ -128,7 +131,7 @@ def draw(paths: list[Path], count: int) -> list[Mutant]:
 
 
 def tests_of(path: Path) -> list[str]:
-    """The test files of a module's room: those that name the module first, then the others, and its doctests."""
+    """A module's doctests, and the tests of its room: those that name the module first."""
     room = path.parts[1]
     files = sorted((ROOT / "tests" / room).rglob("test_*.py"))
     stem = path.stem if path.stem != "__init__" else path.parent.name

@@ -1,4 +1,4 @@
-"""The architecture is held by tests: rooms, one direction of imports, and what dvc.yaml says each stage uses."""
+"""The architecture is held by tests: rooms, one direction of imports, what dvc.yaml says each stage uses."""
 
 import ast
 import json
@@ -155,12 +155,13 @@ backend = matplotlib.rcParams._get_backend_or_none()
 logger, mode = logging.getLogger("pydicom").level, pydicom.config.settings.reading_validation_mode
 for name in sys.argv[1:]:
     importlib.import_module(name)
+hosts = ("mlflow", "matplotlib", "pandas", "PIL", "scipy")
+now = logging.getLogger("pydicom").level, pydicom.config.settings.reading_validation_mode
 print(json.dumps({
     "environment": sorted(set(os.environ.items()) ^ set(before.items())),
-    "hidden modules": sorted(name for name, module in sys.modules.items() if module is None
-                             and name.split(".")[0] in ("mlflow", "matplotlib", "pandas", "PIL", "scipy")),
+    "hidden modules": [name for name in hosts if sys.modules.get(name, name) is None],
     "backend": [backend, matplotlib.rcParams._get_backend_or_none()],
-    "pydicom": [[logger, mode], [logging.getLogger("pydicom").level, pydicom.config.settings.reading_validation_mode]],
+    "pydicom": [[logger, mode], now],
 }))
 """
 

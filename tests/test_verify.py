@@ -22,10 +22,8 @@ CELLS = ["compact/cyborg/0", "compact/cyborg/1"]
 
 def write_record(root: Path, stage: str, cell: str, results: dict[str, Any], key: str = "k") -> None:
     where = {"train": "runs"}.get(stage, stage)
-    record = {
-        **dict.fromkeys(("cell", "settings", "files"), {}),
-        **{"schema": 2, "stage": stage, "key": key, "data_hash": "d", "code_hash": "c", "results": results},
-    }
+    made_of = {"cell": {}, "settings": {}, "data_hash": "d", "code_hash": "c", "files": {}}
+    record = {"schema": 2, "stage": stage, "key": key, "results": results, **made_of}
     write_json(root / where / "toy" / cell / "record.json", record)
 
 

@@ -1,4 +1,4 @@
-"""Cells of the grid, (backbone, method, seed) on one data set, and tasks with the key of what they are made of."""
+"""Cells of the grid, (backbone, method, seed) on one data set, and tasks, each with its key."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

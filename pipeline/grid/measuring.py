@@ -25,7 +25,7 @@ SEEN = ("val", "test_closed", "test_open")  # roles of the samples that a traine
 def plan_all(
     stage: str, measure: Measure, params: Params, store: Store, settings: Mapping[str, Any]
 ) -> list[Task]:
-    """One measurement of every cell of a data set; raises UserError listing the cells that are not trained."""
+    """One measurement of every cell of a data set; raises UserError listing the untrained cells."""
     code = (f"{measure.__module__}:{measure.__name__}",)
     made_of = {"truth": store.truth_digest(), stage: dict(settings)}
     seen = store.digest(*SEEN)
@@ -85,7 +85,7 @@ def write(found: Measurement, folder: Path, stage: str) -> list[str]:
     files = [f"{name}.csv" for name in found.tables]
     for name, table in found.tables.items():
         write_csv(folder / f"{name}.csv", table)
-    if stage in ARRAYS:
+    if found.arrays is not None:
         files.append(f"{ARRAYS[stage]}.npz")
         arrays: dict[str, Any] = found.arrays
         with atomic(folder / files[-1]) as path:

@@ -14,4 +14,4 @@ class Measurement(NamedTuple):
 
     tables: dict[str, pd.DataFrame]  # CSV file, without suffix -> its rows
     results: dict[str, float]  # the headlines, for the record
-    arrays: dict[str, np.ndarray] = {}  # for the one .npz file of the stage, if it has one
+    arrays: dict[str, np.ndarray] | None = None  # for the one .npz file of the stage, if it has one
