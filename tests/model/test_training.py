@@ -131,7 +131,7 @@ def test_seeds_pair_across_methods() -> None:
 
 
 def test_the_best_epoch_is_kept_and_of_equals_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    scores = iter([0.6, 0.9, 0.9, 0.7])
+    scores = iter([0.9, 0.6, 0.9, 0.7])
     monkeypatch.setattr(Training, "_validate", lambda self: (0.1, next(scores)))
     fitted, states = run(settings(epochs=4))
     assert (fitted.best_epoch, fitted.val_auroc) == (3, 0.9)
@@ -231,6 +231,21 @@ def test_a_methods_own_weight_decay() -> None:
     assert not same(run(own)[0], run(chosen)[0])
     none = {**chosen, "method": {**chosen["method"], "weight_decay": 0.0}}
     assert not same(run(none)[0], run(chosen)[0])  # 0 is a choice, not the absence of one
+
+
+@pytest.mark.parametrize(
+    ("precision", "device", "expected"),
+    [
+        ("auto", "cuda", True),
+        ("auto", "cpu", False),
+        ("float32", "cuda", False),
+        ("float32", "cpu", False),
+        ("bfloat16", "cpu", True),
+        ("bfloat16", "cuda", True),
+    ],
+)
+def test_which_trainings_use_bfloat16(precision: str, device: str, expected: bool) -> None:
+    assert training._wants_bfloat16(precision, torch.device(device)) == expected
 
 
 def test_bfloat16_on_request() -> None:
