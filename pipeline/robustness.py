@@ -1,9 +1,9 @@
 """Robustness: attacks on what every trained cell shows and decides, and what stands.
 
 Reads data/prepared/<dataset> and runs/<dataset>. Below robustness/<dataset>/<backbone>/<method>/<seed>/ it
-writes a folder of each attack that params.yaml plans for the cell: values.csv, pictures.npz (maps and images before and after)
-and record.json. Those that have a record of the present training are skipped. `python -m pipeline.attack`
-attacks one model.
+writes a folder of each attack that params.yaml plans for the cell: values.csv, pictures.npz (maps and images
+before and after) and record.json. Those that have a record of the present training are skipped.
+`python -m pipeline.attack` attacks one model.
 """
 
 import sys

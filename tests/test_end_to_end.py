@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from pipeline.common.paths import CIRCUMSTANCES
 from pipeline.common.workspace import merge
 
 ROOT = Path(__file__).parents[1]
@@ -47,8 +48,8 @@ def make_project(folder: Path, params: dict[str, Any]) -> Path:
     """A folder in which `dvc repro` runs this checkout's code with its own settings and no git."""
     (folder / ".dvc").mkdir(parents=True)
     (folder / ".dvc" / "config").write_text("[core]\n    analytics = false\n    no_scm = true\n")
-    (folder / ".dvcignore").write_text("__pycache__\n")
-    (folder / "dvc.yaml").write_bytes((ROOT / "dvc.yaml").read_bytes())
+    for name in (".dvcignore", "dvc.yaml"):
+        (folder / name).write_bytes((ROOT / name).read_bytes())
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     (folder / "pipeline").symlink_to(ROOT / "pipeline")
     return folder
@@ -56,12 +57,17 @@ def make_project(folder: Path, params: dict[str, Any]) -> Path:
 
 def repro(folder: Path) -> str:
     """Run `dvc repro` and return all that it printed."""
+    return dvc(folder, "repro", both=True)
+
+
+def dvc(folder: Path, *arguments: str, both: bool = False) -> str:
+    """What a command of DVC printed, with `both` on standard error too."""
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     environment.pop("MLFLOW_TRACKING_URI", None)
-    command = [sys.executable, "-m", "dvc", "repro"]
+    command = [sys.executable, "-m", "dvc", *arguments]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    return done.stdout + (done.stderr if both else "")
 
 
 @pytest.fixture(scope="module")
@@ -72,27 +78,37 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:
-    """Every result that must not depend on where and when it was made."""
-    timed = {"record.json", "checkpoint.json"}  # hardware, dates, seconds
+    """Every file of a result but those that tell when, how long and on what machine."""
     found = {}
     for top in ("data", "runs", "evaluate", "identify", "robustness", "reports"):
         for path in sorted((folder / top).rglob("*")):
-            name = str(path.relative_to(folder))
-            if (
-                path.is_file()
-                and path.name not in timed
-                and not ("cost" in name or name.endswith("index.html"))
-            ):
-                found[name] = path.read_bytes()
+            name = path.relative_to(folder)
+            if path.is_file() and name.name != CIRCUMSTANCES and not name.match("reports/cost.*"):
+                found[str(name)] = path.read_bytes()
     return found
 
 
-def test_a_second_run_elsewhere_gives_the_same_bytes(project: Path, tmp_path: Path) -> None:
+def test_a_second_run_elsewhere_gives_the_same_bytes_and_the_same_lock(project: Path, tmp_path: Path) -> None:
     other = make_project(tmp_path / "second", settings(workers=2))
     repro(other)
     first, second = bytes_of(project), bytes_of(other)
     assert first.keys() == second.keys()
     assert [name for name in first if first[name] != second[name]] == []
+    assert (project / "dvc.lock").read_text() == (other / "dvc.lock").read_text()
+
+
+def test_dvc_shows_headline_numbers_and_curves(project: Path) -> None:
+    shown = json.loads(dvc(project, "metrics", "show", "--json"))
+    numbers = shown[""]["data"]["reports/metrics.json"]["data"]
+    assert set(numbers) == set(TINY)
+    table = pd.read_csv(project / "reports" / "tables" / "generalisation.csv")
+    line = table[
+        (table["dataset"] == "iris") & (table["method"] == "cyborg") & (table["scope"] == "macro")
+    ].iloc[0]
+    assert numbers["iris"]["compact"]["cyborg"]["held_out_auroc"]["mean"] == pytest.approx(
+        line["mean"], abs=1e-6
+    )
+    assert "training.csv" in dvc(project, "plots", "show", "--json")
 
 
 def test_a_repeated_repro_runs_nothing_but_track(project: Path) -> None:
@@ -116,9 +132,10 @@ def test_changing_one_method_trains_its_cells_only(project: Path) -> None:
 def records(project: Path) -> dict[tuple[str, ...], str]:
     """Cell -> when it was trained."""
     found = {}
-    for path in (project / "runs").rglob("record.json"):
-        record = json.loads(path.read_text())
-        found[tuple(path.parent.relative_to(project / "runs").parts)] = record["started"]
+    for path in (project / "runs").rglob(CIRCUMSTANCES):
+        found[tuple(path.parent.relative_to(project / "runs").parts)] = json.loads(path.read_text())[
+            "started"
+        ]
     return found
 
 
