@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
+from pipeline.common import limits
 from pipeline.common.errors import UserError, nearest
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -35,7 +36,13 @@ COMMON: dict[
     "data/adapters": {"root": str},  # sub-folder of the data set's root
     "model/backbones": {"weights": str | None},  # null, imagenet, or a file
 }
-_KNOWN_IN_SIGNATURES = {"Annotated": Annotated, "Field": Field, "Literal": Literal, "math": math}
+_KNOWN_IN_SIGNATURES = {
+    "Annotated": Annotated,
+    "Field": Field,
+    "Literal": Literal,
+    "math": math,
+    **{name: getattr(limits, name) for name in ("Count", "Positive", "Share")},
+}
 
 
 def names(catalogue: str) -> list[str]:

@@ -6,11 +6,11 @@ S_c is the raw CAM of class c, N the per-sample scaling to [0, 1], H the human m
 published code takes the predicted class; its successors (Grains of Saliency, IJCB 2024) the true one.
 """
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field
 from torch import Tensor
 
+from pipeline.common.limits import Share
 from pipeline.model.cam import normalise, select
 from pipeline.model.classifier import Outputs
 from pipeline.model.losses import Terms, combine, mse, on_grid
@@ -24,7 +24,7 @@ def loss(
     human_maps: Tensor,
     has_map: Tensor,
     *,
-    alpha: Annotated[float, Field(ge=0, lt=1)] = 0.5,
+    alpha: Share = 0.5,
     cam_class: Literal["true", "pred"] = "true",
 ) -> Terms:
     """The baseline of the field; guidance in [0, 1].

@@ -8,11 +8,9 @@ not compete. "Difference Salience" is the quantity of Piland, Sweet and Czajka, 
 arXiv 2507.17000; the loss is this project's own formulation, as the paper's formulas were not at hand.
 """
 
-from typing import Annotated
-
-from pydantic import Field
 from torch import Tensor
 
+from pipeline.common.limits import Share
 from pipeline.model import cam
 from pipeline.model.classifier import Outputs
 from pipeline.model.losses import Terms, combine, mse, on_grid
@@ -21,12 +19,7 @@ USES_MAPS = True
 
 
 def loss(
-    outputs: Outputs,
-    labels: Tensor,
-    human_maps: Tensor,
-    has_map: Tensor,
-    *,
-    alpha: Annotated[float, Field(ge=0, lt=1)] = 0.5,
+    outputs: Outputs, labels: Tensor, human_maps: Tensor, has_map: Tensor, *, alpha: Share = 0.5
 ) -> Terms:
     """Constrains the shape of the decision; guidance in [0, 1].
 

@@ -8,11 +8,9 @@ Piland, Sweet and Czajka, "Divisive Decisions", arXiv 2507.17000, that the maps 
 differ on the features humans find important; the paper's formulas were not at hand.
 """
 
-from typing import Annotated
-
-from pydantic import Field
 from torch import Tensor
 
+from pipeline.common.limits import Share
 from pipeline.model.cam import normalise, select
 from pipeline.model.classifier import Outputs
 from pipeline.model.losses import Terms, combine, mse, on_grid
@@ -21,12 +19,7 @@ USES_MAPS = True
 
 
 def loss(
-    outputs: Outputs,
-    labels: Tensor,
-    human_maps: Tensor,
-    has_map: Tensor,
-    *,
-    alpha: Annotated[float, Field(ge=0, lt=1)] = 0.5,
+    outputs: Outputs, labels: Tensor, human_maps: Tensor, has_map: Tensor, *, alpha: Share = 0.5
 ) -> Terms:
     """One-sided divergence inside the human region; guidance in [0, 1].
 
