@@ -88,6 +88,11 @@ def test_a_ring_starts_with_its_corners() -> None:
     assert targets.border(5, 6, math.log(4))[::4, ::5].all()
 
 
+def test_of_equally_near_cells_those_at_the_first_and_the_opposite_corner_come_first() -> None:
+    expected = [[1, 1, 0, 1], [1, 0, 0, 0], [0, 0, 0, 1], [1, 0, 1, 1]]
+    assert targets.border(4, 4, math.log(8)).tolist() == expected
+
+
 @pytest.mark.parametrize("fool", ["true", "both"])
 def test_the_loss_is_cyborgs_with_the_target_as_human_map(fool: Any) -> None:
     found = victim()
