@@ -40,7 +40,7 @@ def auroc_interval(labels: np.ndarray, scores: np.ndarray, confidence: float = 0
         return Interval(float("nan"), float("nan"), float("nan"))
     positive, negative = placements(labels, scores)
     value = float(positive.mean())
-    variance = float(_covariance([positive])[0, 0] + _covariance([negative])[0, 0])
+    variance = _variance_of_mean(positive) + _variance_of_mean(negative)
     if not variance > 0:
         return Interval(value, *_clopper_pearson(value, min(len(positive), len(negative)), confidence))
     centre = np.log(value / (1 - value))
@@ -114,12 +114,8 @@ def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
     return adjusted
 
 
-def _covariance(components: list[np.ndarray]) -> np.ndarray:
-    """Covariance of the means of paired components; NaN when there is one sample only."""
-    n = len(components[0])
-    if n < 2:
-        return np.full((len(components), len(components)), np.nan)
-    return np.atleast_2d(np.cov(np.stack(components), ddof=1)) / n
+def _variance_of_mean(values: np.ndarray) -> float:
+    return float(np.cov(values)) / len(values) if len(values) > 1 else float("nan")
 
 
 def _clopper_pearson(share: float, n: int, confidence: float) -> tuple[float, float]:

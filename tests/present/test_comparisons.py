@@ -67,11 +67,13 @@ def test_what_differs_within_a_seed_is_averaged_over_what_both_have() -> None:
 
 
 def test_rounding_errors_of_a_mean_are_no_gain() -> None:
-    values = metrics()
-    values["value"] = [0.1, 0.2, 0.3] * (len(values) // 3)
-    values.loc[values["method"] == "cyborg", "value"] = [0.3, 0.1, 0.2] * 3
+    """0.1 + 0.2 - 0.3 is 5.6e-17; without averaging nothing is rounded."""
+    values = metrics().assign(value=0.0)
+    values.loc[values["method"] == "cyborg", "value"] = [0.1, 0.2, -0.3] * 3
     (found,) = compare(values, [], TO_PLAIN[:1], 0.95, over=BY).to_dict("records")
     assert (found["value"], found["low"], found["high"]) == (0, 0, 0)
+    tiny = values.assign(value=np.where(values["method"] == "cyborg", 1e-14, 0.0))
+    assert set(compare(tiny, BY, TO_PLAIN[:1], 0.95)["value"]) == {1e-14}
 
 
 def test_holm_within_the_given_family_of_random_values() -> None:

@@ -69,6 +69,14 @@ def test_undefined_variance_falls_back(scores: list[float]) -> None:
     assert high - low > 0.8
 
 
+def test_tied_scores_have_clopper_pearsons_limits_for_half_of_the_smaller_class() -> None:
+    for positives in (1, 4):
+        labels = np.array([0] * 5 + [1] * positives)
+        hits = positives / 2
+        limits = (scipy.stats.beta.ppf(0.025, hits, hits + 1), scipy.stats.beta.ppf(0.975, hits + 1, hits))
+        assert stats.auroc_interval(labels, np.zeros(len(labels))) == pytest.approx((0.5, *limits))
+
+
 def test_one_class_has_no_interval() -> None:
     for label in (0, 1):
         assert np.isnan(stats.auroc_interval(np.full(3, label), np.arange(3.0))).all()
@@ -78,6 +86,11 @@ def test_t_interval_equals_scipy() -> None:
     values = [0.7, 0.72, 0.69, 0.75, 0.71]
     expected = scipy.stats.ttest_1samp(values, 0).confidence_interval(0.95)
     assert stats.t_interval(values) == pytest.approx((np.mean(values), expected.low, expected.high))
+
+
+def test_two_seeds_have_an_interval() -> None:
+    """12.7062 is Student's t of one degree of freedom; the standard error of 0.7 and 0.9 is 0.1."""
+    assert stats.t_interval([0.7, 0.9]) == pytest.approx((0.8, 0.8 - 1.27062, 0.8 + 1.27062), abs=1e-5)
 
 
 def test_t_interval_of_one_seed_is_undefined() -> None:
