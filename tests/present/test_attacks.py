@@ -219,10 +219,10 @@ def test_attacks_that_none_has_run_yet_are_counted() -> None:
 def test_holm_is_within_an_attack_and_a_measure() -> None:
     """Two methods are compared with a base in PGD's budgets 0 and 1/255: four tests of p 0.25 or 1."""
     twice = grid(("pgd", "pgd"), ("strong_pgd", "pgd"))
-    other = PGD[PGD["budget"] == 0.00392].assign(metric="accuracy_l2")
-    table = made(robust_decisions, pd.concat([PGD, other, PGD.assign(attack="strong_pgd")]), twice)
+    found = pd.concat([PGD, PGD[PGD["budget"] == 0.00392].assign(metric="accuracy_l2")])
+    table = made(robust_decisions, pd.concat([found, found.assign(attack="strong_pgd")]), twice)
     gains = table.differences
     linf = gains[(gains["metric"] == "accuracy_linf") & (gains["budget"] == 0.00392)]
     assert len(linf) == 4 and set(linf["p"]) == {0.25} and set(linf["adjusted"]) == {1.0}
     l2 = gains[gains["metric"] == "accuracy_l2"]
-    assert len(l2) == 2 and set(l2["p"]) == {0.25} and set(l2["adjusted"]) == {0.5}
+    assert len(l2) == 4 and set(l2["p"]) == {0.25} and set(l2["adjusted"]) == {0.5}
