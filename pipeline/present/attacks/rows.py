@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from pipeline.present.attack_gallery import BRIGHT
 from pipeline.present.comparisons import compare, summarise
 from pipeline.present.results import GROUP, Grid
 from pipeline.present.tables import (
@@ -27,7 +28,7 @@ COMPARED = (
 )
 SHADES = (
     "Each map runs over its own range, dark to bright, the CAM too, which is signed; maps as large as the "
-    "image end at their 99th percentile. Difference salience is shown about 0: blue below, red above."
+    f"image end at their {BRIGHT}th percentile. Difference salience is shown about 0: blue below, red above."
 )
 MOST_LEVELS = 64  # budgets above are shares of the grey range
 
