@@ -198,7 +198,7 @@ TRAINED = {"train"}  # a new training gets a new key, and with it everything tha
         ("report", {"confidence": 0.9}, set()),
         ("track", {"interval": 60.0}, set()),
     ],
-    ids=lambda value: str(value)[:40],
+    ids=lambda value: " ".join(sorted(value)) if isinstance(value, set) else str(value)[:40],
 )
 def test_settings(tiny_project: Path, section: str, change: dict[str, Any], stages: set[str]) -> None:
     before = settings()

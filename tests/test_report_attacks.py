@@ -107,7 +107,7 @@ def test_missing_attacks_are_visible(spoiled: Path) -> None:
     mine = tidy[(tidy["method"] == "cyborg") & (tidy["attack"] == "hoax")]
     assert set(mine["n"]) == {1} and set(mine["planned"]) == {2}
     assert set(tidy.loc[tidy["attack"] == "pushed", "planned"]) == {1}  # of one seed only
-    assert "15 of 16 attacked runs" in Path("reports/tables/hoax.md").read_text(encoding="utf-8")
+    assert "15 of 16 attacked cells" in Path("reports/tables/hoax.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.usefixtures("undrawn", "spoiled")
@@ -170,7 +170,7 @@ def test_no_attack_run_yet_still_reports() -> None:
     report(ATTACKED)
     page = Path("reports/index.html").read_text(encoding="utf-8")
     assert 'id="toy_0-hoax"' not in page and "0 of 14 cells complete" in page
-    assert "0 of 16 attacked runs" in Path("reports/tables/hoax.md").read_text(encoding="utf-8")
+    assert "0 of 16 attacked cells" in Path("reports/tables/hoax.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.usefixtures("spoiled")

@@ -105,12 +105,14 @@ def readme_rows(main: Table, grid: Grid) -> pd.DataFrame:
 
 
 def headlines(tidy: pd.DataFrame) -> dict[str, Any]:
-    """metrics.json: data set -> backbone -> method -> AUROC in unseen and in known sources over seeds."""
+    """metrics.json: data set -> backbone -> method -> mean AUROC over seeds, in unseen and known sources.
+
+    Means alone, since `dvc metrics` has a column for each number; intervals and counts are in the tables.
+    """
     found: dict[str, Any] = {}
     for name, scope in HEADLINES.items():
         rows = tidy[tidy["scope"] == scope]
         for row in rows.to_dict("records"):
             backbone = found.setdefault(row["dataset"], {}).setdefault(row["backbone"], {})
-            numbers = {key: float(f"{row[key]:.{DIGITS}g}") for key in ("mean", "low", "high")}
-            backbone.setdefault(row["method"], {})[name] = {**numbers, "n": row["n"]}
+            backbone.setdefault(row["method"], {})[name] = float(f"{row['mean']:.{DIGITS}g}")
     return found

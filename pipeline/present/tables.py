@@ -126,8 +126,8 @@ def panels(
         yield Panel(dataset, f"{heading}{about}", estimate_lines(part, grid, columns))
 
 
-def rests_on(grid: Grid, stage: str, unit: str = "runs") -> str:
-    """How many runs a table rests on, what a p value cannot show, and which data are phantoms."""
+def rests_on(grid: Grid, stage: str, unit: str = "cells") -> str:
+    """How many cells a table rests on, what a p value cannot show, and which data are phantoms."""
     planned, found = len(grid.cells), int((grid.cells[f"{stage}_key"] != "").sum())
     seeds = grid.cells["seed"].nunique()
     lines = [

@@ -87,7 +87,7 @@ def test_captions_say_what_they_rest_on() -> None:
     planned = HOAXED.attacks.assign(robustness_key=["", *["k"] * 5])
     lacking = Grid(HOAXED.datasets, HOAXED.controls, (), 0.95, HOAXED.cells, planned)
     caption = made(hoax, HOAX, lacking).caption
-    assert "5 of 6 attacked runs" in caption and "Phantoms" in caption and "(18 times in all" in caption
+    assert "5 of 6 attacked cells" in caption and "Phantoms" in caption and "(18 times in all" in caption
 
 
 def test_manipulability_stands_beside_its_settings_and_the_plain_method() -> None:
@@ -213,7 +213,7 @@ def test_attacks_that_none_has_run_yet_are_counted() -> None:
     empty = Grid(DECIDED.datasets, DECIDED.controls, (), 0.95, DECIDED.cells, planned)
     found = attacks.tables(Attacked(PGD.iloc[:0], empty, VARIANTS))
     assert [len(table.panels) for table in found] == [0, 0]
-    assert "0 of 24 attacked runs" in named(found, "robust_decisions").caption
+    assert "0 of 24 attacked cells" in named(found, "robust_decisions").caption
 
 
 def test_holm_is_within_an_attack_and_a_measure() -> None:

@@ -46,7 +46,7 @@ def table(mine: Attacked) -> Table:
         "Accuracy under projected gradient descent by norm and budget (shares of the grey range; L2 as root "
         "mean square), and the area under the accuracy-robustness curve above the larger class's share, in "
         "the same unit (ARA; BTR-ARA: until the true class's probability falls to that share, the same thing "
-        "where it is a half). masking: runs in which more steps or restarts raised accuracy or an unbounded "
+        "where it is a half). masking: cells in which more steps or restarts raised accuracy or an unbounded "
         "perturbation left any: gradients are masked, and accuracies too high. unbroken: share of images "
         f"that no perturbation broke; these count with the largest that was tried. {COMPARED} {DECIDES} "
         f"{mine.rests_on()}"

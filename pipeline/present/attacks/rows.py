@@ -82,14 +82,14 @@ class Attacked:
         return f"{'; '.join(said)}."
 
     def rests_on(self) -> str:
-        """How many attacked runs a table rests on, and what else must be said of it."""
-        return rests_on(self.grid.under(*self.grid.attacks["attack"]), "robustness", "attacked runs")
+        """How many attacked cells a table rests on, and what else must be said of it."""
+        return rests_on(self.grid.under(*self.grid.attacks["attack"]), "robustness", "attacked cells")
 
     def flat_maps(self) -> str:
         """What becomes of correlations that do not exist."""
         return (
             "A flat map has no correlation: its image is left out of that mean "
-            f"({self.values['undefined'].sum()} times in all measures and runs)."
+            f"({self.values['undefined'].sum()} times in all measures and cells)."
         )
 
     def pictures(self, caption: str) -> dict[str, str]:
