@@ -21,11 +21,14 @@ TINY = {
     "face": {"known_authentic": 16, "known_generator": 12, "held_out_authentic": 10, "held_out_generator": 6},
 }
 METHODS = ("cross_entropy", "cyborg")
-ATTACKS = {  # on the weights, on images, on decisions
-    "hoax": {"attack": {"name": "sham", "epochs": 1}},
+ATTACKS = {  # on the weights, on images, on decisions; each on a data set of its own, to be quick
+    "hoax": {"attack": {"name": "sham", "epochs": 1}, "datasets": ["cxr"]},
     "manipulation": {"attack": {"name": "manipulation", "steps": 3}, "datasets": ["face"], "seeds": [0]},
-    "minimal": {"attack": {"name": "minimal_perturbation", "steps": 4, "explain_steps": 2}},
-    "pgd": {"attack": {"name": "pgd", "linf": [0.01], "l2": [0.01], "steps": 2, "restarts": 1}},
+    "minimal": {
+        "attack": {"name": "minimal_perturbation", "steps": 4, "explain_steps": 2},
+        "datasets": ["iris"],
+    },
+    "pgd": {"attack": {"name": "pgd", "linf": [0.01], "l2": [0.01], "steps": 2, "restarts": 1}, "seeds": [0]},
 }
 
 
