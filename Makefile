@@ -6,7 +6,7 @@ BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 export NO_ALBUMENTATIONS_UPDATE := 1
 
-.PHONY: env repro test test-all lint bench readme clean help
+.PHONY: env repro verify test test-all lint mutate bench codes readme clean help
 .DEFAULT_GOAL := help
 
 env: .venv/installed  ## create .venv and install the pinned environment
@@ -21,24 +21,35 @@ env: .venv/installed  ## create .venv and install the pinned environment
 repro: env  ## run the whole pipeline; PROFILE=<name> runs profiles/<name>.yaml in workspaces/<name>
 	@folder=$$(python -m pipeline.common.workspace $(PROFILE)) && cd "$$folder" && dvc repro
 
+verify: env  ## compare the results of the last `make repro` with those that the project was committed with
+	@python -m pipeline.verify
+
 test: env  ## unit, contract, property, architecture and end-to-end tests
 	@pytest $(TOGETHER)
 
 test-all: env  ## the same and the tests that take minutes
 	@pytest $(TOGETHER) -m "slow or not slow"
 
-lint: env  ## ruff and mypy
+lint: env  ## ruff, mypy, and whether dvc.lock describes the present code and settings
 	@ruff check .
 	@ruff format --check .
 	@mypy
+	@python -m pipeline.verify --lock
+
+mutate: env  ## change the code in one place at a time and count what no test notices (long)
+	@python tests/mutate.py
 
 bench: env  ## measure speed and memory as ratios, into benchmarks/
 	@python -m benchmarks.run
 
-readme:  ## copy tables and pictures of the last run, and of PROFILE=robustness, into README.md and docs/
+codes: env  ## write docs/codes.md from the code
+	@python -m pipeline.data.codes > docs/codes.md
+
+readme:  ## copy tables, pictures and reference of the last run, and of PROFILE=robustness, into README.md and docs/
+	@python -m pipeline.verify --write
 	@sed -i -e '/<!-- results -->/,/<!-- end of results -->/{//!d}' -e '/<!-- results -->/r reports/tables/readme.md' README.md
 	@mkdir -p docs && cp reports/figures/gallery_face.png docs/gallery.png
-	@python -m pipeline.robustness --model runs/iris/compact/cross_entropy/0 --attack hoax_both > /dev/null
+	@python -m pipeline.attack --model runs/iris/compact/cross_entropy/0 --attack hoax_both > /dev/null
 	@cp attacked/iris/compact/cross_entropy/0/hoax_both/picture.png docs/robustness.png
 	@cd workspaces/robustness/reports/tables && cat hoax.md manipulability.md robust_decisions.md guidance_and_robustness.md > $(CURDIR)/docs/robustness.md
 

@@ -26,9 +26,11 @@ class LogitsOnly(nn.Module):
 
 def rows(device: str, rounds: int) -> list[Row]:
     """Both maps of 32 images from ResNet-50; the peers as their documentation uses them."""
-    model = build("resnet50").to(device).eval()
+    layout = torch.channels_last  # for all, as the pipeline has it
+    model = build("resnet50").to(device).to(memory_format=layout).eval()
     peer = LogitsOnly(model)
-    images = torch.rand(BATCH, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0)).to(device)
+    images = torch.rand(BATCH, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    images = images.to(device).contiguous(memory_format=layout)
     monai = MonaiCam(peer, target_layers="features", fc_layers="fc")
 
     def ours() -> None:
@@ -56,5 +58,5 @@ def rows(device: str, rounds: int) -> list[Row]:
     for name in peers:
         value = ratio(taken[name], taken["ours"])
         what = f"resnet50: both CAMs of {BATCH} images, {name} / ours"
-        found.append((what, f"{value:.2f}", "at least 5", "yes" if value >= 5 else "NO"))
+        found.append((what, f"{value:.2f}", "-", "-"))
     return found

@@ -11,7 +11,8 @@ from pipeline.common.files import write_text
 FOLDER = Path(__file__).parent
 NOTE = """\
 Written by `make bench`. Ratios of contestants that took turns in one run: the median over rounds of paired
-ratios. Batch {batch}, {side} px, {precision}; {device}; torch {torch}.
+ratios. Batch {batch}; {sides}; {precision}; {device}; torch {torch}. Our steps have the memory layout of
+`train`, channels last; the published CYBORG step has the default one where nothing else is said.
 
 | what | measured | target | met |
 |---|---|---|---|
@@ -26,8 +27,8 @@ def main() -> None:
     lines = ["| " + " | ".join(row) + " |" for row in found]
     about = NOTE.format(
         batch=steps.BATCH,
-        side=steps.SIDE,
-        precision="bfloat16 autocast, channels last" if device == "cuda" else "float32",
+        sides=", ".join(f"{backbone} {side} px" for backbone, side in steps.SIDES.items()),
+        precision="bfloat16 autocast" if device == "cuda" else "float32",
         device=torch.cuda.get_device_name()
         if device == "cuda"
         else f"{platform.machine()} CPU, {torch.get_num_threads()} threads",

@@ -4,11 +4,13 @@
     prepare     read a data set through its adapter: one store, one open-set protocol, one audit
     train       every (backbone, method, seed) cell of the grid; a method compares CAMs with human maps
     evaluate    scores, attack-detection errors, alignment with people, deletion and insertion
-    identify    which image regions and channels decide, and which of them come back as features
+    identify    which image regions and channels decide, and which of them come back as concepts
     robustness  attacks on explanations and decisions, and what stands
     report      tables, figures and one page, all from records on disk
     track       a copy of every record in MLflow
     predict     score a folder of images with one trained cell
+    attack      attack one trained cell, and draw what became of it
+    verify      compare the results with those that the project was committed with
 
-Each stage is `python -m pipeline.<stage>`; `dvc.yaml` is the table of contents.
+Each is `python -m pipeline.<stage>`; `dvc.yaml` is the table of contents.
 """

@@ -1,62 +1,109 @@
 """Draw the phantoms: invented chest films, irises and faces in the published on-disk layouts.
 
 Their causes are known pixel by pixel (`truth/`), which no real data set offers; they are no medical data.
+Beside each task's folder stands what it was drawn from: while that and the drawn files are the same, they
+are kept.
 """
 
+import json
 import shutil
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import joblib
 
 from pipeline.common import catalogue
 from pipeline.common.cli import run_stage
-from pipeline.common.config import Params
+from pipeline.common.code import code_hash
+from pipeline.common.config import Choice, Params
+from pipeline.common.files import canonical_json, sha256_text, write_json, write_text
+from pipeline.common.paths import PHANTOMS
 from pipeline.common.progress import track
+from pipeline.common.tree import hash_tree
 
-FOLDER = Path("data/raw/phantoms")
 README = "Phantoms: drawn by `python -m pipeline.phantoms`, one folder per task. {tasks}.\n"
 
 
 def phantoms(params: Params) -> None:
     """Write `data/raw/phantoms/<task>` for every task in `params.phantoms`, side by side.
 
-    All are drawn beside the old folder and replace it together; if one fails, the old folder stays.
+    New ones are drawn beside the old folder and take its place together with those that are kept; if one
+    fails, the old folder stays. If all are kept, nothing is written.
     """
-    tasks = params.phantoms.tasks
-    FOLDER.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(prefix=".phantoms-", dir=FOLDER.parent))
+    tasks, seed = params.phantoms.tasks, params.phantoms.seed
+    readme = README.format(tasks=", ".join(tasks) or "This profile has none")
+    kept = [task for task, choice in tasks.items() if is_kept(PHANTOMS, task, find_key(choice, seed))]
+    if len(kept) < len(tasks) or not _holds_exactly(PHANTOMS, kept, readme):
+        _replace_folder(tasks, kept, seed, readme)
+    for task in kept:
+        print(f"{task}: as drawn before")
+
+
+def _replace_folder(tasks: Mapping[str, Choice], kept: list[str], seed: int, readme: str) -> None:
+    PHANTOMS.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(prefix=".phantoms-", dir=PHANTOMS.parent))
     try:
         fresh.chmod(0o755)
-        listed = ", ".join(tasks) or "This profile has none"
-        (fresh / "README").write_text(README.format(tasks=listed), encoding="utf-8")
-        reports = draw(fresh, params.phantoms.seed, tasks)
-        shutil.rmtree(FOLDER, ignore_errors=True)
-        fresh.replace(FOLDER)
+        write_text(fresh / "README", readme)
+        for task in kept:
+            shutil.copytree(PHANTOMS / task, fresh / task)
+            shutil.copyfile(_record_path(PHANTOMS, task), _record_path(fresh, task))
+        draw(fresh, {task: choice for task, choice in tasks.items() if task not in kept}, seed)
+        shutil.rmtree(PHANTOMS, ignore_errors=True)
+        fresh.replace(PHANTOMS)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-    for report in sorted(reports):
-        print(report)
 
 
-def draw(root: Path, seed: int, tasks: dict[str, dict[str, Any]]) -> list[str]:
-    """Run the tasks' generators in processes of their own; gives a line on each task's size and time."""
+def draw(root: Path, tasks: Mapping[str, Choice], seed: int) -> None:
+    """Run the tasks' generators in processes of their own; prints a line on each task's size and time."""
     if not tasks:
-        return []
-    jobs = (joblib.delayed(_draw)(root / task, seed, task, settings) for task, settings in tasks.items())
-    workers = min(len(tasks), joblib.cpu_count())
-    parallel = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")
-    return list(track(parallel(jobs), "phantoms", total=len(tasks)))
+        return
+    jobs = (joblib.delayed(_draw)(root, task, choice, seed) for task, choice in tasks.items())
+    parallel = joblib.Parallel(n_jobs=min(len(tasks), joblib.cpu_count()), return_as="generator_unordered")
+    reports = list(track(parallel(jobs), "phantoms", total=len(tasks)))
+    print("\n".join(sorted(reports)))
 
 
-def _draw(root: Path, seed: int, task: str, settings: dict[str, Any]) -> str:
+def _draw(root: Path, task: str, choice: Choice, seed: int) -> str:
     started = time.perf_counter()
-    catalogue.get("data/phantoms", task)(root=root, seed=seed, **settings)
-    sizes = [path.stat().st_size for path in root.rglob("*") if path.is_file()]
-    seconds = time.perf_counter() - started
-    return f"{task}: {len(sizes)} files, {sum(sizes) / 1e6:.1f} MB, {seconds:.0f} s"
+    catalogue.make("drawing", choice)(root=root / task, seed=seed)
+    hashes = hash_tree(root / task)
+    write_json(_record_path(root, task), {"key": find_key(choice, seed), "files": _combine(hashes)})
+    size = sum((root / task / path).stat().st_size for path in hashes)
+    return f"{task}: {len(hashes)} files, {size / 1e6:.1f} MB, {time.perf_counter() - started:.0f} s"
+
+
+def find_key(choice: Choice, seed: int) -> str:
+    """What a task's files follow from, as one hash: its generator's code, all its settings, the seed."""
+    code = code_hash(catalogue.entry("drawing", choice["name"]))
+    return sha256_text(canonical_json([code, catalogue.filled("drawing", choice), seed]))
+
+
+def is_kept(folder: Path, task: str, key: str) -> bool:
+    """Whether the task was drawn with this key, and no file of it has changed since."""
+    try:
+        record = json.loads(_record_path(folder, task).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return bool(record == {"key": key, "files": _combine(hash_tree(folder / task))})
+
+
+def _holds_exactly(folder: Path, tasks: list[str], readme: str) -> bool:
+    """Whether the folder has these tasks, the text beside them, and nothing else."""
+    expected = {"README", *tasks, *(_record_path(folder, task).name for task in tasks)}
+    came = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    return came == expected and (folder / "README").read_text(encoding="utf-8") == readme
+
+
+def _record_path(folder: Path, task: str) -> Path:
+    return folder / f"{task}.json"
+
+
+def _combine(hashes: Mapping[str, str]) -> str:
+    return sha256_text(canonical_json(hashes))
 
 
 if __name__ == "__main__":

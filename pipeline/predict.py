@@ -3,9 +3,10 @@
     python -m pipeline.predict --model runs/cxr/compact/cyborg/0 images/ --out scores.csv --overlays looked/
 
 Files (PNG, JPEG, WebP, TIFF, BMP, DICOM) or folders, searched in depth, are prepared exactly as the training
-images were. Columns: file; score, the probability of label 1 (abnormal, attack, synthetic); margin, its
-logit; decision, 1 where the margin reaches the threshold that `evaluate` fitted on validation, blank where
-the cell was not evaluated. Unusable files are listed at the end, exit code 1; all others are scored.
+images were. Columns: file; score, the probability of label 1 (abnormal, attack, synthetic);
+logit_difference, its logit; decision, 1 where that reaches the threshold that `evaluate` fitted on
+validation, blank where the cell was not evaluated. Unusable files are listed at the end, exit code 1; all
+others are scored.
 """
 
 import argparse
@@ -23,14 +24,15 @@ from scipy.special import expit
 from pipeline.common.cli import exit_with
 from pipeline.common.errors import UserError
 from pipeline.common.files import atomic, write_csv
+from pipeline.common.paths import CELLS, MODEL
 from pipeline.common.progress import track
 from pipeline.data import dicom
-from pipeline.data.decoding import Decoded, Job, Recipe, decode_all
-from pipeline.data.samples import Problem, Sample
-from pipeline.explain import forward
-from pipeline.grid import records, trained
-from pipeline.model import CamClassifier
-from pipeline.score import pictures
+from pipeline.data.decoding import Decoded, Recipe, decode_all
+from pipeline.data.problems import Problem
+from pipeline.data.samples import Sample
+from pipeline.grid import records, trainings
+from pipeline.model import CamClassifier, inference
+from pipeline.present import pictures
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".dcm", ".dicom")
 BATCH = 32
@@ -51,7 +53,7 @@ class Looked(NamedTuple):
     path: Path
     square: np.ndarray  # uint8 (C, S, S)
     salience: np.ndarray  # float32 (h, w): CAM of label 1 minus CAM of label 0
-    margin: float
+    logit_difference: float
 
 
 def predict(model: Path, inputs: Sequence[Path], out: Path, overlays: Path | None = None) -> None:
@@ -63,8 +65,12 @@ def predict(model: Path, inputs: Sequence[Path], out: Path, overlays: Path | Non
     rows = []
     problems: list[str] = []
     for looked in track(look(cell, files, problems), "predict", total=len(files)):
-        decision = "" if cell.threshold is None else int(looked.margin >= cell.threshold)
-        scored = {"file": str(looked.path), "score": expit(looked.margin), "margin": looked.margin}
+        decision = "" if cell.threshold is None else int(looked.logit_difference >= cell.threshold)
+        scored = {
+            "file": str(looked.path),
+            "score": expit(looked.logit_difference),
+            "logit_difference": looked.logit_difference,
+        }
         rows.append({**scored, "decision": decision})
         if overlays is not None:
             draw(looked, overlays / f"{places[looked.path].relative_to(above)}.png")
@@ -97,8 +103,8 @@ def _is_image(path: Path) -> bool:
 
 def open_cell(folder: Path) -> Trained:
     """A trained cell by its folder; raises UserError if it is absent or its model is damaged."""
-    record = trained.find(folder)
-    model = forward.open_model(folder / trained.MODEL, "auto")
+    record = trainings.find(folder)
+    model = inference.open_model(folder / MODEL, "auto")
     sizes = record["settings"]["preprocessing"]
     names = ("image_size", "channels", "crop", "max_megapixels", "max_megabytes")
     recipe = Recipe(**{name: sizes[name] for name in names}, granularity="map", blur=0)
@@ -106,10 +112,10 @@ def open_cell(folder: Path) -> Trained:
 
 
 def _threshold(folder: Path, key: str) -> float | None:
-    """The threshold on the margin that `evaluate` fitted for this very training, if it did."""
-    if len(folder.parts) < 6 or folder.parts[-5] != "runs":
+    """The threshold on the logit difference that `evaluate` fitted for this very training, if it did."""
+    if len(folder.parts) < 6 or folder.parts[-5] != str(CELLS["train"]):
         return None
-    record = records.read(folder.parents[4] / "evaluate" / Path(*folder.parts[-4:]))
+    record = records.read(folder.parents[4] / CELLS["evaluate"] / Path(*folder.parts[-4:]))
     if record is None or record["settings"].get("train") != key:
         return None
     threshold = record["results"]["threshold"]  # null: infinite, so that it decides nothing
@@ -118,9 +124,9 @@ def _threshold(folder: Path, key: str) -> float | None:
 
 def look(cell: Trained, files: Sequence[Path], problems: list[str]) -> Iterator[Looked]:
     """Decode and score files batch by batch, in order; unusable ones add a line to `problems`."""
-    jobs = [Job(_sample(path), None) for path in files]
+    samples = [_sample(path) for path in files]
     waiting: list[tuple[Path, np.ndarray]] = []
-    decoded = decode_all(jobs, cell.recipe, joblib.cpu_count())
+    decoded = decode_all(samples, cell.recipe, joblib.cpu_count())
     for path, result in zip(files, decoded, strict=True):
         if isinstance(result, Decoded):
             waiting.append((path, result.image))
@@ -134,18 +140,18 @@ def look(cell: Trained, files: Sequence[Path], problems: list[str]) -> Iterator[
 
 def _sample(path: Path) -> Sample:
     """An image of which nothing but its file is known."""
-    return Sample(path.name, path, 0, "", "unknown", "unknown", "site", "unknown")
+    return Sample(path.name, path, 0, "unknown", "unknown", "site", "unknown")
 
 
 def _scored(model: CamClassifier, images: list[tuple[Path, np.ndarray]]) -> Iterator[Looked]:
     if not images:
         return
     squares = np.stack([square for _, square in images])
-    (outputs,) = forward.look(model, squares, np.arange(len(squares)), len(squares))
-    margins = (outputs.logits[:, 1] - outputs.logits[:, 0]).double().tolist()
+    (outputs,) = inference.look(model, squares, np.arange(len(squares)), len(squares))
+    differences = (outputs.logits[:, 1] - outputs.logits[:, 0]).double().tolist()
     salience = (outputs.cams[:, 1] - outputs.cams[:, 0]).float().cpu().numpy()
-    for (path, square), cam, margin in zip(images, salience, margins, strict=True):
-        yield Looked(path, square, cam, margin)
+    for (path, square), cam, difference in zip(images, salience, differences, strict=True):
+        yield Looked(path, square, cam, difference)
 
 
 def draw(looked: Looked, path: Path) -> None:

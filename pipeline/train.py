@@ -5,9 +5,8 @@ history.csv and record.json. A cell whose record carries its key is skipped; a c
 goes on from its last epoch. While cells train, their curves are copied to MLflow.
 """
 
-import time
 from collections.abc import Mapping
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,37 +15,43 @@ import pandas as pd
 
 from pipeline.common import catalogue
 from pipeline.common.cli import run_dataset_stage
-from pipeline.common.config import MAP_READER, Params
+from pipeline.common.code import code_hash
+from pipeline.common.config import Choice, Params
 from pipeline.common.errors import UserError
 from pipeline.common.files import atomic, sha256_file
-from pipeline.common.imports import PACKAGE
+from pipeline.common.paths import CELLS, HISTORY, MODEL, PREPARED
 from pipeline.data.store import Store, open_store
-from pipeline.grid import checkpoint, engine, records, tracking
-from pipeline.grid.cells import Cell, cells, code_hash, key
-from pipeline.grid.engine import Task
-from pipeline.model import save
-from pipeline.model.batches import Samples, map_rows
-from pipeline.model.training import Row, State, choose_device, fit
+from pipeline.grid import checkpoint, engine, records
+from pipeline.grid.cells import Cell, Task, cells, key
+from pipeline.model import augment, save
+from pipeline.model.batches import StoreRows, map_rows
+from pipeline.model.devices import choose_device
+from pipeline.model.training import Row, State, fit
 from pipeline.model.weights import find
+from pipeline.tracking import sync
 
-RUNS = Path("runs")
-PREPARED = Path("data/prepared")
+RUNS = CELLS["train"]
+SEEN = ("train", "val")  # roles of the samples that training sees
 
 
 def train(params: Params, dataset: str) -> None:
     """Train what is not trained yet; raises UserError listing every cell that failed."""
     store = open_store(PREPARED / dataset)
     _check(params, dataset, store)
-    backbones = {name: _backbone(name, chosen.weights) for name, chosen in params.backbones.items()}
-    tasks = [_task(params, cell, store, backbones[cell.backbone]) for cell in cells(params, dataset)]
-    work = partial(train_cell, prepared=store.folder.resolve(), device=params.train.device)
-    with tracking.background(params, dataset):
-        engine.run("train", tasks, work, params.engine)
+    work = partial(train_cell, prepared=store.folder.resolve())
+    with sync.background(params, dataset):
+        engine.run("train", tasks(params, store), work, params.engine, device=params.train.device)
+
+
+def tasks(params: Params, store: Store) -> list[Task]:
+    """One task per cell, with all that can change its result."""
+    backbones = {name: _backbone(choice) for name, choice in params.backbones.items()}
+    planned = cells(params, store.info["dataset"])
+    return [_task(params, cell, store, backbones[cell.backbone]) for cell in planned]
 
 
 def train_cell(task: Task, *, prepared: Path, device: str) -> None:
     """Train one cell, from its checkpoint if there is one, and write its record."""
-    started = time.perf_counter()
     store = open_store(prepared)
     saved = checkpoint.load(task.folder, task.key)
 
@@ -62,18 +67,13 @@ def train_cell(task: Task, *, prepared: Path, device: str) -> None:
         start=None if saved is None else State(*saved),
         save=keep,
     )
-    save(fitted.model, task.folder / "model.safetensors")
+    save(fitted.model, task.folder / MODEL)
     _write_history(task.folder, fitted.history)
     epochs = len(fitted.history)
     records.write(
-        task.folder,
+        task,
         stage="train",
-        cell=task.cell,
-        key=task.key,
-        settings=task.settings,
-        data_hash=store.data_hash,
-        code_hash=_code_hash(task.settings),
-        files=["model.safetensors", "history.csv"],
+        files=[MODEL, HISTORY],
         results={
             "best_epoch": fitted.best_epoch,
             "val_auroc": fitted.val_auroc,
@@ -81,7 +81,7 @@ def train_cell(task: Task, *, prepared: Path, device: str) -> None:
             "parameters": sum(parameter.numel() for parameter in fitted.model.parameters()),
         },
         timings={
-            "total_s": max(time.perf_counter() - started, fitted.seconds),
+            "total_s": fitted.seconds,
             "epoch_s": fitted.seconds / epochs,
             "peak_memory_mb": fitted.peak_memory_mb,
         },
@@ -100,9 +100,10 @@ def _check(params: Params, dataset: str, store: Store) -> None:
             problems.extend(error.problems)
 
     attempt(choose_device, params.train.device)
-    for name, backbone in params.backbones.items():
-        if backbone.weights is not None:
-            attempt(find, name, backbone.weights)
+    for choice in params.backbones.values():
+        if choice.get("weights") is not None:
+            attempt(find, choice["name"], choice["weights"])
+    problems += augment.problems(params.train.augment, store.images.shape[1:])
     for role in ("train", "val"):
         present = np.unique(store.labels[store.rows(role)])
         if len(present) < 2:
@@ -114,11 +115,10 @@ def _check(params: Params, dataset: str, store: Store) -> None:
     guided = any(np.ptp(store.maps[row]) for row in annotated)  # a constant map guides nobody
     for method in dict.fromkeys(cell.method for cell in cells(params, dataset)):
         chosen = params.methods[method]
-        readers = [choice["name"] for choice in chosen.regularisers if choice["name"] == MAP_READER]
-        readers += [chosen.loss] if chosen.loss != "cross_entropy" else []
+        readers = chosen.map_readers()
         if readers and not guided:
             problems.append(
-                f"methods.{method}: {readers[-1]} is guided by human maps, and no training image of "
+                f"methods.{method}: {readers[0]} is guided by human maps, and no training image of "
                 f"{dataset} has one; annotate some, or list other methods in datasets.{dataset}.methods"
             )
         elif chosen.map_source == "shuffled":
@@ -127,55 +127,47 @@ def _check(params: Params, dataset: str, store: Store) -> None:
         raise UserError(problems)
 
 
-def _backbone(name: str, weights: str | None) -> dict[str, str | None]:
+def _backbone(choice: Choice) -> dict[str, Any]:
     """A backbone's settings; a weights file counts by its bytes."""
-    given = {"weights_sha256": sha256_file(find(name, weights))} if weights is not None else {}
-    return {"name": name, "weights": weights, **given}
+    weights = choice.get("weights")
+    given = {} if weights is None else {"weights_sha256": sha256_file(find(choice["name"], weights))}
+    return {"weights": None, **choice, **given}
 
 
-def _task(params: Params, cell: Cell, store: Store, backbone: dict[str, str | None]) -> Task:
-    settings = _settings(params, cell, store, backbone)
-    return Task(
-        cell,
-        cell.folder(RUNS).absolute(),
-        key(settings, store.data_hash, _code_hash(settings)),
-        settings,
-    )
-
-
-def _settings(params: Params, cell: Cell, store: Store, backbone: dict[str, str | None]) -> dict[str, Any]:
-    """All that can change a cell's result, as plain values; where it runs is left out."""
-    return {
+def _task(params: Params, cell: Cell, store: Store, backbone: dict[str, Any]) -> Task:
+    """A cell with all that can change its result; where it runs is left out."""
+    settings = {
         "backbone": backbone,
         "method": params.methods[cell.method].model_dump(),
         "seed": cell.seed,
         "train": params.train.model_dump(exclude={"seeds", "device"}),
         "preprocessing": store.info["preprocessing"],
     }
+    code = tuple(_code(settings))
+    data, program = store.digest(*SEEN), code_hash(*code)
+    folder = cell.folder(RUNS).absolute()
+    return Task(cell, folder, key(settings, data, program), settings, data, program, code=code)
 
 
-def _code_hash(settings: Mapping[str, Any]) -> str:
-    """Of the training loop and the cell's own members of catalogues: editing another one costs nothing."""
+def _code(settings: Mapping[str, Any]) -> list[str]:
+    """The training loop and the cell's own members of catalogues: editing another one costs nothing."""
     method = settings["method"]
-    members = [("model/losses", method["loss"]), ("model/backbones", settings["backbone"]["name"])]
+    members = [("model/losses", method["loss"]), ("model/backbones", settings["backbone"])]
     if method["activation"] is not None:
-        members.append(("model/activations", method["activation"]["name"]))
-    members += [("model/regularisers", chosen["name"]) for chosen in method["regularisers"]]
-    return _hash_of(*members)
+        members.append(("model/activations", method["activation"]))
+    members += [("model/regularisers", choice) for choice in method["regularisers"]]
+    return [
+        "pipeline.model.training:fit",
+        *(catalogue.entry(kind, choice["name"]) for kind, choice in members),
+    ]
 
 
-@cache
-def _hash_of(*members: tuple[str, str]) -> str:
-    """Reading the sources once for all cells of a kind."""
-    return code_hash(PACKAGE / "model" / "training.py", *(catalogue.source(*member) for member in members))
-
-
-def _samples(store: Store, role: str) -> Samples:
-    return Samples(store.images, store.maps, store.has_map, store.labels, store.rows(role))
+def _samples(store: Store, role: str) -> StoreRows:
+    return StoreRows(store.images, store.maps, store.has_map, store.labels, store.rows(role))
 
 
 def _write_history(folder: Path, history: list[Row]) -> None:
-    with atomic(folder / "history.csv") as temporary:
+    with atomic(folder / HISTORY) as temporary:
         pd.DataFrame(history).to_csv(temporary, index=False, lineterminator="\n", float_format="%.10g")
 
 

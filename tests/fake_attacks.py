@@ -4,25 +4,25 @@ Single-class maps follow a hoax and the others stay; what `gain` a method has ma
 """
 
 import json
+import shutil
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from pipeline.common.config import Attack, Params
+from pipeline.common.config import Params
 from pipeline.common.files import sha256_file, sha256_text, write_csv, write_json
+from pipeline.common.paths import CELLS, CIRCUMSTANCES, RECORD
 from pipeline.common.seeding import numpy_rng
-from pipeline.grid import attacked
 from pipeline.grid.cells import Cell
 
 PLANNED = {  # name -> one attack of each kind, on some methods or seeds only
-    "hoax": {"attack": "sham"},
-    "pushed": {"attack": "passive_fooling", "methods": ["cross_entropy", "cyborg"], "seeds": [0]},
-    "moved": {"attack": "manipulation"},
-    "bounded": {"attack": "pgd"},
-    "smallest": {"attack": "minimal_perturbation"},
+    "hoax": {"attack": {"name": "sham"}},
+    "pushed": {"attack": {"name": "passive_fooling"}, "methods": ["cross_entropy", "cyborg"], "seeds": [0]},
+    "moved": {"attack": {"name": "manipulation"}},
+    "bounded": {"attack": {"name": "pgd"}},
+    "smallest": {"attack": {"name": "minimal_perturbation"}},
 }
 EXPLANATIONS = ("cam", "grad_cam", "diff_grad_cam", "difference_salience", "gradient")
 SINGLE = ("cam", "grad_cam")
@@ -35,23 +35,19 @@ BLANK = float("nan")
 def write_attacks(cell: dict[str, Any], settings: Params, salt: str = "") -> None:
     """robustness/ of one trained cell, below the working directory; `salt` makes another key."""
     place = Cell(**cell)
-    training = json.loads((place.folder(Path("runs")) / "record.json").read_text())
-    for name, attack in attacked.attacks_of(settings, place).items():
-        folder = attacked.folder(place, name)
-        write_csv(folder / "values.csv", values(cell, attack.attack))
-        np.savez(folder / "pictures.npz", **pictures(cell, attack.attack))
+    trained = place.folder(CELLS["train"])
+    training = json.loads((trained / RECORD).read_text())
+    for name, attack in settings.robustness.planned(place.dataset, place.method, place.seed).items():
+        folder = place.folder(CELLS["robustness"]) / name
+        kind = attack.attack["name"]
+        write_csv(folder / "values.csv", values(cell, kind))
+        np.savez(folder / "pictures.npz", **pictures(cell, kind))
         files = {path: sha256_file(folder / path) for path in ("values.csv", "pictures.npz")}
-        made_of = {"train": training["key"], "robustness": planned(settings, attack)}
+        made_of = {"train": training["key"], "robustness": settings.robustness.settings_of(attack)}
         key = sha256_text(f"{name}{training['key']}{salt}")
         record = training | {"stage": "robustness", "key": key, "settings": made_of, "files": files}
-        write_json(folder / "record.json", record)
-
-
-def planned(settings: Params, attack: Attack) -> dict[str, Any]:
-    """What the stage writes of params.yaml into a record."""
-    common = settings.robustness.model_dump(exclude={"attacks"})
-    watched = attack.explanations or settings.robustness.explanations
-    return {**common, "explanations": watched, "attack": attack.attack, "settings": attack.settings}
+        shutil.copy(trained / CIRCUMSTANCES, folder / CIRCUMSTANCES)
+        write_json(folder / RECORD, record)
 
 
 def values(cell: dict[str, Any], kind: str) -> pd.DataFrame:
@@ -148,9 +144,9 @@ def pictures(cell: dict[str, Any], kind: str) -> dict[str, np.ndarray]:
         return found
     if kind == "pgd":
         return {"index": SHOWN}
-    margins = {key: rng.normal(mean, 1, len(SHOWN)) for key, mean in
-               (("margin", 0), ("margin_towards_0", -4), ("margin_towards_1", 4))}  # fmt: skip
-    return {"index": SHOWN, "towards_0": changed[-30], "towards_1": changed[30], **margins}
+    scores = {f"logit_difference{key}": rng.normal(mean, 1, len(SHOWN)) for key, mean in
+               (("", 0), ("_towards_0", -4), ("_towards_1", 4))}  # fmt: skip
+    return {"index": SHOWN, "towards_0": changed[-30], "towards_1": changed[30], **scores}
 
 
 def blobs(rng: np.random.Generator, side: int) -> np.ndarray:

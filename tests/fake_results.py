@@ -14,22 +14,24 @@ from fake_attacks import write_attacks
 
 from pipeline.common.config import Params, parse
 from pipeline.common.files import sha256_file, sha256_text, write_json, write_text
+from pipeline.common.paths import CIRCUMSTANCES, RECORD
 from pipeline.common.seeding import numpy_rng
-from pipeline.data import manifest, store
+from pipeline.data import manifest, protocol, store
+from pipeline.grid import records
 
 SIZE, GRID = 32, 6
 METHODS = {
-    "cross_entropy": {"loss": "cross_entropy"},
-    "cyborg": {"loss": "cyborg", "alpha": 0.5},
-    "difference_salience": {"loss": "difference_salience", "alpha": 0.5},
-    "divergence_shuffled": {"loss": "divergence", "alpha": 0.5, "map_source": "shuffled"},
+    "cross_entropy": {"loss": {"name": "cross_entropy"}},
+    "cyborg": {"loss": {"name": "cyborg", "alpha": 0.5}},
+    "difference_salience": {"loss": {"name": "difference_salience", "alpha": 0.5}},
+    "divergence_shuffled": {"loss": {"name": "divergence", "alpha": 0.5}, "map_source": "shuffled"},
 }
 SOFTPLUS = {"name": "softplus", "beta": 20}
 VARIANTS = {  # of cross_entropy, each with one defence more
-    "decayed": {"loss": "cross_entropy", "weight_decay": 0.1},
-    "smooth": {"loss": "cross_entropy", "activation": SOFTPLUS},
+    "decayed": {"loss": {"name": "cross_entropy"}, "weight_decay": 0.1},
+    "smooth": {"loss": {"name": "cross_entropy"}, "activation": SOFTPLUS},
     "flat": {
-        "loss": "cross_entropy",
+        "loss": {"name": "cross_entropy"},
         "activation": SOFTPLUS,
         "regularisers": [{"name": "hessian", "weight": 0.01}],
     },
@@ -93,11 +95,9 @@ def write_store(folder: Path, name: str, phantom: bool = True) -> None:
         if phantom or not file.startswith("truth"):
             (folder / file).parent.mkdir(exist_ok=True)
             np.save(folder / f"{file}.npy", np.stack(array), allow_pickle=False)
-    open_set = {
-        "schema": 1, "name": name, "task": "cxr_anomaly", "axis": "source", "excluded": [], **PROTOCOL,
-        "manifest_sha256": sha256_file(folder / "manifest.csv"), "split_by": "subject_id",
-        "threshold": {"rule": "bpcer", "value": 0.1, "on": "val"},
-    }  # fmt: skip
+    threshold = {"rule": "bpcer", "value": 0.1}
+    open_set = protocol.build({**PROTOCOL, "excluded": [], "threshold": threshold}, "subject")
+    open_set["manifest_sha256"] = sha256_file(folder / "manifest.csv")
     write_json(folder / "protocol.json", open_set)
     warning = {"code": "W_SHORTCUT", "where": "bits", "message": "bits predict <the> class", "remedy": "-"}
     counts = [{"role": "train", "source": "site_a", "label": 0, "rows": 8, "annotated": 8}]
@@ -111,26 +111,27 @@ def _row(name: str, index: int, label: int, split: str, source: str) -> dict[str
     marked = source == "site_a"
     return {
         **dict.fromkeys(manifest.COLUMNS, ""),
-        "sample_id": f"{name}:{index:03d}", "dataset": name, "image_path": f"{index:03d}.png",
+        "sample_id": f"{name}:{index:03d}", "image_path": f"{index:03d}.png",
         "label": str(label), "class_name": "odd" if label else "plain", "source": source, "split": split,
-        "subject_id": f"p{index}", "ann_kind": "soft_map" if marked else "none",
+        "subject_id": f"p{index}", "annotators": str(int(marked)),
     }  # fmt: skip
 
 
 def write_record(folder: Path, stage: str, cell: dict[str, Any], key: str, **more: Any) -> None:
-    """A record that lists every file now in `folder`."""
-    files = {path.name: sha256_file(path) for path in sorted(folder.iterdir()) if path.name != "record.json"}
+    """A record that lists every file now in `folder`, and how it was made beside it."""
+    listed = (path for path in sorted(folder.iterdir()) if path.suffix != ".json")
+    timings = more.pop("timings", {"total_s": 2.0})
     record = {
-        "schema": 1, "stage": stage, "cell": cell, "key": key, "settings": {}, "data_hash": "d" * 64,
-        "code_hash": "c" * 64, "git_commit": "0" * 40, "versions": {"torch": "2"},
-        "hardware": {"device": "cpu"}, "started": "2026-01-01T00:00:00+00:00",
-        "timings": {"total_s": 2.0}, "files": files, "results": {},
+        "schema": records.SCHEMA, "stage": stage, "cell": cell, "key": key, "settings": {},
+        "data_hash": "d" * 64, "code_hash": "c" * 64,
+        "files": {path.name: sha256_file(path) for path in listed}, "results": {},
     }  # fmt: skip
-    write_json(folder / "record.json", record | more)
-
-
-def _auroc(rng: np.random.Generator, negatives: np.ndarray, positives: np.ndarray) -> float:
-    return float((positives[:, None] > negatives[None]).mean())
+    circumstances = {
+        "started": "2026-01-01T00:00:00.000+00:00", "ended": "2026-01-01T00:00:02.000+00:00",
+        "timings": timings, "git_commit": "0" * 40, "versions": {"torch": "2"}, "hardware": {"cpu": "abacus"},
+    }  # fmt: skip
+    write_json(folder / CIRCUMSTANCES, circumstances)
+    write_json(folder / RECORD, record | more)
 
 
 def write_cell(cell: dict[str, Any], salt: str = "") -> None:
@@ -169,9 +170,9 @@ def _write_evaluation(folder: Path, cell: dict[str, Any], key: str) -> None:
     role = role.where(rows["source"] == "site_a", "test_open")
     label = rows["label"].astype(int)
     strength = 1.0 + 8 * GAIN[cell["method"]]
-    margin = (2 * label - 1) * strength + 2 * rng.normal(size=len(rows))
+    difference = (2 * label - 1) * strength + 2 * rng.normal(size=len(rows))
     scores = rows[["sample_id", "label", "source", "class_name", "subject_id"]].assign(
-        role=role, margin=margin
+        role=role, logit_difference=difference
     )
     scores = scores[scores["role"] != "train"]
     _csv(folder / "scores.csv", scores)
@@ -186,7 +187,7 @@ def _write_evaluation(folder: Path, cell: dict[str, Any], key: str) -> None:
     _csv(folder / "faithfulness.csv", pd.DataFrame(faith))
     chosen = np.array([24, 25, 26, 27, 36, 37, 38, 39], dtype=np.int64)
     cams = rng.normal(size=(len(chosen), 2, GRID, GRID)).astype(np.float32)
-    np.savez(folder / "gallery.npz", index=chosen, cams=cams, margin=margin.to_numpy()[chosen].astype("f4"))
+    np.savez(folder / "gallery.npz", index=chosen, cams=cams, logit_difference=difference.to_numpy()[chosen])
     results = {"threshold": 0.25, "closed_auroc": 0.8, "open_auroc": 0.7}
     write_record(
         folder, "evaluate", cell, sha256_text("evaluate" + key), results=results, settings={"train": key}
@@ -238,14 +239,14 @@ def _write_identification(folder: Path, cell: dict[str, Any], key: str) -> None:
         for reference in references
     ]  # fmt: skip
     _csv(folder / "summary.csv", pd.DataFrame(summary))
-    features = [
-        {"predicted": c, "feature": f, "n_regions": 5, "prevalence": 0.5, "importance": 1.5, "share": 0.4,
+    concepts = [
+        {"predicted": c, "concept": f, "n_regions": 5, "prevalence": 0.5, "importance": 1.5, "share": 0.4,
          "margin_drop": 0.9, "x": 0.4, "y": 0.4, "area": 0.05}
         for c in (0, 1) for f in (0, 1)
     ]  # fmt: skip
-    _csv(folder / "features.csv", pd.DataFrame(features))
+    _csv(folder / "concepts.csv", pd.DataFrame(concepts))
     exemplars = [
-        {"predicted": c, "feature": f, "rank": r, "sample_id": f"{cell['dataset']}:{24 + r:03d}", "x": 0.3,
+        {"predicted": c, "concept": f, "rank": r, "sample_id": f"{cell['dataset']}:{24 + r:03d}", "x": 0.3,
          "y": 0.3, "width": 0.2, "height": 0.25}
         for c in (0, 1) for f in (0, 1) for r in range(3)
     ]  # fmt: skip

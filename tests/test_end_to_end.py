@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from pipeline.common.paths import CIRCUMSTANCES
 from pipeline.common.workspace import merge
 
 ROOT = Path(__file__).parents[1]
@@ -20,11 +21,14 @@ TINY = {
     "face": {"known_authentic": 16, "known_generator": 12, "held_out_authentic": 10, "held_out_generator": 6},
 }
 METHODS = ("cross_entropy", "cyborg")
-ATTACKS = {  # on the weights, on images, on decisions
-    "hoax": {"attack": "sham", "settings": {"epochs": 1}},
-    "manipulation": {"attack": "manipulation", "settings": {"steps": 3}, "datasets": ["face"], "seeds": [0]},
-    "minimal": {"attack": "minimal_perturbation", "settings": {"steps": 4, "explain_steps": 2}},
-    "pgd": {"attack": "pgd", "settings": {"linf": [0.01], "l2": [0.01], "steps": 2, "restarts": 1}},
+ATTACKS = {  # on the weights, on images, on decisions; each on a data set of its own, to be quick
+    "hoax": {"attack": {"name": "sham", "epochs": 1}, "datasets": ["cxr"]},
+    "manipulation": {"attack": {"name": "manipulation", "steps": 3}, "datasets": ["face"], "seeds": [0]},
+    "minimal": {
+        "attack": {"name": "minimal_perturbation", "steps": 4, "explain_steps": 2},
+        "datasets": ["iris"],
+    },
+    "pgd": {"attack": {"name": "pgd", "linf": [0.01], "l2": [0.01], "steps": 2, "restarts": 1}, "seeds": [0]},
 }
 
 
@@ -37,7 +41,7 @@ def settings(workers: int) -> dict[str, Any]:
     params["prepare"]["image_size"] = 48
     params["train"].update(seeds=[0, 1], epochs=2)
     params["evaluate"].update(curve_steps=4, curve_samples=8, gallery=2)
-    params["identify"].update(max_features=3, exemplars=2)
+    params["identify"].update(max_concepts=3, exemplars=2)
     params["robustness"].update(images=6, shown=2, attacks=ATTACKS)
     params["engine"]["workers"] = workers
     return params
@@ -47,8 +51,8 @@ def make_project(folder: Path, params: dict[str, Any]) -> Path:
     """A folder in which `dvc repro` runs this checkout's code with its own settings and no git."""
     (folder / ".dvc").mkdir(parents=True)
     (folder / ".dvc" / "config").write_text("[core]\n    analytics = false\n    no_scm = true\n")
-    (folder / ".dvcignore").write_text("__pycache__\n")
-    (folder / "dvc.yaml").write_bytes((ROOT / "dvc.yaml").read_bytes())
+    for name in (".dvcignore", "dvc.yaml"):
+        (folder / name).write_bytes((ROOT / name).read_bytes())
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     (folder / "pipeline").symlink_to(ROOT / "pipeline")
     return folder
@@ -56,12 +60,17 @@ def make_project(folder: Path, params: dict[str, Any]) -> Path:
 
 def repro(folder: Path) -> str:
     """Run `dvc repro` and return all that it printed."""
+    return dvc(folder, "repro", both=True)
+
+
+def dvc(folder: Path, *arguments: str, both: bool = False) -> str:
+    """What a command of DVC printed, with `both` on standard error too."""
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     environment.pop("MLFLOW_TRACKING_URI", None)
-    command = [sys.executable, "-m", "dvc", "repro"]
+    command = [sys.executable, "-m", "dvc", *arguments]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    return done.stdout + (done.stderr if both else "")
 
 
 @pytest.fixture(scope="module")
@@ -72,27 +81,34 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:
-    """Every result that must not depend on where and when it was made."""
-    timed = {"record.json", "checkpoint.json"}  # hardware, dates, seconds
+    """Every file of a result but those that tell when, how long and on what machine."""
     found = {}
     for top in ("data", "runs", "evaluate", "identify", "robustness", "reports"):
         for path in sorted((folder / top).rglob("*")):
-            name = str(path.relative_to(folder))
-            if (
-                path.is_file()
-                and path.name not in timed
-                and not ("cost" in name or name.endswith("index.html"))
-            ):
-                found[name] = path.read_bytes()
+            name = path.relative_to(folder)
+            if path.is_file() and name.name != CIRCUMSTANCES and not name.match("reports/cost.*"):
+                found[str(name)] = path.read_bytes()
     return found
 
 
-def test_a_second_run_elsewhere_gives_the_same_bytes(project: Path, tmp_path: Path) -> None:
+def test_a_second_run_elsewhere_gives_the_same_bytes_and_the_same_lock(project: Path, tmp_path: Path) -> None:
     other = make_project(tmp_path / "second", settings(workers=2))
     repro(other)
     first, second = bytes_of(project), bytes_of(other)
     assert first.keys() == second.keys()
     assert [name for name in first if first[name] != second[name]] == []
+    assert (project / "dvc.lock").read_text() == (other / "dvc.lock").read_text()
+
+
+def test_dvc_shows_headline_numbers_and_curves(project: Path) -> None:
+    shown = json.loads(dvc(project, "metrics", "show", "--json"))
+    numbers = shown[""]["data"]["reports/metrics.json"]["data"]
+    assert set(numbers) == set(TINY)
+    table = pd.read_csv(project / "reports" / "tables" / "generalisation.csv")
+    means = table[table["scope"] == "macro"].set_index(["dataset", "method"])["mean"]
+    shown_mean = numbers["iris"]["compact"]["cyborg"]["held_out_auroc"]
+    assert shown_mean == pytest.approx(means["iris", "cyborg"], abs=1e-6)
+    assert "training.csv" in dvc(project, "plots", "show", "--json")
 
 
 def test_a_repeated_repro_runs_nothing_but_track(project: Path) -> None:
@@ -106,7 +122,7 @@ def test_changing_one_method_trains_its_cells_only(project: Path) -> None:
     path = project / "params.yaml"
     original = path.read_text()
     changed = yaml.safe_load(original)
-    changed["methods"]["cyborg"]["alpha"] = 0.7
+    changed["methods"]["cyborg"]["loss"]["alpha"] = 0.7
     path.write_text(yaml.safe_dump(changed, sort_keys=False))
     repro(project)
     after = records(project)
@@ -116,9 +132,10 @@ def test_changing_one_method_trains_its_cells_only(project: Path) -> None:
 def records(project: Path) -> dict[tuple[str, ...], str]:
     """Cell -> when it was trained."""
     found = {}
-    for path in (project / "runs").rglob("record.json"):
-        record = json.loads(path.read_text())
-        found[tuple(path.parent.relative_to(project / "runs").parts)] = record["started"]
+    for path in (project / "runs").rglob(CIRCUMSTANCES):
+        found[tuple(path.parent.relative_to(project / "runs").parts)] = json.loads(path.read_text())[
+            "started"
+        ]
     return found
 
 
@@ -138,7 +155,7 @@ def test_the_paper_profile_runs_on_phantoms(tmp_path: Path) -> None:
     iris = {"tasks": {"iris": params["phantoms"]["tasks"]["iris"]}}
     params = merge(params, paper) | {"datasets": {"iris": params["datasets"]["iris"] | {"channels": 3}}}
     params["phantoms"] = {"seed": 1, **iris}
-    params["backbones"] = {name: {"weights": None} for name in paper["backbones"]}
+    params["backbones"] = {name: {"name": name} for name in paper["backbones"]}
     params["methods"] = {
         name: paper["methods"][name] for name in ("cross_entropy", "cyborg_05", "true_false_05")
     }

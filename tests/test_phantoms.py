@@ -1,5 +1,6 @@
 """The phantoms stage, and what every generator of the catalogue must keep."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,18 @@ from pipeline import phantoms
 from pipeline.common import catalogue
 from pipeline.common.config import Dataset, Params, load
 from pipeline.common.errors import UserError
-from pipeline.common.files import sha256_file
+from pipeline.common.files import write_text
+from pipeline.common.paths import PHANTOMS
+from pipeline.common.tree import hash_tree
 from pipeline.data import images
 from pipeline.data.samples import Sample
 
 PARAMS = load(Path(__file__).parents[1] / "params.yaml")
-TASKS = catalogue.names("data/phantoms")
+TASKS = catalogue.names("drawing")
 
 
 def tiny(task: str) -> dict[str, Any]:
-    """The shipped settings of a task with every number of images cut to two."""
+    """The shipped choice of a task with every number of images cut to two."""
     settings = PARAMS.phantoms.tasks[task]
     return {
         name: 2 if isinstance(value, int) and name.startswith(("known", "held_out", "films")) else value
@@ -30,7 +33,7 @@ def tiny(task: str) -> dict[str, Any]:
 
 def dataset(task: str) -> Dataset:
     """The shipped data set that a phantom belongs to."""
-    root = (phantoms.FOLDER / task).as_posix()
+    root = (PHANTOMS / task).as_posix()
     return next(entry for entry in PARAMS.datasets.values() if entry.root == root)
 
 
@@ -39,16 +42,11 @@ def with_tasks(**tasks: dict[str, Any]) -> Params:
     return PARAMS.model_copy(update={"phantoms": changed})
 
 
-def hashes(root: Path) -> dict[str, str]:
-    files = (path for path in root.rglob("*") if path.is_file())
-    return {path.relative_to(root).as_posix(): sha256_file(path) for path in files}
-
-
 @pytest.fixture(scope="module", params=TASKS)
 def drawn(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     task = request.param
     root = tmp_path_factory.mktemp(task)
-    catalogue.get("data/phantoms", task)(root, 5, **tiny(task))
+    catalogue.make("drawing", tiny(task))(root, 5)
     return task, root
 
 
@@ -56,21 +54,19 @@ def drawn(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def samples(drawn: tuple[str, Path]) -> list[Sample]:
     task, root = drawn
     (adapter,) = dataset(task).adapters
-    settings = {key: value for key, value in adapter.items() if key not in ("adapter", "root")}
-    read = catalogue.get("data/adapters", adapter["adapter"])
-    return list(read(root / adapter.get("root", "."), **settings))
+    return list(catalogue.make("data/adapters", adapter)(root))
 
 
 def test_same_seed_gives_the_same_bytes(drawn: tuple[str, Path], tmp_path: Path) -> None:
     task, root = drawn
-    catalogue.get("data/phantoms", task)(tmp_path, 5, **tiny(task))
-    assert hashes(tmp_path) == hashes(root)
+    catalogue.make("drawing", tiny(task))(tmp_path, 5)
+    assert hash_tree(tmp_path) == hash_tree(root)
 
 
 def test_another_seed_gives_other_pictures(drawn: tuple[str, Path], tmp_path: Path) -> None:
     task, root = drawn
-    catalogue.get("data/phantoms", task)(tmp_path, 6, **tiny(task))
-    assert not set(hashes(tmp_path / "truth" / "causal").values()) <= set(hashes(root).values())
+    catalogue.make("drawing", tiny(task))(tmp_path, 6)
+    assert not set(hash_tree(tmp_path / "truth" / "causal").values()) <= set(hash_tree(root).values())
 
 
 def test_every_image_has_its_truth(drawn: tuple[str, Path], samples: list[Sample]) -> None:
@@ -103,33 +99,95 @@ def test_known_images_are_annotated(drawn: tuple[str, Path], samples: list[Sampl
             assert sample.subject_id
 
 
-def test_without_tasks_a_readme_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """An empty working directory, and the tasks that are really drawn; drawing one writes two files."""
     monkeypatch.chdir(tmp_path)
+    drawn: list[str] = []
+
+    def make(catalogue: str, choice: dict[str, Any]) -> Callable[..., None]:
+        def generate(root: Path, seed: int) -> None:
+            if choice.get("readers") == 5:
+                raise UserError("too many readers")
+            drawn.append(root.name)
+            for name in ("a", "b"):
+                write_text(root / "folder" / name, f"{choice} {seed}")
+
+        return generate
+
+    monkeypatch.setattr(phantoms.catalogue, "make", make)
+    monkeypatch.setattr(phantoms.joblib, "cpu_count", lambda: 1)
+    return drawn
+
+
+def test_without_tasks_a_readme_says_so(counted: list[str]) -> None:
     phantoms.phantoms(with_tasks())
-    (readme,) = phantoms.FOLDER.iterdir()
+    (readme,) = PHANTOMS.iterdir()
     assert "none" in readme.read_text()
 
 
-def test_the_stage_replaces_what_was_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    stale = phantoms.FOLDER / "cxr" / "stale.txt"
+def test_what_is_as_it_was_drawn_is_kept(counted: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    tasks = {"one": tiny("cxr"), "two": tiny("iris")}
+    phantoms.phantoms(with_tasks(**tasks))
+    assert sorted(counted) == ["one", "two"]
+    assert " MB, " in capsys.readouterr().out
+    before = {path: path.stat().st_mtime_ns for path in PHANTOMS.rglob("*")}
+    phantoms.phantoms(with_tasks(**tasks))
+    assert len(counted) == 2
+    assert {path: path.stat().st_mtime_ns for path in PHANTOMS.rglob("*")} == before
+    assert capsys.readouterr().out == "one: as drawn before\ntwo: as drawn before\n"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda: (PHANTOMS / "one" / "folder" / "a").write_text("other"),
+        lambda: (PHANTOMS / "one" / "folder" / "a").unlink(),
+        lambda: (PHANTOMS / "one" / "folder" / "more").touch(),
+        lambda: (PHANTOMS / "one.json").unlink(),
+    ],
+)
+def test_a_hurt_task_is_drawn_again_alone(counted: list[str], change: Callable[[], None]) -> None:
+    tasks = {"one": tiny("cxr"), "two": tiny("iris")}
+    phantoms.phantoms(with_tasks(**tasks))
+    before = hash_tree(PHANTOMS)
+    change()
+    phantoms.phantoms(with_tasks(**tasks))
+    assert counted[2:] == ["one"]
+    assert hash_tree(PHANTOMS) == before
+
+
+def test_a_key_follows_seed_settings_and_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    choice = {"name": "cxr", "films_known": 4}
+    key = phantoms.find_key(choice, 1)
+    assert phantoms.find_key({"films_known": 4, "name": "cxr", "readers": 3}, 1) == key  # 3 is the default
+    others = [({"name": "cxr", "films_known": 5}, 1), (choice, 2), ({"name": "cxr"}, 1)]
+    assert key not in [phantoms.find_key(*other) for other in others]
+    monkeypatch.setattr(phantoms, "code_hash", lambda entry: f"changed {entry}")
+    assert phantoms.find_key(choice, 1) != key
+
+
+def test_tasks_that_are_no_longer_planned_go(counted: list[str]) -> None:
+    phantoms.phantoms(with_tasks(one=tiny("cxr"), two=tiny("iris")))
+    phantoms.phantoms(with_tasks(two=tiny("iris")))
+    assert sorted(path.name for path in PHANTOMS.iterdir()) == ["README", "two", "two.json"]
+    assert "two" in (PHANTOMS / "README").read_text()
+    assert sorted(counted) == ["one", "two"]
+
+
+def test_the_stage_replaces_what_was_there(counted: list[str]) -> None:
+    stale = PHANTOMS / "one" / "stale.txt"
     stale.parent.mkdir(parents=True)
     stale.touch()
-    phantoms.phantoms(with_tasks(cxr=tiny("cxr")))
+    phantoms.phantoms(with_tasks(one=tiny("cxr")))
     assert not stale.exists()
-    assert list((phantoms.FOLDER / "cxr").glob("main_data/metadata_phase_*.csv"))
     assert [path.name for path in Path("data/raw").iterdir()] == ["phantoms"]
-    assert " MB, " in capsys.readouterr().out
 
 
-def test_a_failure_keeps_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    old = phantoms.FOLDER / "cxr" / "old.txt"
-    old.parent.mkdir(parents=True)
-    old.touch()
-    with pytest.raises(UserError, match="'cxx' is not in"):
-        phantoms.phantoms(with_tasks(cxx={}))
-    assert old.exists()
+def test_a_failure_keeps_what_was_there(counted: list[str]) -> None:
+    phantoms.phantoms(with_tasks(one=tiny("cxr")))
+    before = hash_tree(PHANTOMS)
+    with pytest.raises(UserError, match="too many readers"):
+        phantoms.phantoms(with_tasks(one=tiny("cxr") | {"readers": 5}))
+    assert hash_tree(PHANTOMS) == before
     assert [path.name for path in Path("data/raw").iterdir()] == ["phantoms"]

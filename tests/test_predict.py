@@ -64,7 +64,7 @@ def write_dicom(path: Path, stored: np.ndarray) -> None:
 def test_scores_are_the_models_own(model: Path, images: Path, tmp_path: Path) -> None:
     predict(model, [images], tmp_path / "scores.csv")
     table = pd.read_csv(tmp_path / "scores.csv")
-    assert list(table) == ["file", "score", "margin", "decision"]
+    assert list(table) == ["file", "score", "logit_difference", "decision"]
     names = [Path(file).relative_to(images).as_posix() for file in table["file"]]
     assert names == ["deep/colour.JPG", "deep/x_ray", "grey.png"]
     from pipeline.model import load as load_model
@@ -75,19 +75,19 @@ def test_scores_are_the_models_own(model: Path, images: Path, tmp_path: Path) ->
         square = to_square(load(Path(str(row.file)), **limits).pixels, roi="", **geometry)
         with torch.no_grad():
             logits = load_model(model / "model.safetensors")(torch.tensor(square[None]) / 255).logits[0]
-        assert row.margin == pytest.approx((logits[1] - logits[0]).item(), abs=1e-5)
+        assert row.logit_difference == pytest.approx((logits[1] - logits[0]).item(), abs=1e-5)
         assert row.score == pytest.approx(torch.softmax(logits, 0)[1].item(), abs=1e-5)
     assert table["decision"].isna().all()  # not evaluated: no threshold
 
 
 def test_decision_at_the_threshold_of_this_training(model: Path, images: Path, tmp_path: Path) -> None:
     predict(model, [images], tmp_path / "free.csv")
-    margins = pd.read_csv(tmp_path / "free.csv")["margin"]
+    differences = pd.read_csv(tmp_path / "free.csv")["logit_difference"]
     folder = model.parents[4] / "evaluate/d/compact/cyborg/0"
     folder.mkdir(parents=True)
-    middle = float(margins.median()) - 1e-6  # the table has ten digits
+    middle = float(differences.median()) - 1e-6  # the table has ten digits
     try:
-        called = (margins >= middle).astype(float).tolist()
+        called = (differences >= middle).astype(float).tolist()
         cases = (("k" * 64, middle, called), ("other", middle, []), ("k" * 64, None, []))
         for trained_on, threshold, wanted in cases:  # null in a record: an infinite threshold
             results = {"threshold": threshold}

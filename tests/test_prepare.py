@@ -34,7 +34,7 @@ def params(*, phantom: bool = False, **changes: Any) -> Params:
         "phantom": phantom,
         "task": "cxr_anomaly",
         "root": "raw",
-        "adapters": [{"adapter": "reflacx"}],
+        "adapters": [{"name": "reflacx"}],
         "channels": 1,
         "crop": "none",
         "annotations": {"granularity": "map", "blur": 0},
@@ -66,14 +66,12 @@ def tiny_samples(root: Path) -> list[Sample]:
             native_id=f"film{n:02}",
             image_path=draw(root / "films" / f"film{n:02}.png"),
             label=label,
-            native_label=str(label),
             class_name="opacity" if label else "normal",
             source=source,
             source_kind="site",
             modality="cxr",
             subject_id=f"t:{subject}",
             annotations=[Boxes(np.array([[2, 2, 10, 12]]))],
-            ann_kind="boxes",
             where=f"list.csv line {n + 1}",
         )
         for n, (source, subject, label) in enumerate(films)
@@ -93,8 +91,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., store.
             return samples
 
         root.mkdir(exist_ok=True)
-        (root / "list.csv").touch()
-        monkeypatch.setattr(catalogue, "get", lambda kind, name: read)
+        (root / "list.csv").write_text(repr(read(root)))  # stands for what is listed
+        monkeypatch.setattr(catalogue, "make", lambda kind, choice: read)
         prepare.prepare(params(**changes), "tiny")
         return store.open_store(OUT)
 
@@ -122,8 +120,7 @@ def test_the_store_holds_every_image_in_the_order_of_ids(run: Callable[..., stor
     expected[2:12, 2:10] = 255
     assert opened.maps[0].max() == 255
     assert opened.maps[0].mean() == pytest.approx(expected.mean(), rel=0.02)
-    assert opened.manifest["ann_paths"][3] == "maps.npy#3"
-    assert set(opened.manifest["ann_kind"]) == {"soft_map"}
+    assert set(opened.manifest["annotators"]) == {"1"}
     assert opened.info["n"] == 28
     assert opened.info["preprocessing"] == {
         "image_size": 16,
@@ -171,7 +168,7 @@ def test_the_summary_names_roles_counts_and_warnings(
 ) -> None:
     def strip(samples: list[Sample]) -> None:
         for sample in samples[:20]:
-            sample.annotations, sample.ann_kind, sample.subject_id = [], "none", ""
+            sample.annotations, sample.subject_id = [], ""
 
     run(strip)
     shown = capsys.readouterr().out
@@ -300,7 +297,7 @@ def test_one_class_in_a_split(run: Callable[..., store.Store]) -> None:
 
 def _native(samples: list[Sample]) -> None:
     for n, sample in enumerate(samples[:24]):
-        sample.split = sample.native_split = ("train", "val", "test")[n // 8]
+        sample.native_split = ("train", "val", "test")[n // 8]
 
 
 def test_a_subject_in_two_native_splits(run: Callable[..., store.Store]) -> None:
@@ -343,9 +340,9 @@ def test_the_audit_finds_what_is_wrong_with_real_films(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     nih64 = {
-        "adapter": "image_table",
+        "name": "image_table",
         "root": "nih64",
-        "name": "nih64",
+        "collection": "nih64",
         "labels": {"0_normal": 0, "1_abnormal": 1},
         "modality": "cxr",
         "glob": "*/*/*.png",

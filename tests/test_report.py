@@ -1,29 +1,23 @@
 """The report on a small invented grid: every number leads back, nothing missing is hidden, bytes repeat."""
 
-import hashlib
 import json
 import re
 import shutil
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlparse
 
-import numpy as np
 import pandas as pd
 import pytest
-from fake_attacks import PLANNED, write_attacks
-from fake_results import VARIANTS, params, write_all, write_cell
+from fake_results import params, write_all, write_cell
+from reported import check_links, digests, illustrations
 
-from pipeline.common import catalogue
 from pipeline.common.config import Params
 from pipeline.common.errors import UserError
-from pipeline.data.store import open_store
-from pipeline.report import _attack, _first_cells, gather, report
+from pipeline.present.illustrations import Illustrations
+from pipeline.report import report
 
-TABLES = ("generalisation", "attack_errors", "alignment", "features", "faithfulness", "cost")
-ATTACK_TABLES = ("hoax", "manipulability", "robust_decisions", "guidance_and_robustness")
+TABLES = ("generalisation", "attack_errors", "alignment", "regions", "faithfulness")
+OF_ATTACKS = {"hoax", "manipulability", "robust_decisions", "guidance_and_robustness", "attacks", "methods"}
 SETTINGS = params(datasets=1, seeds=2, report={"dpi": 50})
-ATTACKED = params(datasets=1, seeds=2, methods=VARIANTS, robustness={"attacks": PLANNED}, report={"dpi": 50})
 
 
 @pytest.fixture(scope="module")
@@ -37,25 +31,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def attacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which all cells are finished, attacked and reported."""
-    folder = tmp_path_factory.mktemp("attacked")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        write_all(ATTACKED)
-        report(ATTACKED)
-    return folder
-
-
-@pytest.fixture
-def spoiled(attacked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of that to spoil, as working directory."""
-    shutil.copytree(attacked, tmp_path / "copy")
-    monkeypatch.chdir(tmp_path / "copy")
-    return tmp_path / "copy"
-
-
 @pytest.fixture
 def copied(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of it to spoil, as working directory."""
@@ -67,12 +42,7 @@ def copied(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the figures, which take most of the time."""
-    monkeypatch.setattr("pipeline.report._figures", lambda *arguments: [])
-
-
-def digests(folder: Path) -> dict[str, str]:
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+    monkeypatch.setattr(Illustrations, "jobs", lambda self: [])
 
 
 def test_every_table_and_figure_is_there(finished: Path) -> None:
@@ -109,20 +79,14 @@ def test_numbers_are_those_of_the_records(finished: Path) -> None:
     assert float(row["mean"]) == pytest.approx(sum(values) / 2)
 
 
-@pytest.mark.parametrize("which", ["finished", "attacked"])
-def test_page_needs_no_network_and_its_links_lead_somewhere(
-    which: str, request: pytest.FixtureRequest
-) -> None:
-    folder: Path = request.getfixturevalue(which)
-    page = (folder / "reports/index.html").read_text(encoding="utf-8")
-    links = re.findall(r'(?:href|src)="([^"]+)"', page)
-    assert len(links) > 30
-    for link in links:
-        assert not urlparse(link).scheme and not link.startswith("//"), link
-        if link.startswith("#"):
-            assert f'id="{link[1:]}"' in page
-        else:
-            assert (folder / "reports" / link).is_file(), link
+def test_links_of_the_page_lead_somewhere(finished: Path) -> None:
+    check_links(finished / "reports")
+
+
+def test_page_says_how_data_were_split(finished: Path) -> None:
+    path = "data/prepared/toy_0/protocol.json"
+    by = json.loads((finished / path).read_text())["split_by"]
+    assert f"<dt>Split by</dt><dd>{by}</dd>" in (finished / "reports/index.html").read_text(encoding="utf-8")
 
 
 def test_page_labels_phantoms_and_gives_the_audits_warnings(finished: Path) -> None:
@@ -132,6 +96,42 @@ def test_page_labels_phantoms_and_gives_the_audits_warnings(finished: Path) -> N
     captions = re.findall(r"<figcaption>.*?</figcaption>", page, re.S)
     assert captions and all("phantom" in caption for caption in captions)
     assert "W_SHORTCUT" in page and "bits predict &lt;the&gt; class" in page
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_what_differs_between_machines_is_in_the_cost_pages_alone(copied: Path) -> None:
+    report(SETTINGS)
+    before = digests(copied / "reports")
+    for path in Path("runs").rglob("circumstances.json"):
+        made = json.loads(path.read_text())
+        made |= {"timings": {"total_s": 77.7}, "started": "2031-01-01T00:00:00", "git_commit": "f" * 40}
+        path.write_text(json.dumps(made))
+    shutil.rmtree("reports")
+    report(SETTINGS)
+    assert digests(copied / "reports") == before
+    for name in ("cost.md", "cost.html", "cost.tex"):
+        assert "77.7" in Path(f"reports/{name}").read_text(encoding="utf-8")
+    page = Path("reports/index.html").read_text(encoding="utf-8")
+    assert 'href="cost.html"' in page and "on this machine" in page
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_fetched_results_have_no_known_cost_and_still_report(copied: Path) -> None:
+    for path in copied.rglob("circumstances.json"):
+        path.unlink()
+    report(SETTINGS)
+    tidy = pd.read_csv("reports/cost.csv")
+    assert set(tidy["quantity"]) == {"parameters_k"}
+
+
+def test_headline_numbers_and_training_curves_for_dvc(finished: Path) -> None:
+    found = json.loads((finished / "reports/metrics.json").read_text())
+    tidy = pd.read_csv(finished / "reports/tables/generalisation.csv", keep_default_na=False)
+    macro = tidy[(tidy["method"] == "cyborg") & (tidy["scope"] == "macro")].iloc[0]
+    assert found["toy_0"]["compact"]["cyborg"]["held_out_auroc"] == macro["mean"]
+    curves = pd.read_csv(finished / "reports/plots/training.csv")
+    assert {"dataset", "backbone", "method", "seed", "epoch", "val_auroc", "guidance"} <= set(curves)
+    assert len(curves) == 4 * 2 * 4  # methods, seeds, epochs
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -145,7 +145,7 @@ def test_missing_cells_are_visible(copied: Path) -> None:
     assert lacking[["method", "seed", "missing"]].to_numpy().tolist() == [["cyborg", 1, "evaluate"]]
     tidy = pd.read_csv("reports/tables/generalisation.csv", keep_default_na=False)
     assert set(tidy.loc[tidy["method"] == "cyborg", "n"]) == {1}
-    assert "7 of 8 runs" in Path("reports/tables/generalisation.md").read_text(encoding="utf-8")
+    assert "7 of 8 cells" in Path("reports/tables/generalisation.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.usefixtures("undrawn", "copied")
@@ -165,7 +165,7 @@ def test_pictures_show_measurements_of_the_present_training() -> None:
     cell = {"dataset": "toy_0", "backbone": "compact", "method": "cyborg", "seed": 0}
     write_cell(cell, salt="trained again")
     Path("evaluate/toy_0/compact/cyborg/0/record.json").write_bytes(kept)
-    shown = _first_cells(SETTINGS, "toy_0", "evaluate")
+    shown = illustrations(SETTINGS).first_cells("evaluate")
     assert {method: cell.seed for method, cell in shown.items()} == {
         "cross_entropy": 0,
         "cyborg": 1,
@@ -202,7 +202,7 @@ def test_what_an_earlier_report_left_is_gone(copied: Path) -> None:
 def test_nothing_identified_still_reports() -> None:
     shutil.rmtree("identify")
     report(SETTINGS)
-    assert "0 of 8 runs" in Path("reports/tables/features.md").read_text(encoding="utf-8")
+    assert "0 of 8 cells" in Path("reports/tables/regions.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.usefixtures("copied")
@@ -241,138 +241,5 @@ def test_without_planned_attacks_nothing_is_said_of_them(finished: Path) -> None
     page = (finished / "reports/index.html").read_text(encoding="utf-8")
     assert "hoax" not in page and "attacks.csv" not in page and "robust" not in page
     files = {path.stem for path in (finished / "reports/tables").iterdir()}
-    assert not files & {*ATTACK_TABLES, "attacks"}
+    assert not files & OF_ATTACKS
     assert "robust" not in (finished / "reports/tables/cells.csv").read_text(encoding="utf-8")
-
-
-def test_attacks_have_their_tables_figures_and_sections(attacked: Path) -> None:
-    page = (attacked / "reports/index.html").read_text(encoding="utf-8")
-    for name in ATTACK_TABLES:
-        for suffix in ("csv", "md", "tex"):
-            assert (attacked / f"reports/tables/{name}.{suffix}").stat().st_size > 0
-        assert f'<h3 id="toy_0-{name}">' in page and f'<a href="#toy_0-{name}">' in page
-    drawn = (
-        "manipulability",
-        "robust_decisions",
-        "attack_hoax",
-        "attack_pushed",
-        "attack_moved",
-        "attack_smallest",
-    )
-    for stem in drawn:
-        assert (attacked / f"reports/figures/{stem}_toy_0.svg").is_file()
-        assert f'src="figures/{stem}_toy_0.png"' in page
-    assert not (attacked / "reports/figures/attack_bounded_toy_0.png").exists()  # pgd keeps no pictures
-    assert "14 of 14 cells complete" in page and "attacked as planned" in page
-
-
-def test_pictures_name_a_few_methods_and_no_controls(attacked: Path) -> None:
-    text = (attacked / "reports/figures/attack_hoax_toy_0.svg").read_text(encoding="utf-8")
-    shown = [method for method in ATTACKED.methods if f">{method}<" in text]
-    assert shown == ["cross_entropy", "difference_salience", "flat"]
-    assert "seed 0" in text and "seed 1" not in text
-
-
-def test_attacks_lead_back_to_their_records(attacked: Path) -> None:
-    listed = pd.read_csv(attacked / "reports/tables/attacks.csv", keep_default_na=False)
-    assert len(listed) == 14 * 4 + 2 and (listed["robustness_key"] != "").all()
-    row = listed[(listed["attack"] == "pushed") & (listed["method"] == "cyborg")].iloc[0]
-    record = attacked / "robustness/toy_0/compact/cyborg/0/pushed/record.json"
-    assert json.loads(record.read_text())["key"] == row["robustness_key"]
-    assert row["kind"] == "passive_fooling"
-
-
-def test_settings_of_attacks_are_shown_in_full(attacked: Path) -> None:
-    listed = pd.read_csv(attacked / "reports/tables/attacks.csv", keep_default_na=False)
-    full = listed.drop_duplicates("attack").set_index("attack")["settings"]
-    assert "eps 0.03137, steps 100" in full["moved"] and "target other" in full["moved"]  # all are defaults
-    assert full["bounded"].startswith("linf 0.00196 0.00392")
-    assert "eps 0.03137" in (attacked / "reports/tables/manipulability.md").read_text(encoding="utf-8")
-
-
-@pytest.mark.usefixtures("undrawn")
-def test_missing_attacks_are_visible(spoiled: Path) -> None:
-    shutil.rmtree("robustness/toy_0/compact/cyborg/1/hoax")
-    report(ATTACKED)
-    cells = pd.read_csv("reports/tables/cells.csv", keep_default_na=False)
-    lacking = cells[cells["missing"] != ""]
-    assert lacking[["method", "seed", "missing"]].to_numpy().tolist() == [["cyborg", 1, "robustness/hoax"]]
-    assert "13 of 14 cells complete" in (spoiled / "reports/index.html").read_text(encoding="utf-8")
-    tidy = pd.read_csv("reports/tables/hoax.csv", keep_default_na=False)
-    mine = tidy[(tidy["method"] == "cyborg") & (tidy["attack"] == "hoax")]
-    assert set(mine["n"]) == {1} and set(mine["planned"]) == {2}
-    assert set(tidy.loc[tidy["attack"] == "pushed", "planned"]) == {1}  # of one seed only
-    assert "15 of 16 attacked runs" in Path("reports/tables/hoax.md").read_text(encoding="utf-8")
-
-
-@pytest.mark.usefixtures("undrawn", "spoiled")
-def test_an_attack_on_another_training_is_missing() -> None:
-    cell = {"dataset": "toy_0", "backbone": "compact", "method": "cyborg", "seed": 1}
-    write_cell(cell, salt="trained again")
-    report(ATTACKED)
-    cells = pd.read_csv("reports/tables/cells.csv", keep_default_na=False)
-    (missing,) = cells.loc[cells["missing"] != "", "missing"]
-    assert missing.split() == [f"robustness/{name}" for name in ("hoax", "moved", "bounded", "smallest")]
-
-
-@pytest.mark.usefixtures("undrawn", "spoiled")
-@pytest.mark.parametrize(
-    ("changed", "lacking"),
-    [
-        ({"images": 7}, list(PLANNED)),
-        ({"shown": 1}, list(PLANNED)),
-        ({"attacks": {**PLANNED, "hoax": {"attack": "sham", "settings": {"fool": "both"}}}}, ["hoax"]),
-        ({"attacks": {**PLANNED, "moved": {"attack": "manipulation", "explanations": ["cam"]}}}, ["moved"]),
-    ],
-)
-def test_an_attack_with_other_settings_is_missing(changed: dict[str, Any], lacking: list[str]) -> None:
-    raw = ATTACKED.model_dump()
-    raw["robustness"] |= changed
-    report(Params(**raw))
-    cells = pd.read_csv("reports/tables/cells.csv", keep_default_na=False)
-    missing = cells.loc[(cells["method"] == "cyborg") & (cells["seed"] == 0), "missing"].item()
-    assert missing.split() == [f"robustness/{name}" for name in lacking]
-
-
-def test_an_attack_of_a_new_kind_needs_no_other_file(
-    spoiled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    package = tmp_path / "package"
-    for folder in catalogue.ENTRY_POINTS:
-        shutil.copytree(catalogue.PACKAGE / folder, package / folder)
-    (package / "explain/attacks/telepathy.py").write_text("def attack(victim, *, spoons: int = 3): ...")
-    monkeypatch.setattr(catalogue, "PACKAGE", package)
-    settings = params(seeds=2, robustness={"attacks": {"new": {"attack": "telepathy"}}}, report={"dpi": 50})
-    for method in settings.methods:
-        for seed in (0, 1):
-            cell = {"dataset": "toy_0", "backbone": "compact", "method": method, "seed": seed}
-            write_attacks(cell, settings)
-    report(settings)
-    table = (spoiled / "reports/tables/other_attacks.md").read_text(encoding="utf-8")
-    assert "new: telepathy, spoons 3." in table and "| method | bent spoons, 0.25 |" in table
-    page = (spoiled / "reports/index.html").read_text(encoding="utf-8")
-    assert 'src="figures/attack_new_toy_0.png"' in page and "new: before the attack and after it" in page
-
-
-@pytest.mark.usefixtures("undrawn", "spoiled")
-def test_no_attack_run_yet_still_reports() -> None:
-    shutil.rmtree("robustness")
-    report(ATTACKED)
-    page = Path("reports/index.html").read_text(encoding="utf-8")
-    assert 'id="toy_0-hoax"' not in page and "0 of 14 cells complete" in page
-    assert "0 of 16 attacked runs" in Path("reports/tables/hoax.md").read_text(encoding="utf-8")
-
-
-@pytest.mark.usefixtures("spoiled")
-def test_attacks_that_keep_no_pictures_leave_them_out() -> None:
-    for path in Path("robustness").rglob("hoax/pictures.npz"):
-        with np.load(path) as file:
-            kept = {key: file[key][:0] for key in file.files}
-        np.savez(path, **kept)
-    shutil.rmtree("reports/figures")
-    stores = {"toy_0": open_store(Path("data/prepared/toy_0"))}
-    grid, _ = gather(ATTACKED, stores)
-    for name in ("hoax", "smallest"):
-        _attack(name, "toy_0", stores["toy_0"], grid, 50)
-    drawn = {path.name for path in Path("reports/figures").iterdir()}
-    assert drawn == {"attack_smallest_toy_0.png", "attack_smallest_toy_0.svg"}

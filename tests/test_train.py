@@ -18,26 +18,27 @@ import torch
 import yaml
 
 from pipeline import train as stage
+from pipeline.common.code import reached
 from pipeline.common.errors import UserError
 from pipeline.common.files import sha256_file
-from pipeline.common.imports import closure
 from pipeline.grid import checkpoint, records
 from pipeline.model import load
 
-FILES = ["history.csv", "model.safetensors", "record.json"]
+FILES = ["circumstances.json", "history.csv", "model.safetensors", "record.json"]
+RESULTS = FILES[1:3]
 
 
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(stage.tracking, "background", lambda params, dataset: nullcontext())
+    monkeypatch.setattr(stage.sync, "background", lambda params, dataset: nullcontext())
     tiny_store.write(Path("data/prepared/tiny"))
     return tmp_path
 
 
 def one_cell(**changes: Any) -> Any:
     """Settings of a single guided cell."""
-    methods = {"difference_salience": {"loss": "difference_salience", "alpha": 0.5}}
+    methods = {"difference_salience": {"loss": {"name": "difference_salience", "alpha": 0.5}}}
     report = {"baseline": "difference_salience", "confidence": 0.95, "dpi": 110}
     return tiny_store.params(**{"methods": methods, "report": report, **changes})
 
@@ -53,7 +54,8 @@ def test_what_a_cell_leaves(workspace: Path) -> None:
     record = records.read(folder())
     assert record is not None and record["stage"] == "train"
     assert record["results"].keys() == {"best_epoch", "val_auroc", "epochs", "parameters"}
-    assert record["timings"].keys() == {"total_s", "epoch_s", "peak_memory_mb"}
+    timings = records.circumstances(folder())["timings"]
+    assert timings.keys() == {"total_s", "epoch_s", "peak_memory_mb"}
     assert record["settings"]["train"]["epochs"] == 2 and "device" not in record["settings"]["train"]
     assert record["settings"]["preprocessing"]["image_size"] == 32
     history = pd.read_csv(folder() / "history.csv")
@@ -61,15 +63,15 @@ def test_what_a_cell_leaves(workspace: Path) -> None:
     assert list(history) == columns and history["epoch"].tolist() == [1, 2]
     assert record["results"]["val_auroc"] == pytest.approx(history["val_auroc"].max())
     model = load(folder() / "model.safetensors")
-    assert (model.backbone, model.in_channels) == ("compact", 1)
+    assert (model.backbone, model.in_channels) == ({"name": "compact"}, 1)
 
 
 def test_running_again_trains_nothing_and_a_new_method_trains_alone(workspace: Path) -> None:
     stage.train(one_cell(), "tiny")
     before = (folder() / "record.json").stat().st_mtime_ns
     methods = {
-        "difference_salience": {"loss": "difference_salience", "alpha": 0.5},
-        "shuffled": {"loss": "true_false", "alpha": 0.5, "map_source": "shuffled"},
+        "difference_salience": {"loss": {"name": "difference_salience", "alpha": 0.5}},
+        "shuffled": {"loss": {"name": "true_false", "alpha": 0.5}, "map_source": "shuffled"},
     }
     stage.train(one_cell(methods=methods), "tiny")
     assert (folder() / "record.json").stat().st_mtime_ns == before
@@ -77,7 +79,7 @@ def test_running_again_trains_nothing_and_a_new_method_trains_alone(workspace: P
 
 
 ROBUST = {
-    "loss": "cross_entropy",
+    "loss": {"name": "cross_entropy"},
     "weight_decay": 0.01,
     "activation": {"name": "softplus", "beta": 10},
     "regularisers": [{"name": "saliency_adversarial"}, {"name": "lipschitz"}],
@@ -94,7 +96,7 @@ def test_a_robust_cell(workspace: Path) -> None:
     stage.train(robust_cell(), "tiny")
     record = records.read(folder("robust"))
     assert record is not None
-    assert record["settings"]["method"] == {**ROBUST, "alpha": 1, "map_source": "human", "settings": {}}
+    assert record["settings"]["method"] == {**ROBUST, "map_source": "human"}
     assert pd.read_csv(folder("robust") / "history.csv")["penalty"].gt(0).all()
     assert load(folder("robust") / "model.safetensors").activation == ROBUST["activation"]
 
@@ -112,21 +114,19 @@ def test_what_makes_a_method_robust_is_part_of_the_key(workspace: Path, change: 
     assert keys[0] != keys[1]
 
 
-def test_a_cells_code_is_its_own_members_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cells_code_is_its_own_members_alone() -> None:
     """Editing an activation or a regulariser retrains the cells that use it."""
-    seen: list[set[str]] = []
-    monkeypatch.setattr(
-        stage, "code_hash", lambda *files: seen.append({str(path) for path in closure(files)}) or "x"
+    robust, plain = (
+        {
+            place.split(":")[0]
+            for place in reached(*stage._code({"method": method, "backbone": {"name": "compact"}}))
+        }
+        for method in (ROBUST, {"loss": {"name": "cross_entropy"}, "activation": None, "regularisers": []})
     )
-    stage._hash_of.cache_clear()
-    for method in (ROBUST, {"loss": "cross_entropy", "activation": None, "regularisers": []}):
-        stage._code_hash({"method": method, "backbone": {"name": "compact"}})
-    stage._hash_of.cache_clear()
-    robust, plain = seen
-    assert {Path(file).stem for file in robust - plain} == {
-        "softplus", "lipschitz", "saliency_adversarial", "forwards", "perturbations"
-    }  # fmt: skip
-    assert plain < robust and not any("hessian" in file or "half_huber" in file for file in robust)
+    members = ("activations.softplus", "regularisers.lipschitz", "regularisers.saliency_adversarial")
+    own = {f"pipeline.model.{name}" for name in (*members, "perturbations")}
+    assert own <= robust - plain and plain < robust
+    assert not any("hessian" in module or "half_huber" in module for module in robust)
 
 
 @pytest.mark.parametrize("damaged", ["model.safetensors", "record.json"])
@@ -152,7 +152,7 @@ def test_an_interrupted_cell_goes_on_and_ends_bit_identical(
 ) -> None:
     params = one_cell(train={"epochs": 3})
     stage.train(params, "tiny")
-    digests = {name: sha256_file(folder() / name) for name in FILES[:2]}
+    digests = {name: sha256_file(folder() / name) for name in RESULTS}
     (folder() / "record.json").unlink()
     kept = checkpoint.save
     epochs = []
@@ -169,7 +169,7 @@ def test_an_interrupted_cell_goes_on_and_ends_bit_identical(
     assert checkpoint.NAME in {path.name for path in folder().iterdir()} and records.read(folder()) is None
     stage.train(params, "tiny")
     assert epochs == [1, 2, 3]  # the third epoch came from the checkpoint
-    assert {name: sha256_file(folder() / name) for name in FILES[:2]} == digests
+    assert {name: sha256_file(folder() / name) for name in RESULTS} == digests
     assert sorted(path.name for path in folder().iterdir()) == FILES
 
 
@@ -191,10 +191,10 @@ def test_a_killed_process_goes_on_and_ends_bit_identical(workspace: Path) -> Non
     process.wait()
     assert process.returncode == -signal.SIGKILL and (folder() / checkpoint.NAME).exists()
     subprocess.run(command, env=env, check=True)
-    resumed = {name: sha256_file(folder() / name) for name in FILES[:2]}
+    resumed = {name: sha256_file(folder() / name) for name in RESULTS}
     (folder() / "record.json").unlink()
     subprocess.run(command, env=env, check=True)
-    assert {name: sha256_file(folder() / name) for name in FILES[:2]} == resumed
+    assert {name: sha256_file(folder() / name) for name in RESULTS} == resumed
 
 
 def test_a_full_disk_fails_the_cell_with_one_line_and_half_writes_nothing(
@@ -257,7 +257,10 @@ def test_everything_that_is_wrong_is_listed_together(
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     monkeypatch.setenv("CAMDIVIDE_WEIGHTS", "nowhere")
     monkeypatch.setenv("TORCH_HOME", str(workspace))
-    backbones = {"compact": {"weights": "absent.pth"}, "resnet50": {"weights": "imagenet"}}
+    backbones = {
+        "compact": {"name": "compact", "weights": "absent.pth"},
+        "resnet50": {"name": "resnet50", "weights": "imagenet"},
+    }
     lines = refused(one_cell(backbones=backbones, train={"device": "cuda"}))
     assert len(lines) == 3
     assert lines[0].startswith("train.device: cuda: this machine shows 0 CUDA devices")
@@ -269,7 +272,9 @@ def test_weights_are_part_of_the_key_by_their_bytes(workspace: Path) -> None:
     torch.manual_seed(0)
     stage.train(one_cell(train={"epochs": 1}), "tiny")
     (folder() / "model.safetensors").rename("first.safetensors")
-    params = one_cell(backbones={"compact": {"weights": "first.safetensors"}}, train={"epochs": 1})
+    params = one_cell(
+        backbones={"compact": {"name": "compact", "weights": "first.safetensors"}}, train={"epochs": 1}
+    )
     stage.train(params, "tiny")
     record = records.read(folder())
     assert record is not None

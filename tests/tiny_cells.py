@@ -1,6 +1,7 @@
 """A small prepared phantom with unseen sources and exact masks, and cells trained on it by the real stage."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,10 +27,10 @@ PROTOCOL = {
 }
 
 
-def settings() -> Params:
+def settings(**changes: Any) -> Params:
     """Two methods, one seed, one epoch; curves and pictures of a few samples."""
     evaluate = {"batch_size": 7, "curve_steps": 3, "curve_samples": 4, "gallery": 3}
-    return tiny_store.params(train={"epochs": 1, "batch_size": 10}, evaluate=evaluate)
+    return tiny_store.params(train={"epochs": 1, "batch_size": 10}, evaluate=evaluate, **changes)
 
 
 def rows() -> pd.DataFrame:
@@ -45,7 +46,7 @@ def rows() -> pd.DataFrame:
     table["subject_id"] = [f"subject{index}" for index in range(len(table))]
     kinds = np.where(table.index % 4 == 1, "nodule", "opacity")
     table["class_name"] = np.where(table["label"] == 1, kinds, "normal")
-    table["ann_kind"] = np.where(table["source"] == "site_a", "soft_map", "none")
+    table["annotators"] = np.where(table["source"] == "site_a", 1, 0)
     return table
 
 
@@ -60,12 +61,12 @@ def write(folder: Path) -> Path:
     corner[(labels == 0) & (table["source"] == "site_a")] = 0
     images = np.where((finding | corner)[:, None] > 0, np.uint8(220), np.minimum(images, 120))
     (folder / "truth").mkdir(parents=True)
-    human = maps * (table["ann_kind"] != "none").to_numpy()[:, None, None].astype(np.uint8)
+    human = maps * (table["annotators"] > 0).to_numpy()[:, None, None].astype(np.uint8)
     arrays = {"images": images, "maps": human, "truth/causal": finding, "truth/shortcut": corner}
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array, allow_pickle=False)
     write_csv(folder / "manifest.csv", table)
-    open_set = protocol.build(tiny_store.NAME, "cxr_anomaly", PROTOCOL, seed=0)
+    open_set = protocol.build(PROTOCOL, "subject")
     open_set["manifest_sha256"] = sha256_file(folder / "manifest.csv")
     write_json(folder / "protocol.json", open_set)
     sizes = {"image_size": SIDE, "channels": 1, "crop": "none", "max_megapixels": 4, "max_megabytes": 64}

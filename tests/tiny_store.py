@@ -20,8 +20,8 @@ PROTOCOL = {
     "threshold": {"rule": "eer", "value": 0},
 }
 METHODS = {
-    "cross_entropy": {"loss": "cross_entropy"},
-    "difference_salience": {"loss": "difference_salience", "alpha": 0.5},
+    "cross_entropy": {"loss": {"name": "cross_entropy"}},
+    "difference_salience": {"loss": {"name": "difference_salience", "alpha": 0.5}},
 }
 
 
@@ -43,7 +43,7 @@ def params(**changes: Any) -> Params:
             "protocol": PROTOCOL,
         }
     }
-    raw["backbones"] = {"compact": {}}
+    raw["backbones"] = {"compact": {"name": "compact"}}
     raw["methods"] = METHODS
     raw["report"]["baseline"] = "cross_entropy"
     raw["robustness"]["attacks"] = {}  # a test that attacks says with what
@@ -79,9 +79,9 @@ def write(folder: Path, *, n: int = 24, side: int = 32, annotated: bool = True) 
     rows["label"] = labels
     rows["source"] = "site_a"
     rows["split"] = ["val" if index % 6 in (4, 5) else "train" for index in range(n)]
-    rows["ann_kind"] = "soft_map" if annotated else "none"
+    rows["annotators"] = int(annotated)
     write_text(folder / "manifest.csv", rows.to_csv(index=False, lineterminator="\n"))
-    open_set = protocol.build(NAME, "cxr_anomaly", PROTOCOL, seed=0)
+    open_set = protocol.build(PROTOCOL, "subject")
     open_set["manifest_sha256"] = sha256_file(folder / "manifest.csv")
     write_json(folder / "protocol.json", open_set)
     sizes = {"image_size": side, "channels": 1, "crop": "none", "max_megapixels": 4, "max_megabytes": 64}

@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipeline.explain.victim import Victim
+from pipeline.explain.attacks import Victim
 from pipeline.model import Outputs, build
-from pipeline.model.batches import Samples, unit
+from pipeline.model.batches import StoreRows, as_floats
 
 SIDE = 32
 
 
-def samples(n: int = 64, seed: int = 0) -> Samples:
+def samples(n: int = 64, seed: int = 0) -> StoreRows:
     """Grey noise with a square somewhere; it is bright in abnormal images, which alternate."""
     random = np.random.default_rng(seed)
     images = random.integers(60, 160, (n, 1, SIDE, SIDE)).astype(np.uint8)
@@ -24,7 +24,7 @@ def samples(n: int = 64, seed: int = 0) -> Samples:
     for index, (y, x) in enumerate(random.integers(4, SIDE - 12, (n, 2))):
         maps[index, y : y + 8, x : x + 8] = 255
         images[index, 0, y : y + 8, x : x + 8] += np.uint8(45 * labels[index])
-    return Samples(images, maps, np.ones(n, bool), labels.astype(np.int64), np.arange(n))
+    return StoreRows(images, maps, np.ones(n, bool), labels.astype(np.int64), np.arange(n))
 
 
 @cache
@@ -32,7 +32,7 @@ def _trained(activation: str | None) -> nn.Module:
     torch.manual_seed(0)
     model = build("compact", in_channels=1, activation={"name": activation} if activation else None)
     data = samples()
-    images, labels = unit(data.images, torch.device("cpu")), torch.from_numpy(data.labels)
+    images, labels = as_floats(data.images, torch.device("cpu")), torch.from_numpy(data.labels)
     optimizer = torch.optim.Adam(model.parameters(), 0.01)
     for _ in range(25):
         loss = nn.functional.cross_entropy(model(images).logits, labels)
@@ -50,9 +50,9 @@ def victim(n: int = 12, activation: str | None = None, **changes: Any) -> Victim
     found = Victim(
         model=_trained(activation),
         train=samples(),
-        images=unit(data.images, cpu),
+        images=as_floats(data.images, cpu),
         labels=torch.from_numpy(data.labels),
-        human_maps=unit(data.maps, cpu),
+        human_maps=as_floats(data.maps, cpu),
         has_map=torch.from_numpy(data.has_map),
         explanations=("cam", "grad_cam", "difference_salience", "gradient"),
         shown=2,

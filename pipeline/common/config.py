@@ -3,36 +3,26 @@
 The sections are the stages' names. `datasets`, `backbones` and `methods` are the axes of the grid.
 """
 
-from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from pipeline.common import catalogue
-from pipeline.common.errors import UserError, nearest
+from pipeline.common import catalogue, checks
+from pipeline.common.errors import UserError
+from pipeline.common.limits import Count, Positive, Share
 
-Share = Annotated[float, Field(ge=0, lt=1)]
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
-MAP_READER = "saliency_adversarial"  # the regulariser that is made of human maps
-Explanation = Literal[  # of pipeline/explain/explanations.py
-    "cam",
-    "grad_cam",
-    "grad_cam_pp",
-    "diff_grad_cam",
-    "diff_grad_cam_mean",
-    "diff_grad_cam_max",
-    "diff_grad_cam_pp",
-    "difference_salience",
-    "gradient",
-    "gradient_x_input",
-    "integrated_gradients",
-    "smooth_grad",
-    "guided_backprop",
-]
+
+
+def _named(value: Any) -> Any:
+    if not isinstance(value, dict) or not isinstance(value.get("name"), str):
+        raise ValueError("expected {name: <a file of the catalogue>, <its settings>}")
+    return value
+
+
+Choice = Annotated[dict[str, Any], BeforeValidator(_named)]  # of a member of a catalogue
 
 
 class Section(BaseModel):
@@ -42,14 +32,14 @@ class Section(BaseModel):
 
 
 class Phantoms(Section):
-    """Which phantoms to draw, each with its generator's own settings."""
+    """Which phantoms to draw: folder below data/raw/phantoms -> generator with its settings."""
 
     seed: int
-    tasks: dict[Name, dict[str, Any]]
+    tasks: dict[Name, Choice]
 
 
 class Annotations(Section):
-    """How human annotations become one map per image (`formats.md` section 6)."""
+    """How human annotations become one map per image (docs/formats.md)."""
 
     granularity: Literal["map", "box"]
     blur: Annotated[float, Field(ge=0, le=0.5)]  # Gaussian sigma as a share of the image width
@@ -71,7 +61,7 @@ class Threshold(Section):
 
 
 class Protocol(Section):
-    """The open-set protocol (`formats.md` section 10): sources by label, 0 and 1."""
+    """The open-set protocol (docs/formats.md): sources by label, 0 and 1."""
 
     known: dict[Literal["0", "1"], list[Name]]
     held_out: dict[Literal["0", "1"], list[Name]]
@@ -85,9 +75,9 @@ class Dataset(Section):
     title: str
     notice: str | None = None  # shown wherever a result of this data set is shown
     phantom: bool
-    task: Literal["cxr_anomaly", "iris_pad", "face_pad", "finger_pad", "synth_face"]
+    task: Name  # a word for what label 1 is told from
     root: str
-    adapters: list[dict[str, Any]]  # [{adapter: name, root: sub-folder, **settings}], concatenated
+    adapters: list[Choice]  # concatenated; each may name a sub-folder of `root` as its own
     channels: Literal[1, 3]
     crop: Literal["none", "roi", "square"]
     annotations: Annotations
@@ -107,22 +97,26 @@ class Prepare(Section):
     seed: int
 
 
-class Backbone(Section):
-    """A feature extractor and where its first weights come from."""
-
-    weights: str | None = None
-
-
 class Method(Section):
-    """A named way to train: a loss with its settings, the maps it sees, and what makes it robust."""
+    """A named way to train: a loss, the maps it sees, and what makes it robust."""
 
-    loss: str
-    alpha: Annotated[float, Field(ge=0, le=1)] = 1.0
-    map_source: Literal["human", "shuffled", "inverted"] = "human"
-    settings: dict[str, Any] = {}
+    loss: Choice
+    map_source: Literal["human", "shuffled", "inverted"] = "human"  # the last two are controls
     weight_decay: Annotated[float, Field(ge=0)] | None = None  # None: that of train.optimizer
-    activation: dict[str, Any] | None = None  # {name, **settings}; None: the backbone's own
-    regularisers: list[dict[str, Any]] = []  # {name, **settings} each
+    activation: Choice | None = None  # None: the backbone's own
+    regularisers: list[Choice] = []
+
+    def map_readers(self) -> list[str]:
+        """The loss and regularisers that look at human maps, by name."""
+        chosen = [("model/losses", self.loss), *(("model/regularisers", each) for each in self.regularisers)]
+        return [
+            choice["name"] for kind, choice in chosen if catalogue.declared(kind, choice["name"], "USES_MAPS")
+        ]
+
+    @property
+    def is_control(self) -> bool:
+        """Whether it sees maps that are not the image's own."""
+        return self.map_source != "human"
 
 
 class Optimizer(Section):
@@ -142,17 +136,6 @@ class Schedule(Section):
     gamma: Positive
 
 
-class Augment(Section):
-    """Random changes applied to image and map together; 0 switches one off."""
-
-    horizontal_flip: Annotated[float, Field(ge=0, le=1)]  # probability
-    shift: Annotated[float, Field(ge=0, le=0.5)]  # share of the side
-    scale: Annotated[float, Field(ge=0, lt=1)]  # relative
-    rotate: Annotated[float, Field(ge=0, le=180)]  # degrees
-    brightness: Annotated[float, Field(ge=0, le=1)]
-    contrast: Annotated[float, Field(ge=0, le=1)]
-
-
 class Train(Section):
     """One schedule for every cell of the grid."""
 
@@ -162,7 +145,7 @@ class Train(Section):
     optimizer: Optimizer
     schedule: Schedule
     early_stopping: Count | None  # epochs without improvement; null: off
-    augment: Augment
+    augment: list[Choice]  # transforms of albumentations, applied to image and map together, in this order
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
     precision: Literal["auto", "float32", "bfloat16"]
 
@@ -177,22 +160,26 @@ class Evaluate(Section):
 
 
 class Identify(Section):
-    """The post-hoc tool: which regions matter, and which come back."""
+    """The post-hoc tool: which regions matter, and which concepts come back."""
 
     important_share: Annotated[float, Field(gt=0, lt=1)]  # top share of positive salience
-    max_features: Annotated[int, Field(ge=2)]  # clusters per data set and class
+    max_concepts: Annotated[int, Field(ge=2)]  # clusters per data set and class
     exemplars: Count
 
 
 class Attack(Section):
     """A named way to attack trained cells; None: all of them, and the section's explanations."""
 
-    attack: str
-    settings: dict[str, Any] = {}
-    explanations: Annotated[list[Explanation], Field(min_length=1)] | None = None
+    attack: Choice
+    explanations: Annotated[list[Name], Field(min_length=1)] | None = None
     datasets: list[Name] | None = None
     methods: list[Name] | None = None
     seeds: list[int] | None = None
+
+    def meets(self, dataset: str, method: str, seed: int) -> bool:
+        """Whether it is planned for such a cell."""
+        limits = ((self.datasets, dataset), (self.methods, method), (self.seeds, seed))
+        return all(chosen is None or mine in chosen for chosen, mine in limits)
 
 
 class Robustness(Section):
@@ -201,8 +188,17 @@ class Robustness(Section):
     images: Count  # of the closed test set
     shown: Annotated[int, Field(ge=0)]  # of these, images kept for pictures
     batch_size: Count
-    explanations: Annotated[list[Explanation], Field(min_length=1)]
+    explanations: Annotated[list[Name], Field(min_length=1)]
     attacks: dict[Name, Attack]
+
+    def planned(self, dataset: str, method: str, seed: int) -> dict[str, Attack]:
+        """The attacks that a cell must stand, by name, in their order in params.yaml."""
+        return {name: each for name, each in self.attacks.items() if each.meets(dataset, method, seed)}
+
+    def settings_of(self, attack: Attack) -> dict[str, Any]:
+        """All of this section that can change one attack's result."""
+        common = self.model_dump(exclude={"attacks"})
+        return {**common, "explanations": attack.explanations or self.explanations, "attack": attack.attack}
 
 
 class Report(Section):
@@ -236,7 +232,7 @@ class Params(Section):
     phantoms: Phantoms
     datasets: dict[Name, Dataset]
     prepare: Prepare
-    backbones: dict[str, Backbone]
+    backbones: dict[Name, Choice]
     methods: dict[Name, Method]
     train: Train
     evaluate: Evaluate
@@ -268,125 +264,9 @@ def parse(raw: Any, where: str = "params.yaml") -> Params:
         params = Params(**raw)
     except ValidationError as error:
         problems += catalogue.describe(error, Params)
-    problems += _catalogue_problems(raw)
-    if params is not None:
-        problems += _combination_problems(params)
+    problems += checks.catalogue_problems(raw)
+    if params is not None and not problems:
+        problems += checks.combination_problems(params)
     if problems or params is None:
         raise UserError([f"{where}: {problem}" for problem in problems])
     return params
-
-
-def _catalogue_problems(raw: dict[str, Any]) -> list[str]:
-    """Names and settings that must exist in a catalogue; works on raw input so all are listed at once."""
-    found: list[str] = []
-
-    def check(where: str, kind: str, name: Any, settings: Any) -> None:
-        if isinstance(name, str) and isinstance(settings, dict):
-            lines = catalogue.problems(kind, name, settings)
-            found.extend(f"{where}: {line}" for line in lines)
-
-    for task, settings in _items(raw, "phantoms", "tasks"):
-        check(f"phantoms.tasks.{task}", "data/phantoms", task, settings)
-    for name, dataset in _items(raw, "datasets"):
-        adapters = dataset.get("adapters") if isinstance(dataset, dict) else None
-        for index, entry in enumerate(adapters if isinstance(adapters, list) else []):
-            if isinstance(entry, dict):
-                settings = {k: v for k, v in entry.items() if k not in ("adapter", "root")}
-                where = f"datasets.{name}.adapters.{index}"
-                if "adapter" not in entry:
-                    found.append(f"{where}.adapter: missing; every key must be given")
-                check(where, "data/adapters", entry.get("adapter"), settings)
-    for name, backbone in _items(raw, "backbones"):
-        check(f"backbones.{name}", "model/backbones", name, {} if backbone is not None else None)
-    for name, method in _items(raw, "methods"):
-        if isinstance(method, dict):
-            settings = method.get("settings", {})
-            if isinstance(settings, dict):
-                settings = {"alpha": 1.0, **settings}
-            check(f"methods.{name}", "model/losses", method.get("loss"), settings)
-            for key, kind, choice in _choices(method):
-                if "name" not in choice:
-                    found.append(f"methods.{name}.{key}.name: missing; every key must be given")
-                settings = {k: v for k, v in choice.items() if k != "name"}
-                check(f"methods.{name}.{key}", kind, choice.get("name"), settings)
-    for name, attack in _items(raw, "robustness", "attacks"):
-        if isinstance(attack, dict):
-            where = f"robustness.attacks.{name}"
-            check(where, "explain/attacks", attack.get("attack"), attack.get("settings", {}))
-    return found
-
-
-def _choices(method: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
-    """(key, catalogue, {name, **settings}) of a method's activation and regularisers."""
-    listed = method.get("regularisers")
-    regularisers = enumerate(listed if isinstance(listed, list) else [])
-    entries = [("activation", "model/activations", method.get("activation"))]
-    entries += [(f"regularisers.{index}", "model/regularisers", choice) for index, choice in regularisers]
-    return [(key, kind, choice) for key, kind, choice in entries if isinstance(choice, dict)]
-
-
-def _items(raw: dict[str, Any], *keys: str) -> list[tuple[str, Any]]:
-    value: Any = raw
-    for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
-    return list(value.items()) if isinstance(value, dict) else []
-
-
-def _combination_problems(params: Params) -> list[str]:
-    """Settings that are valid alone and impossible together."""
-    found: list[str] = []
-    if params.report.baseline not in params.methods:
-        hint = nearest(params.report.baseline, params.methods)
-        found.append(f"report.baseline: {params.report.baseline!r} is not in methods: {hint}")
-    if len(set(params.train.seeds)) != len(params.train.seeds):
-        found.append(f"train.seeds: must be distinct, got {params.train.seeds}")
-    for name, method in params.methods.items():
-        found += [f"methods.{name}: {problem}" for problem in _method_problems(method)]
-    for name, attack in params.robustness.attacks.items():
-        axes: dict[str, Collection[Any]] = {
-            "datasets": params.datasets,
-            "methods": params.methods,
-            "seeds": params.train.seeds,
-        }
-        for axis, known in axes.items():
-            for value in getattr(attack, axis) or []:
-                if value not in known:
-                    hint = f": {nearest(value, known)}" if isinstance(value, str) else ""
-                    found.append(f"robustness.attacks.{name}.{axis}: {value!r} is not planned{hint}")
-    for name, dataset in params.datasets.items():
-        for method_name in dataset.methods or []:
-            if method_name not in params.methods:
-                hint = nearest(method_name, params.methods)
-                found.append(f"datasets.{name}.methods: {method_name!r} is not in methods: {hint}")
-        if dataset.split.val + dataset.split.test >= 1:
-            found.append(f"datasets.{name}.split: val + test must leave something to train on")
-        known, held_out = dataset.protocol.known, dataset.protocol.held_out
-        for label in ("0", "1"):
-            if not known.get(label):
-                found.append(f"datasets.{name}.protocol.known: P_ONE_CLASS: no source for label {label}")
-        listed = [s for part in (known, held_out) for group in part.values() for s in set(group)]
-        for source in sorted(set(listed) | set(dataset.protocol.excluded)):
-            in_known = any(source in group for group in known.values())
-            in_held_out = any(source in group for group in held_out.values())
-            if in_known + in_held_out + (source in dataset.protocol.excluded) > 1:
-                found.append(
-                    f"datasets.{name}.protocol: P_SOURCE_TWICE: {source!r} is in more than one of "
-                    "known, held_out, excluded; keep one"
-                )
-    return found
-
-
-def _method_problems(method: Method) -> list[str]:
-    """What does not go together within one method."""
-    found: list[str] = []
-    used = [choice.get("name") for choice in method.regularisers]
-    if method.loss == "cross_entropy" and method.map_source != "human" and MAP_READER not in used:
-        found.append("cross_entropy sees no maps; drop map_source")
-    if method.loss != "cross_entropy" and method.alpha == 1:
-        found.append("alpha 1 leaves only cross-entropy; use a value below 1")
-    found += [f"regularisers: {name} is listed twice; keep one" for name in set(used) if used.count(name) > 1]
-    if "hessian" in used and method.activation is None:
-        found.append(
-            "hessian needs an activation with curvature, which ReLU has not; add activation: {name: softplus}"
-        )
-    return found

@@ -18,6 +18,7 @@ from pipeline.common.cli import exit_with
 from pipeline.common.config import load, parse
 from pipeline.common.errors import UserError, nearest
 from pipeline.common.files import write_text
+from pipeline.common.paths import PHANTOMS
 
 PROJECT = Path(__file__).parents[2]
 # A profile's axes, not a mixture with those of params.yaml.
@@ -51,8 +52,8 @@ def workspace(profile: str) -> Path:
 
     folder = PROJECT / "workspaces" / profile
     write_text(folder / ".dvc" / "config", DVC_CONFIG)
-    write_text(folder / ".dvcignore", "__pycache__\n")
-    write_text(folder / "dvc.yaml", (PROJECT / "dvc.yaml").read_text(encoding="utf-8"))
+    for name in (".dvcignore", "dvc.yaml"):
+        write_text(folder / name, (PROJECT / name).read_text(encoding="utf-8"))
     write_text(folder / "params.yaml", yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
     code = folder / "pipeline"
     if not code.is_symlink():
@@ -94,7 +95,7 @@ def _expand(value: Any) -> Any:
 
 def _root(root: str) -> str:
     """Phantoms are drawn in the workspace; any other relative root is relative to the project."""
-    return root if root.startswith("data/raw/phantoms") else str((PROJECT / root).resolve())
+    return root if root.startswith(str(PHANTOMS)) else str((PROJECT / root).resolve())
 
 
 def main() -> None:

@@ -1,26 +1,25 @@
-"""What people marked on an image, as one map (`formats.md` section 6).
+"""What people marked on an image, as one map (docs/formats.md, "Human maps").
 
 Every construction gives a map of the whole image, values in [0, 1], on a grid of at most GRID cells on the
 longer side. One annotator's map is 1 where marked (gaze: 1 where looked at most); several annotators are
 averaged, so that a value is the share of people. A map that says nothing is None, never zeros.
 """
 
-from collections.abc import Sequence
-from functools import singledispatch
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
 
 from pipeline.data.images import read_picture, shrink
-from pipeline.data.loaded import UnusableImage
-from pipeline.data.samples import Annotation, Boxes, Drawn, Ellipses, Fixations, Pasted, Problem
+from pipeline.data.problems import Problem, UnusableImage
+from pipeline.data.samples import Annotation, Boxes, Drawn, Ellipses, Fixations, Pasted
 
 GRID = 256  # cells on the longer side: several times finer than what any class activation map resolves
 MAP_BUDGET = {"max_megapixels": 256.0, "max_megabytes": 2048.0}  # before a map's size meets its image's
 MAX_OUTSIDE = 2  # px that a rectangle may reach over the image's edge; more is a wrong coordinate system
 FAINT = 1e-3  # share of a Gaussian's peak below which only its far tail reaches what was shown
-STROKE = 128  # grey level from which a pixel counts as drawn on
 SUPPORT = 0.5  # share of the peak from which a cell counts as marked when boxes are drawn
 
 
@@ -41,7 +40,7 @@ def combine(
     """
     if not annotations:
         return None
-    human_map = np.mean([_map(annotation, width, height) for annotation in annotations], axis=0)
+    human_map = np.mean([_map_annotation(annotation, width, height) for annotation in annotations], axis=0)
     if granularity == "box":
         human_map = bounding_boxes(human_map)
     if blur > 0:
@@ -65,18 +64,11 @@ def bounding_boxes(human_map: np.ndarray) -> np.ndarray:
     return boxes
 
 
-@singledispatch
-def _map(annotation: Annotation, width: int, height: int) -> np.ndarray:
-    """One annotator's map, float (h, w) in [0, 1]; zeros where the annotator marked nothing."""
-    raise TypeError(f"no map is made from {type(annotation).__name__}")
-
-
-@_map.register
-def _fixations(gaze: Fixations, width: int, height: int) -> np.ndarray:
+def _map_fixations(gaze: Fixations, width: int, height: int) -> np.ndarray:
     """Sum of weighted Gaussians, cut to what was shown; a sum of outer products, so one matrix product."""
     numbers = (gaze.x, gaze.y, gaze.sigma_x, gaze.sigma_y, gaze.weight)
     if not all(np.isfinite(values).all() for values in numbers):
-        raise _unusable("E_FIX", "a fixation's position, size or duration is not a number")
+        raise _as_unusable("E_FIX", "a fixation's position, size or duration is not a number")
     inside = (gaze.x >= 0) & (gaze.x < width) & (gaze.y >= 0) & (gaze.y < height)
     keep = inside & (gaze.weight > 0) & (gaze.sigma_x > 0) & (gaze.sigma_y > 0)
     if not keep.any():
@@ -84,18 +76,18 @@ def _fixations(gaze: Fixations, width: int, height: int) -> np.ndarray:
             f"none of {len(gaze.x)} fixations lies inside the image of {width}x{height} px and lasts longer "
             "than 0 s; are positions in px of this image?"
         )
-        raise _unusable("E_FIX", message)
+        raise _as_unusable("E_FIX", message)
     shown = np.array([[0, 0, width, height]]) if gaze.shown is None else gaze.shown[keep]
-    h, w = _grid(width, height)
-    across = _bells(gaze.x[keep], gaze.sigma_x[keep], shown[:, 0], shown[:, 2], width, w)
-    down = _bells(gaze.y[keep], gaze.sigma_y[keep], shown[:, 1], shown[:, 3], height, h)
+    h, w = _grid_shape(width, height)
+    across = _sample_gaussians(gaze.x[keep], gaze.sigma_x[keep], shown[:, 0], shown[:, 2], width, w)
+    down = _sample_gaussians(gaze.y[keep], gaze.sigma_y[keep], shown[:, 1], shown[:, 3], height, h)
     total = (down * gaze.weight[keep, None]).T @ across
     if total.max() < FAINT * gaze.weight[keep].max():
-        raise _unusable("E_FIX", "all fixations lie outside the part of the image that was shown")
+        raise _as_unusable("E_FIX", "all fixations lie outside the part of the image that was shown")
     return total / total.max()
 
 
-def _bells(
+def _sample_gaussians(
     centre: np.ndarray, sigma: np.ndarray, start: np.ndarray, stop: np.ndarray, length: int, cells: int
 ) -> np.ndarray:
     """Gaussians along one axis, (n, cells), zero outside [start, stop); px i has its centre at i."""
@@ -106,20 +98,19 @@ def _bells(
     return bells * ((position >= start[:, None] - 0.5) & (position < stop[:, None] - 0.5))
 
 
-@_map.register
-def _boxes(boxes: Boxes, width: int, height: int) -> np.ndarray:
+def _map_boxes(boxes: Boxes, width: int, height: int) -> np.ndarray:
     """Union of filled rectangles [floor(x0), ceil(x1)) x [floor(y0), ceil(y1))."""
-    h, w = _grid(width, height)
+    h, w = _grid_shape(width, height)
     union = np.zeros((h, w))
     for box in np.asarray(boxes.corners, dtype=float).reshape(-1, 4):
-        x0, y0, x1, y1 = _inside(box, width, height)
-        across = _covered(np.floor(x0), np.ceil(x1), width, w)
-        down = _covered(np.floor(y0), np.ceil(y1), height, h)
+        x0, y0, x1, y1 = _clip_to_image(box, width, height)
+        across = _cover_cells(np.floor(x0), np.ceil(x1), width, w)
+        down = _cover_cells(np.floor(y0), np.ceil(y1), height, h)
         np.maximum(union, down[:, None] * across, out=union)
     return union
 
 
-def _inside(box: np.ndarray, width: int, height: int) -> np.ndarray:
+def _clip_to_image(box: np.ndarray, width: int, height: int) -> np.ndarray:
     """A rectangle clipped to the image; E_BOX if it has no area or reaches far outside."""
     x0, y0, x1, y1 = box
     has_area = np.isfinite(box).all() and x1 > x0 and y1 > y0
@@ -130,21 +121,20 @@ def _inside(box: np.ndarray, width: int, height: int) -> np.ndarray:
             f"{shown}: expected x0 < x1 and y0 < y1 inside {width}x{height} px, at most {MAX_OUTSIDE} px "
             "over the edge; are the corners in px of this image?"
         )
-        raise _unusable("E_BOX", message)
+        raise _as_unusable("E_BOX", message)
     return np.clip(box, 0, [width, height, width, height])
 
 
-def _covered(start: float, stop: float, length: int, cells: int) -> np.ndarray:
+def _cover_cells(start: float, stop: float, length: int, cells: int) -> np.ndarray:
     """Share of each cell that lies between start and stop, (cells,)."""
     step = length / cells
     left = np.arange(cells) * step
     return np.clip(np.minimum(left + step, stop) - np.maximum(left, start), 0, None) / step
 
 
-@_map.register
-def _ellipses(ellipses: Ellipses, width: int, height: int) -> np.ndarray:
+def _map_ellipses(ellipses: Ellipses, width: int, height: int) -> np.ndarray:
     """Union of filled axis-aligned ellipses: cells whose centres lie inside."""
-    h, w = _grid(width, height)
+    h, w = _grid_shape(width, height)
     x, y = (np.arange(w) + 0.5) * width / w, (np.arange(h) + 0.5)[:, None] * height / h
     union = np.zeros((h, w))
     for box in np.asarray(ellipses.corners, dtype=float).reshape(-1, 4):
@@ -152,54 +142,65 @@ def _ellipses(ellipses: Ellipses, width: int, height: int) -> np.ndarray:
         has_area = np.isfinite(box).all() and x1 > x0 and y1 > y0
         if not has_area or x0 >= width or y0 >= height or x1 <= 0 or y1 <= 0:
             shown = ", ".join(f"{value:g}" for value in box)
-            raise _unusable("E_SHAPE", f"ellipse in {shown}: expected an area inside {width}x{height} px")
+            raise _as_unusable("E_SHAPE", f"ellipse in {shown}: expected an area inside {width}x{height} px")
         a, b = max((x1 - x0) / 2, width / w * 0.75), max((y1 - y0) / 2, height / h * 0.75)
         union[((x - (x0 + x1) / 2) / a) ** 2 + ((y - (y0 + y1) / 2) / b) ** 2 <= 1] = 1
     return union
 
 
-@_map.register
-def _drawn(drawn: Drawn, width: int, height: int) -> np.ndarray:
+def _map_drawn(drawn: Drawn, width: int, height: int) -> np.ndarray:
     """A grey map file of the image's own size, 0 to 255."""
-    stored = _stored(drawn.path)
+    stored = _read_map(drawn.path)
     if stored.ndim != 2 or stored.dtype != np.uint8:
-        raise _unusable("E_ANN_RANGE", "expected a map with one channel, 0 to 255", drawn.path)
+        raise _as_unusable("E_ANN_RANGE", "expected a map with one channel, 0 to 255", drawn.path)
     if stored.shape != (height, width):
         came = f"map is {stored.shape[1]}x{stored.shape[0]} px, its image {width}x{height}"
-        raise _unusable("E_ANN_DIMS", f"{came}; expected the same size, maps are not resized", drawn.path)
-    values = (stored >= STROKE) if drawn.threshold else stored / 255
-    if values.min() == values.max():
+        raise _as_unusable("E_ANN_DIMS", f"{came}; expected the same size, maps are not resized", drawn.path)
+    if stored.min() == stored.max():
         message = "the map is empty or constant; delete the file if nobody marked anything"
-        raise _unusable("E_ANN_EMPTY", message, drawn.path)
-    return shrink(values, _grid(width, height))
+        raise _as_unusable("E_ANN_EMPTY", message, drawn.path)
+    return shrink(stored / 255, _grid_shape(width, height))
 
 
-@_map.register
-def _pasted(pasted: Pasted, width: int, height: int) -> np.ndarray:
+def _map_pasted(pasted: Pasted, width: int, height: int) -> np.ndarray:
     """Union of masks, each put at its corner."""
     union = np.zeros((height, width), dtype=bool)
     for path, left, top in pasted.parts:
-        stored = _stored(path)
+        stored = _read_map(path)
         marked = np.asarray(stored.any(axis=2) if stored.ndim == 3 else stored > 0)
         part = np.array([left, top, left + marked.shape[1], top + marked.shape[0]], dtype=float)
-        x0, y0, x1, y1 = _inside(part, width, height).astype(int)
+        x0, y0, x1, y1 = _clip_to_image(part, width, height).astype(int)
         union[y0:y1, x0:x1] |= marked[y0 - top : y1 - top, x0 - left : x1 - left]
     if pasted.parts and not union.any():
-        raise _unusable("E_ANN_EMPTY", "no mask pixel is marked; drop the mask", pasted.parts[0][0])
-    return shrink(union, _grid(width, height))
+        raise _as_unusable("E_ANN_EMPTY", "no mask pixel is marked; drop the mask", pasted.parts[0][0])
+    return shrink(union, _grid_shape(width, height))
 
 
-def _stored(path: Path) -> np.ndarray:
+def _read_map(path: Path) -> np.ndarray:
     if not path.is_file():
-        raise _unusable("E_ANN_MISSING", "expected a map file, there is none", path)
+        raise _as_unusable("E_ANN_MISSING", "expected a map file, there is none", path)
     return read_picture(path, **MAP_BUDGET)[0]
 
 
-def _grid(width: int, height: int) -> tuple[int, int]:
+def _grid_shape(width: int, height: int) -> tuple[int, int]:
     """Rows and columns of the map of an image; never more than the image has."""
     scale = min(1.0, GRID / max(width, height))
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def _unusable(code: str, message: str, path: Path | None = None) -> UnusableImage:
+def _as_unusable(code: str, message: str, path: Path | None = None) -> UnusableImage:
     return UnusableImage(Problem(code, path.name if path else "annotation", message))
+
+
+MAPS: dict[type, Callable[[Any, int, int], np.ndarray]] = {
+    Fixations: _map_fixations,
+    Boxes: _map_boxes,
+    Ellipses: _map_ellipses,
+    Drawn: _map_drawn,
+    Pasted: _map_pasted,
+}
+
+
+def _map_annotation(annotation: Annotation, width: int, height: int) -> np.ndarray:
+    """One annotator's map, float (h, w) in [0, 1]; zeros where the annotator marked nothing."""
+    return MAPS[type(annotation)](annotation, width, height)

@@ -3,14 +3,15 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from joblib import Parallel, delayed
 
 from pipeline.data import annotations, images
-from pipeline.data.manifest import Facts, has_shapes
-from pipeline.data.samples import Problem, Sample
+from pipeline.data.picture import Picture
+from pipeline.data.problems import Problem, UnusableImage
+from pipeline.data.samples import Sample
 from pipeline.data.store import TRUTHS
 
 CHUNK = 8  # images per task of a worker: bounds what waits for the parent
@@ -28,106 +29,107 @@ class Recipe(NamedTuple):
     max_megapixels: float
     max_megabytes: float
 
-
-class Job(NamedTuple):
-    """One file to decode; `truth` is the folder of a phantom's truth masks."""
-
-    sample: Sample
-    truth: Path | None
+    @property
+    def limits(self) -> dict[str, float]:
+        """The header budget, as `images.load` takes it."""
+        return {"max_megapixels": self.max_megapixels, "max_megabytes": self.max_megabytes}
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """A usable image uint8 (C, S, S), its map uint8 (S, S) with peak 255 or None, its truth masks (S, S)."""
+    """A usable image uint8 (C, S, S), its map uint8 (S, S) with peak 255 or None, its truth masks (S, S).
 
-    facts: Facts
+    `facts` are the columns of the manifest that only the file can tell.
+    """
+
+    facts: dict[str, Any]
     image: np.ndarray
     human_map: np.ndarray | None
     truths: dict[str, np.ndarray]
 
 
-def decode_all(jobs: Sequence[Job], recipe: Recipe, workers: int) -> Iterator[Decoded | Problem]:
+def decode_all(samples: Sequence[Sample], recipe: Recipe, workers: int) -> Iterator[Decoded | Problem]:
     """Decode in order, on `workers` processes; what cannot be used comes back as its Problem."""
-    if workers == 1 or len(jobs) < SERIAL:
-        yield from (decode(job, recipe) for job in jobs)
+    if workers == 1 or len(samples) < SERIAL:
+        yield from (decode(sample, recipe) for sample in samples)
         return
-    chunks = [jobs[start : start + CHUNK] for start in range(0, len(jobs), CHUNK)]
+    chunks = [samples[start : start + CHUNK] for start in range(0, len(samples), CHUNK)]
     parallel = Parallel(n_jobs=workers, return_as="generator", batch_size=1)
     for results in parallel(delayed(_decode_chunk)(chunk, recipe) for chunk in chunks):
         yield from results
 
 
-def _decode_chunk(jobs: Sequence[Job], recipe: Recipe) -> list[Decoded | Problem]:
-    return [decode(job, recipe) for job in jobs]
+def _decode_chunk(samples: Sequence[Sample], recipe: Recipe) -> list[Decoded | Problem]:
+    return [decode(sample, recipe) for sample in samples]
 
 
-def decode(job: Job, recipe: Recipe) -> Decoded | Problem:
+def decode(sample: Sample, recipe: Recipe) -> Decoded | Problem:
     """Decode one image with its annotations and, for phantoms, its truth."""
-    sample = job.sample
     try:
-        limits = {"max_megapixels": recipe.max_megapixels, "max_megabytes": recipe.max_megabytes}
-        loaded = images.load(sample.image_path, **limits)
+        picture = images.load(sample.image_path, **recipe.limits)
+        _check_form(sample, picture)
         square = images.to_square(
-            loaded.pixels,
+            picture.pixels,
             roi=sample.roi,
             crop=recipe.crop,
             image_size=recipe.image_size,
             channels=recipe.channels,
         )
-        human_map = _human_map(sample, loaded.width, loaded.height, recipe)
-        truths = {}
-        if job.truth is not None:
-            truths = {kind: _truth(job.truth / kind, sample, recipe) for kind in TRUTHS}
-    except images.UnusableImage as error:
+        human_map = _prepare_map(sample, picture, recipe)
+        kinds = TRUTHS if sample.truth else ()
+        truths = {kind: _read_truth(sample, kind, recipe) for kind in kinds}
+    except UnusableImage as error:
         return error.problem
-    cropped = "file" if sample.roi else "center" if recipe.crop == "roi" else ""
-    facts = Facts(
-        file_bytes=sample.image_path.stat().st_size,
-        width=loaded.width,
-        height=loaded.height,
-        bits=loaded.bits,
-        photometric=loaded.photometric,
-        spacing_row_mm=loaded.spacing_row_mm,
-        spacing_col_mm=loaded.spacing_col_mm,
-        spacing_kind=loaded.spacing_kind,
-        roi=sample.roi,
-        roi_source=cropped,
-        phi_flag=loaded.phi_flag,
-    )
+    facts = {
+        "file_bytes": sample.image_path.stat().st_size,
+        "width": picture.width,
+        "height": picture.height,
+        "bits": picture.bits,
+        "photometric": picture.photometric,
+        "phi_flag": picture.phi_flag,
+    }
     return Decoded(facts, square, human_map, truths)
 
 
-def _human_map(sample: Sample, width: int, height: int, recipe: Recipe) -> np.ndarray | None:
+def _check_form(sample: Sample, picture: Picture) -> None:
+    """Refuse (E_DIMS) a file of another size or kind of pixels than its data set promises."""
+    came = f"{picture.width}x{picture.height} px {picture.photometric}"
+    promised = f"{sample.size[0]}x{sample.size[1]} px" if sample.size else ""
+    if sample.size not in (None, (picture.width, picture.height)) or (
+        sample.photometric not in ("", picture.photometric)
+    ):
+        expected = " ".join(filter(None, (promised, sample.photometric)))
+        message = f"expected {expected}, got {came}; maps and gaze refer to the original, use that"
+        raise UnusableImage(Problem("E_DIMS", sample.image_path.name, message))
+
+
+def _prepare_map(sample: Sample, picture: Picture, recipe: Recipe) -> np.ndarray | None:
     """The combined map on the network's square; None if nobody marked anything, never zeros."""
-    if not has_shapes(sample):
+    if not sample.is_marked:
         return None
+    width, height = picture.width, picture.height
     combined = annotations.combine(
         sample.annotations, width, height, granularity=recipe.granularity, blur=recipe.blur
     )
     if combined is not None:
-        square = images.map_to_square(
-            combined,
-            width=width,
-            height=height,
-            roi=sample.roi,
-            crop=recipe.crop,
-            image_size=recipe.image_size,
-        )
+        square = _crop_map(combined, width, height, sample, recipe)
         if square.max() > square.min():
             return np.rint(square / square.max() * 255).astype(np.uint8)
     message = "the map marks nothing or everything of the cropped image; give a map, or none"
-    raise images.UnusableImage(Problem("E_ANN_EMPTY", "annotation", message))
+    raise UnusableImage(Problem("E_ANN_EMPTY", "annotation", message))
 
 
-def _truth(folder: Path, sample: Sample, recipe: Recipe) -> np.ndarray:
-    path = folder / f"{sample.native_id}.png"
+def _read_truth(sample: Sample, kind: str, recipe: Recipe) -> np.ndarray:
+    path = Path(sample.truth or "", kind, f"{sample.native_id}.png")
     if not path.is_file():
         message = f"expected the phantom's truth mask {path}; draw the phantoms again"
-        raise images.UnusableImage(Problem("E_LAYOUT", path.name, message))
-    limits = {"max_megapixels": recipe.max_megapixels, "max_megabytes": recipe.max_megabytes}
-    mask, _ = images.read_picture(path, **limits)
+        raise UnusableImage(Problem("E_LAYOUT", path.name, message))
+    mask, _ = images.read_picture(path, **recipe.limits)
     height, width = mask.shape
-    square = images.map_to_square(
-        mask, width=width, height=height, roi=sample.roi, crop=recipe.crop, image_size=recipe.image_size
+    return np.rint(_crop_map(mask, width, height, sample, recipe)).astype(np.uint8)
+
+
+def _crop_map(grey: np.ndarray, width: int, height: int, sample: Sample, recipe: Recipe) -> np.ndarray:
+    return images.map_to_square(
+        grey, width=width, height=height, roi=sample.roi, crop=recipe.crop, image_size=recipe.image_size
     )
-    return np.rint(square).astype(np.uint8)

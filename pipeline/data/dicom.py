@@ -5,8 +5,6 @@ is pydicom with gdcm. Only the tags named here are ever read, so neither names n
 the texts of the libraries' own errors and warnings, which may quote values, are never shown.
 """
 
-import logging
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +13,9 @@ import pydicom
 from pydicom.pixels import apply_modality_lut, apply_voi
 
 from pipeline.data import dicom_pixels
-from pipeline.data.loaded import Loaded, UnusableImage, check_budget, check_pixels
-from pipeline.data.samples import Problem
+from pipeline.data.dicom_pixels import undecodable
+from pipeline.data.picture import Picture, check_budget, check_pixels
+from pipeline.data.problems import Problem, UnusableImage
 
 TAGS = [
     "BurnedInAnnotation",
@@ -28,8 +27,6 @@ TAGS = [
     "BitsAllocated",
     "BitsStored",
     "PixelRepresentation",
-    "PixelSpacing",
-    "ImagerPixelSpacing",
     "PixelPaddingValue",
     "PixelPaddingRangeLimit",
     "RescaleSlope",
@@ -50,9 +47,6 @@ PHOTOMETRICS = {
     "YBR_RCT": "RGB",
 }
 
-pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
-logging.getLogger("pydicom").setLevel(logging.CRITICAL)
-
 
 def is_dicom(path: Path) -> bool:
     """Whether a file carries the DICOM mark; names and extensions are not looked at."""
@@ -60,7 +54,7 @@ def is_dicom(path: Path) -> bool:
         return file.read(132)[128:] == b"DICM"
 
 
-def read(path: Path, *, max_megapixels: float, max_megabytes: float) -> Loaded:
+def read(path: Path, *, max_megapixels: float, max_megabytes: float) -> Picture:
     """Decode one single-frame DICOM file; grey values end up with 0 black and 1 white.
 
     The value range is that of the VOI transform (window or table), or, where the file has none, that of the
@@ -70,16 +64,15 @@ def read(path: Path, *, max_megapixels: float, max_megabytes: float) -> Loaded:
     says that patient data are burned into its pixels), E_FLAT.
     """
     header = read_header(path, TAGS)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with dicom_pixels.silenced():
         try:
             _check_header(header, path.name, max_megapixels, max_megabytes)
-            return _loaded(header, dicom_pixels.decode(path), path.name)
+            return _to_picture(header, dicom_pixels.decode(path), path.name)
         except UnusableImage:
             raise
         except Exception as error:  # a value of the wrong type, somewhere in the header
             message = f"a header value cannot be used ({type(error).__name__}); the file is damaged"
-            raise _undecodable(path.name, message) from None
+            raise undecodable(path.name, message) from None
 
 
 def read_header(path: Path, keywords: list[str]) -> pydicom.Dataset:
@@ -87,14 +80,13 @@ def read_header(path: Path, keywords: list[str]) -> pydicom.Dataset:
 
     Files that lack the preamble are read too, as little-endian.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with dicom_pixels.silenced():
         try:
             header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(keywords), force=True)
             for keyword in keywords:
                 header.get(keyword)  # values are parsed on first use: a damaged one must fail here
         except Exception as error:
-            raise _undecodable(path.name, f"not a readable DICOM file ({type(error).__name__})") from None
+            raise undecodable(path.name, f"not a readable DICOM file ({type(error).__name__})") from None
     return header
 
 
@@ -103,51 +95,45 @@ def _check_header(header: pydicom.Dataset, where: str, max_megapixels: float, ma
     needed = ("Rows", "Columns", "BitsAllocated", "BitsStored", "PhotometricInterpretation")
     missing = [keyword for keyword in needed if not header.get(keyword)]
     if missing:
-        raise _undecodable(where, f"not a DICOM image: {', '.join(missing)} missing or zero")
-    if _burned_in(header) == "YES":
+        raise undecodable(where, f"not a DICOM image: {', '.join(missing)} missing or zero")
+    if _says_burned_in(header) == "YES":
         message = "BurnedInAnnotation is YES: patient data may stand in the pixels; drop or clean the file"
         raise UnusableImage(Problem("E_PHI", where, message))
     frames, bands = int(header.get("NumberOfFrames") or 1), int(header.get("SamplesPerPixel") or 1)
     if frames != 1:
-        raise _undecodable(where, f"holds {frames} frames; expected a single image, export the frame to use")
+        raise undecodable(where, f"holds {frames} frames; expected a single image, export the frame to use")
     if header.PhotometricInterpretation not in PHOTOMETRICS:
-        raise _undecodable(where, f"photometric interpretation must be one of {', '.join(PHOTOMETRICS)}")
+        raise undecodable(where, f"photometric interpretation must be one of {', '.join(PHOTOMETRICS)}")
     limits = {"max_megapixels": max_megapixels, "max_megabytes": max_megabytes}
     check_budget(where, int(header.Columns), int(header.Rows), bands, **limits)
 
 
-def _loaded(header: pydicom.Dataset, stored: np.ndarray, where: str) -> Loaded:
+def _to_picture(header: pydicom.Dataset, stored: np.ndarray, where: str) -> Picture:
     """Stored values and header to a picture and its facts."""
     photometric = PHOTOMETRICS[header.PhotometricInterpretation]
     colour = photometric == "RGB"
-    pixels = stored / np.float32(np.iinfo(stored.dtype).max) if colour else _grey(stored, header, where)
+    pixels = stored / np.float32(np.iinfo(stored.dtype).max) if colour else _to_grey(stored, header, where)
     check_pixels(where, pixels)
-    row, column, kind = _spacing(header)
-    return Loaded(
+    return Picture(
         pixels=pixels,
-        width=int(header.Columns),
-        height=int(header.Rows),
         bits=int(header.BitsStored),
         photometric=photometric,
-        spacing_row_mm=row,
-        spacing_col_mm=column,
-        spacing_kind=kind,
-        phi_flag="no" if _burned_in(header) == "NO" else "absent",
+        phi_flag="no" if _says_burned_in(header) == "NO" else "absent",
     )
 
 
-def _grey(stored: np.ndarray, header: pydicom.Dataset, where: str) -> np.ndarray:
+def _to_grey(stored: np.ndarray, header: pydicom.Dataset, where: str) -> np.ndarray:
     """Stored values to float32 (H, W) in [0, 1]."""
-    padding = _padding(stored, header)
+    padding = _find_padding(stored, header)
     shown = stored if padding is None else stored[~padding]
     if shown.size == 0 or shown.min() == shown.max():
         raise UnusableImage(Problem("E_FLAT", where, "all pixels outside the padding are equal"))
-    values = _modality(stored, header)
+    values = _apply_modality(stored, header)
     if header.get("VOILUTSequence"):
         bits = int(header.VOILUTSequence[0].LUTDescriptor[2])
         pixels = apply_voi(np.rint(values).astype(np.int32), header) / np.float32(2**bits - 1)
     elif header.get("WindowCenter") is not None and header.get("WindowWidth") is not None:
-        pixels = _window(values, header)
+        pixels = _apply_window(values, header)
     else:
         inside = values if padding is None else values[~padding]
         low, high = float(inside.min()), float(inside.max())
@@ -160,7 +146,7 @@ def _grey(stored: np.ndarray, header: pydicom.Dataset, where: str) -> np.ndarray
     return pixels
 
 
-def _modality(stored: np.ndarray, header: pydicom.Dataset) -> np.ndarray:
+def _apply_modality(stored: np.ndarray, header: pydicom.Dataset) -> np.ndarray:
     """Stored values to those of the modality, by table or by slope and intercept, float32."""
     if header.get("ModalityLUTSequence"):
         return apply_modality_lut(stored, header).astype(np.float32)
@@ -169,9 +155,9 @@ def _modality(stored: np.ndarray, header: pydicom.Dataset) -> np.ndarray:
     return values * np.float32(1 if slope is None else slope) + np.float32(intercept or 0)
 
 
-def _window(values: np.ndarray, header: pydicom.Dataset) -> np.ndarray:
+def _apply_window(values: np.ndarray, header: pydicom.Dataset) -> np.ndarray:
     """The first window of a file, as PS3.3 C.11.2.1.2 and C.11.2.1.3 define it, with output 0 to 1."""
-    center, width = _first(header.WindowCenter), _first(header.WindowWidth)
+    center, width = _take_first(header.WindowCenter), _take_first(header.WindowWidth)
     function = str(header.get("VOILUTFunction") or "LINEAR").upper()
     if function == "SIGMOID":
         return 1 / (1 + np.exp(-4 * (values - center) / width))
@@ -182,7 +168,7 @@ def _window(values: np.ndarray, header: pydicom.Dataset) -> np.ndarray:
     return (values - (center - 0.5)) / (width - 1) + 0.5
 
 
-def _padding(stored: np.ndarray, header: pydicom.Dataset) -> np.ndarray | None:
+def _find_padding(stored: np.ndarray, header: pydicom.Dataset) -> np.ndarray | None:
     """Where the file says that a pixel is none, (H, W) bool, or None if nowhere."""
     first = header.get("PixelPaddingValue")
     if first is None:
@@ -194,22 +180,9 @@ def _padding(stored: np.ndarray, header: pydicom.Dataset) -> np.ndarray | None:
     return padding if padding.any() else None
 
 
-def _spacing(header: pydicom.Dataset) -> tuple[float | None, float | None, str]:
-    """Row and column spacing in mm and the tag it came from; zero spacings count as unknown."""
-    for kind in ("PixelSpacing", "ImagerPixelSpacing"):
-        value = header.get(kind)
-        if value is not None and len(value) == 2 and all(np.isfinite(v) and v > 0 for v in map(float, value)):
-            return float(value[0]), float(value[1]), kind
-    return None, None, ""
-
-
-def _burned_in(header: pydicom.Dataset) -> str:
+def _says_burned_in(header: pydicom.Dataset) -> str:
     return str(header.get("BurnedInAnnotation") or "").strip().upper()
 
 
-def _first(value: Any) -> float:
+def _take_first(value: Any) -> float:
     return float(value[0] if isinstance(value, pydicom.multival.MultiValue) else value)
-
-
-def _undecodable(where: str, message: str) -> UnusableImage:
-    return UnusableImage(Problem("E_DECODE", where, message))

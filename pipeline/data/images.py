@@ -13,10 +13,8 @@ from PIL import Image, ImageOps
 from scipy import sparse
 
 from pipeline.data import dicom
-from pipeline.data.loaded import Loaded, UnusableImage, check_budget, check_pixels
-from pipeline.data.samples import Problem
-
-__all__ = ["Loaded", "UnusableImage", "load", "map_to_square", "read_picture", "shrink", "to_square"]
+from pipeline.data.picture import Picture, check_budget, check_pixels
+from pipeline.data.problems import Problem, UnusableImage
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
 DICOM_SUFFIXES = ("", ".dcm", ".dicom")  # where a file without the DICOM mark may still be one
@@ -25,8 +23,8 @@ ROI_MARGIN = 16  # px around the circle of a `cx,cy,r` region, as in the publish
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as in Pillow
 
 
-def load(path: Path, *, max_megapixels: float, max_megabytes: float) -> Loaded:
-    """Decode one image file, upright, to float32 in [0, 1]; see `Loaded` and `dicom.read`.
+def load(path: Path, *, max_megapixels: float, max_megabytes: float) -> Picture:
+    """Decode one image file, upright, to float32 in [0, 1]; see `Picture` and `dicom.read`.
 
     Alpha is dropped, palettes become colours, EXIF rotation is applied. Integers are divided by the largest
     value of their type; floats and 32-bit integers are stretched from their smallest to their largest.
@@ -42,9 +40,8 @@ def load(path: Path, *, max_megapixels: float, max_megabytes: float) -> Loaded:
     stored, mode = read_picture(path, **limits)
     pixels = _unit_range(stored)
     check_pixels(path.name, pixels)
-    height, width = pixels.shape[:2]
     bits = 16 if mode.startswith("I;16") else BITS.get(mode, 8)
-    return Loaded(pixels, width, height, bits=bits, photometric="L" if pixels.ndim == 2 else "RGB")
+    return Picture(pixels, bits=bits, photometric="L" if pixels.ndim == 2 else "RGB")
 
 
 def read_picture(path: Path, *, max_megapixels: float, max_megabytes: float) -> tuple[np.ndarray, str]:
@@ -79,13 +76,13 @@ def to_square(pixels: np.ndarray, *, roi: str, crop: str, image_size: int, chann
     """Crop and resize a picture in [0, 1], (H, W) or (H, W, 3), to uint8 (channels, S, S).
 
     `crop` is `none` (the whole frame, squashed to the square so that nothing is cut), `square` (the largest
-    central square) or `roi` (the manifest's region `cx,cy,r` with a margin of 16 px, or `x0,y0,x1,y1`, in px
+    central square) or `roi` (the sample's region `cx,cy,r` with a margin of 16 px, or `x0,y0,x1,y1`, in px
     of the picture; the central square where it is blank). Colour becomes grey by luma, grey is repeated.
 
     Raises UnusableImage (E_ROI).
     """
     height, width = pixels.shape[:2]
-    corners = _corners(width, height, roi, crop)
+    corners = _find_corners(width, height, roi, crop)
     if channels == 1 and pixels.ndim == 3:
         pixels = pixels @ LUMA
     square = _resample(pixels, corners, (image_size, image_size))
@@ -102,7 +99,7 @@ def map_to_square(
     The map may be smaller than its picture; it covers the whole of it.
     """
     scale_x, scale_y = human_map.shape[1] / width, human_map.shape[0] / height
-    x0, y0, x1, y1 = _corners(width, height, roi, crop)
+    x0, y0, x1, y1 = _find_corners(width, height, roi, crop)
     corners = (x0 * scale_x, y0 * scale_y, x1 * scale_x, y1 * scale_y)
     return _resample(human_map, corners, (image_size, image_size))
 
@@ -137,7 +134,7 @@ def _unit_range(stored: np.ndarray) -> np.ndarray:
     return (values - low) / (high - low) if high > low else values
 
 
-def _corners(width: int, height: int, roi: str, crop: str) -> tuple[float, float, float, float]:
+def _find_corners(width: int, height: int, roi: str, crop: str) -> tuple[float, float, float, float]:
     """The rectangle x0, y0, x1, y1 (px, may reach outside) that fills the square."""
     if crop == "none":
         return 0, 0, width, height
@@ -145,11 +142,11 @@ def _corners(width: int, height: int, roi: str, crop: str) -> tuple[float, float
         side = min(width, height)
         x0, y0 = (width - side) / 2, (height - side) / 2
         return x0, y0, x0 + side, y0 + side
-    return _region(width, height, roi)
+    return _find_region(width, height, roi)
 
 
-def _region(width: int, height: int, roi: str) -> tuple[float, float, float, float]:
-    """The corners that a manifest's roi means; it must have an area and meet the image."""
+def _find_region(width: int, height: int, roi: str) -> tuple[float, float, float, float]:
+    """The corners that a sample's roi means; it must have an area and meet the image."""
     try:
         values = [float(part) for part in roi.split(",")]
     except ValueError:
@@ -171,8 +168,8 @@ def _resample(
 ) -> np.ndarray:
     """Resample the rectangle `corners` of (H, W) or (H, W, 3) to `shape`, float32."""
     x0, y0, x1, y1 = corners
-    rows = _weights(grid.shape[0], y0, y1, shape[0])
-    columns = _weights(grid.shape[1], x0, x1, shape[1])
+    rows = _resampling_weights(grid.shape[0], y0, y1, shape[0])
+    columns = _resampling_weights(grid.shape[1], x0, x1, shape[1])
     flat = grid.astype(np.float32, copy=False).reshape(grid.shape[0], -1)
     narrow = (rows @ flat).reshape(shape[0], *grid.shape[1:])
     across = np.moveaxis(narrow, 1, 0).reshape(grid.shape[1], -1)
@@ -181,12 +178,12 @@ def _resample(
 
 
 @lru_cache(maxsize=64)  # a data set has few image sizes
-def _weights(length: int, start: float, stop: float, size: int) -> sparse.csr_array:
+def _resampling_weights(length: int, start: float, stop: float, size: int) -> sparse.csr_array:
     """How much each of `length` pixels gives to each of `size` cells between `start` and `stop`.
 
     Rows sum to 1 inside the image and to less where a cell reaches outside.
 
-    >>> _weights(4, 0, 4, 2).toarray().tolist()
+    >>> _resampling_weights(4, 0, 4, 2).toarray().tolist()
     [[0.5, 0.5, 0.0, 0.0], [0.0, 0.0, 0.5, 0.5]]
     """
     step = (stop - start) / size

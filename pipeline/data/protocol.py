@@ -11,46 +11,30 @@ import numpy as np
 import pandas as pd
 
 from pipeline.common.errors import nearest
-from pipeline.data.samples import Problem
+from pipeline.data.problems import Problem
 
 ROLES = ("train", "val", "test_closed", "test_open")
 LINKS = ("sha256", "group_id", "subject_id")  # rows with one of these in common must not be parted
-METRICS = [
-    *("auroc", "ap", "eer", "apcer_max", "apcer_per_type", "bpcer", "acer"),
-    *("bpcer10", "bpcer20", "bpcer100"),
-]
 
 
-def build(name: str, task: str, settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
-    """The protocol as stored in `protocol.json`; every choice is made on validation.
+def build(settings: Mapping[str, Any], split_by: str) -> dict[str, Any]:
+    """The protocol as stored in `protocol.json`.
 
-    `settings` has the keys `known`, `held_out`, `excluded` and `threshold` of params.yaml; `seed` is that of
-    the split. `manifest_sha256` stays blank until there is a manifest.
+    `settings` has the keys `known`, `held_out`, `excluded` and `threshold` of params.yaml; `split_by` is
+    `subject` or `native`. `manifest_sha256` stays blank until there is a manifest.
     """
-    held_out = {label: list(settings["held_out"].get(label, ())) for label in ("0", "1")}
     return {
-        "schema": 1,
-        "name": name,
-        "task": task,
-        "axis": "source",
         "manifest_sha256": "",
-        "known": {label: list(settings["known"].get(label, ())) for label in ("0", "1")},
-        "held_out": held_out,
+        "known": _by_label(settings["known"]),
+        "held_out": _by_label(settings["held_out"]),
         "excluded": list(settings["excluded"]),
-        "use": {
-            "train": "known",
-            "val": "known",
-            "test_closed": "known",
-            "test_open": "held_out+known_negatives" if any(held_out.values()) else "none",
-        },
-        "split_by": "subject_id",
-        "repeats": 1,
-        "seeds": [seed],
-        "selection": {"metric": "auroc", "on": "val"},
-        "threshold": {**settings["threshold"], "on": "val"},
-        "metrics": METRICS,
-        "augment_with_held_out": False,
+        "split_by": split_by,
+        "threshold": dict(settings["threshold"]),
     }
+
+
+def _by_label(part: Mapping[str, Any]) -> dict[str, list[str]]:
+    return {label: list(part.get(label, ())) for label in ("0", "1")}
 
 
 def sources(protocol: Mapping[str, Any], part: str) -> set[str]:
@@ -77,19 +61,32 @@ def roles(manifest: pd.DataFrame, protocol: Mapping[str, Any]) -> np.ndarray:
 def source_problems(manifest: pd.DataFrame, protocol: Mapping[str, Any]) -> list[Problem]:
     """Each source of the data must be listed once under its label, and each listed one must have rows."""
     found = []
-    excluded = set(protocol["excluded"])
     for source in sorted(sources(protocol, "known") & sources(protocol, "held_out")):
         message = "listed as known and as held out; keep one"
         found.append(Problem("P_SOURCE_TWICE", f"protocol source {source!r}", message))
+    used = manifest[~manifest["source"].isin(protocol["excluded"])]
+    counts = used.groupby(["label", "source"]).size().to_dict()
     listed = {
         (label, source)
         for part in ("known", "held_out")
         for label, group in protocol[part].items()
         for source in group
     }
-    counts = manifest[~manifest["source"].isin(excluded)].groupby(["label", "source"]).size()
-    unlisted = set(counts.index) - listed
-    unknown = {(label, "unknown") for label in ("0", "1")} & set(counts.index)
+    found += _unlisted_sources(counts, listed, protocol)
+    for label, source in sorted(listed - set(counts)):
+        hint = nearest(source, manifest["source"].unique())
+        message = f"listed in the protocol, but no row of label {label} has it; {hint}"
+        found.append(Problem("P_SOURCE_ABSENT", f"source {source!r} label {label}", message))
+    return found
+
+
+def _unlisted_sources(
+    counts: Mapping[Any, int], listed: set[tuple[str, str]], protocol: Mapping[str, Any]
+) -> list[Problem]:
+    """Sources of the data (rows by label and source) that the protocol does not mention, `unknown` first."""
+    found = []
+    unlisted = set(counts) - listed
+    unknown = {(label, "unknown") for label in ("0", "1")} & set(counts)
     if unknown and sources(protocol, "held_out"):
         message = (
             f"{sum(counts[kind] for kind in unknown)} rows, which cannot be kept apart from held-out "
@@ -98,22 +95,17 @@ def source_problems(manifest: pd.DataFrame, protocol: Mapping[str, Any]) -> list
         found.append(Problem("E_SOURCE", "source 'unknown'", message))
         unlisted -= unknown
     for label, source in sorted(unlisted):
-        where = f"source {source!r} label {label}"
         message = (
             f"{counts[label, source]} rows, but the protocol lists it neither in known.{label} nor in "
             f"held_out.{label} nor in excluded; add it to one of them"
         )
-        found.append(Problem("P_SOURCE_UNLISTED", where, message))
-    for label, source in sorted(listed - set(counts.index)):
-        hint = nearest(source, manifest["source"].unique())
-        message = f"listed in the protocol, but no row of label {label} has it; {hint}"
-        found.append(Problem("P_SOURCE_ABSENT", f"source {source!r} label {label}", message))
+        found.append(Problem("P_SOURCE_UNLISTED", f"source {source!r} label {label}", message))
     return found
 
 
 def problems(manifest: pd.DataFrame, protocol: Mapping[str, Any]) -> list[Problem]:
     """What makes a protocol unusable on its manifest; the codes begin with P_."""
-    found = source_problems(manifest, protocol) + _tuning_problems(protocol)
+    found = source_problems(manifest, protocol)
     role = roles(manifest, protocol)
     label = manifest["label"].to_numpy()
     for name in ("train", "val", "test_closed"):
@@ -148,17 +140,4 @@ def _open_problems(manifest: pd.DataFrame, role: np.ndarray, label: np.ndarray) 
     shared = sorted(set(subjects[negatives & (role == "test_closed")]) & set(subjects[role == "train"]))
     message = "a negative of the open test and in train; split by subject"
     found += [Problem("P_LEAK_NEG", f"subject_id {value!r}", message) for value in shared]
-    return found
-
-
-def _tuning_problems(protocol: Mapping[str, Any]) -> list[Problem]:
-    found = []
-    for choice in ("selection", "threshold"):
-        if protocol[choice]["on"] != "val":
-            message = f"chosen on {protocol[choice]['on']!r}; only val is allowed"
-            found.append(Problem("P_TEST_TUNING", choice, message))
-    seeds = protocol["seeds"]
-    if len(seeds) != protocol["repeats"] or len(set(seeds)) != len(seeds):
-        message = f"expected {protocol['repeats']} distinct seeds, got {seeds}"
-        found.append(Problem("P_SEEDS", "seeds", message))
     return found

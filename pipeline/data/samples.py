@@ -1,32 +1,11 @@
-"""What an adapter hands to `prepare`: one Sample per image, with its annotations as they were recorded."""
+"""What an adapter hands over: one Sample per image, with its annotations as they were recorded."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.common.errors import UserError
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A broken rule of `formats.md` section 9 or 10; `str` of it is the line a user reads."""
-
-    code: str  # E_..., P_... or W_...
-    where: str  # file, line, column, sample id: whatever leads there
-    message: str  # what was expected, what came, what to do
-
-    def __str__(self) -> str:
-        return f"{self.code} {self.where}: {self.message}"
-
-
-def refuse(problems: list[Problem], limit: int = 20) -> None:
-    """Raise UserError with the first `limit` problems, if there are any."""
-    if problems:
-        lines = [str(problem) for problem in problems[:limit]]
-        if len(problems) > limit:
-            lines.append(f"... and {len(problems) - limit} more")
-        raise UserError(lines)
+from pipeline.data.problems import Problem
 
 
 @dataclass(frozen=True)
@@ -38,9 +17,8 @@ class Fixations:
     sigma_x: np.ndarray  # px
     sigma_y: np.ndarray  # px
     weight: np.ndarray  # seconds, or 1 for counts
-    shown: np.ndarray | None = (
-        None  # (n, 4): x0, y0, x1, y1 of the part on screen; Gaussians are clipped to it
-    )
+    # (n, 4): x0, y0, x1, y1 of the part on screen, to which Gaussians are clipped; None: all of the image
+    shown: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -59,10 +37,9 @@ class Ellipses:
 
 @dataclass(frozen=True)
 class Drawn:
-    """One grey map file: drawn by one person, or already averaged; same size as the image."""
+    """One grey map file of the image's size: drawn by one person, or already averaged."""
 
     path: Path
-    threshold: bool = False  # True: a person's strokes, cut to 0 or 1 before averaging
 
 
 @dataclass(frozen=True)
@@ -82,27 +59,35 @@ Annotation = Fixations | Boxes | Ellipses | Drawn | Pasted
 class Sample:
     """One image of a data set before it is decoded. Blank text means unknown."""
 
-    native_id: str  # sample_id becomes `<adapter>:<native_id>`
+    native_id: str  # the adapter's own; unique together with the adapter's name
     image_path: Path  # below the adapter's root
     label: int  # 0 normal, bona fide, authentic; 1 abnormal, attack, synthetic
-    native_label: str
     class_name: str  # slug
-    source: str  # slug; the open-set axis
-    source_kind: str
-    modality: str
-    subject_id: str = ""  # blank: unknown
-    group_id: str = ""  # blank: native_id
-    native_split: str = ""
-    split: str = ""  # train, val or test when the native word is known to mean that; else blank
-    sensor: str = ""
-    site: str = ""
+    source: str  # slug; what the open-set protocol knows or holds out
+    source_kind: str  # what kind of thing the source is: manifest.SOURCE_KINDS
+    modality: str  # slug
+    subject_id: str = ""
+    group_id: str = ""  # what must never be divided; blank: the image alone
+    native_split: str = ""  # train, val or test when the native word is known to mean that
     roi: str = ""  # cx,cy,r or x0,y0,x1,y1 in original px
+    size: tuple[int, int] | None = None  # width and height that the file must have
+    photometric: str = ""  # what the file must have, as manifest.PHOTOMETRICS names it
     annotations: list[Annotation] = field(default_factory=list)  # one per annotator
-    ann_kind: str = "none"
-    ann_scope: str = "decision"
-    ann_count: int | None = None  # when one file merges several people; None: len(annotations)
-    ann_sigma_px: str = ""
-    ann_weight: str = "none"
-    licence: str = ""
+    annotators: int | None = None  # when one file merges several people; None: one per annotation
     where: str = ""  # file and line it came from, for error messages
     problem: Problem | None = None  # why it cannot be used: it goes to quarantine.csv
+    adapter: str = ""  # by whose name its id begins; set once the adapter has read it
+    truth: Path | None = None  # folder of a phantom's truth masks; set likewise
+
+    @property
+    def sample_id(self) -> str:
+        """The key of its manifest row."""
+        return f"{self.adapter}:{self.native_id}"
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether any annotator marked anything; lists of zero boxes or ellipses mark nothing."""
+        return any(
+            len(annotation.corners) > 0 if isinstance(annotation, Boxes | Ellipses) else True
+            for annotation in self.annotations
+        )

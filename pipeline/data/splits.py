@@ -12,8 +12,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from pipeline.common.seeding import derive
+from pipeline.data.problems import Problem
 from pipeline.data.protocol import LINKS, sources
-from pipeline.data.samples import Problem
 
 SPLITS = ("train", "val", "test")
 CODES = {"E_LEAK_HASH": "sha256", "E_LEAK_GROUP": "group_id", "E_LEAK_SUBJECT": "subject_id"}
@@ -40,7 +40,6 @@ def assign(
     manifest: pd.DataFrame,
     protocol: Mapping[str, Any],
     unit: np.ndarray,
-    native: Sequence[str],
     *,
     by: str,
     val: float,
@@ -51,18 +50,16 @@ def assign(
 
     Held-out sources are test. Known rows that share a unit with a held-out row are test as well, since the
     network must not meet that subject in training. All others are divided by unit: `by="subject"` ignores
-    `native` (train, val, test or blank per row); `by="native"` keeps it, shared units too, and divides only
-    what it leaves open: blank rows, and the training rows if its validation or test lacks a class.
+    the manifest's `native_split`; `by="native"` keeps it, shared units too, and divides only what it leaves
+    open: blank rows, and the training rows if its validation or test lacks a class.
     """
-    source = manifest["source"]
-    held_out = source.isin(sources(protocol, "held_out")).to_numpy()
-    known = source.isin(sources(protocol, "known")).to_numpy()
+    held_out = manifest["source"].isin(sources(protocol, "held_out")).to_numpy()
+    known = manifest["source"].isin(sources(protocol, "known")).to_numpy()
     split = np.where(held_out, "test", "none").astype(object)
-    touched = known & np.isin(unit, unit[held_out])
     open_rows = known.copy()
     shares = {"train": 1 - val - test, "val": val, "test": test}
     if by == "native":
-        given = _joined(np.asarray(native, dtype=object), unit)
+        given = _spread_over_units(manifest["native_split"].to_numpy(dtype=object), unit)
         split[known] = given[known]
         missing = [
             name for name in ("val", "test") if manifest["label"][known & (given == name)].nunique() < 2
@@ -70,27 +67,28 @@ def assign(
         shares = {name: shares[name] for name in ("train", *missing)}
         open_rows = known & np.isin(given, ["", "train"] if missing else [""])
     else:
+        touched = known & np.isin(unit, unit[held_out])
         split[touched] = "test"
         open_rows &= ~touched
-    split[open_rows] = _divide(manifest[open_rows], unit[open_rows], shares, seed)
+    split[open_rows] = _divide_units(manifest[open_rows], unit[open_rows], shares, seed)
     return split
 
 
-def _joined(native: np.ndarray, unit: np.ndarray) -> np.ndarray:
+def _spread_over_units(native: np.ndarray, unit: np.ndarray) -> np.ndarray:
     """Native splits, where a blank row takes the split of its unit's first row that has one."""
     given = native != ""
     split_of = dict(zip(unit[given][::-1], native[given][::-1], strict=True))
     return np.array([name or split_of.get(key, "") for name, key in zip(native, unit, strict=True)], object)
 
 
-def _divide(rows: pd.DataFrame, unit: np.ndarray, shares: Mapping[str, float], seed: int) -> np.ndarray:
+def _divide_units(rows: pd.DataFrame, unit: np.ndarray, shares: Mapping[str, float], seed: int) -> np.ndarray:
     """Give each unit to the split that lacks its kind of rows most, kinds being labels and sources.
 
     The cost of a division is the sum over kinds and splits of (rows - wanted)^2 / wanted. Units come in the
     order of their size, then of a hash of their smallest sample_id, so that the order of rows is irrelevant.
     """
     names = [name for name, share in shares.items() if share > 0]
-    kinds = _kinds(rows)
+    kinds = _count_kinds(rows)
     _, member = np.unique(unit, return_inverse=True)
     counts = np.zeros((member.max(initial=-1) + 1, kinds.shape[1]))
     np.add.at(counts, member, kinds)
@@ -109,7 +107,7 @@ def _divide(rows: pd.DataFrame, unit: np.ndarray, shares: Mapping[str, float], s
     return np.array(names, dtype=object)[choice[member]]
 
 
-def _kinds(rows: pd.DataFrame) -> np.ndarray:
+def _count_kinds(rows: pd.DataFrame) -> np.ndarray:
     """One column per label and per (source, label) that occurs; 1 where a row is of that kind."""
     label = rows["label"]
     fine = rows["source"] + "\x1f" + label

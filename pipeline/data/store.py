@@ -21,11 +21,11 @@ import pandas as pd
 
 from pipeline.common.errors import UserError, nearest
 from pipeline.common.files import canonical_json, sha256_file, sha256_text, write_json
+from pipeline.common.tree import hash_tree
 from pipeline.data import manifest, protocol
 
 TRUTHS = ("causal", "shortcut")
-SCHEMA = 1
-_HASHED = ("images.npy", "maps.npy", "manifest.csv", "protocol.json")  # what decides a training run
+SCHEMA = 2
 
 
 class Store:
@@ -38,11 +38,10 @@ class Store:
         self.info = info
         self.protocol = open_set
         self.manifest = rows
-        self.images: np.ndarray = _map_array(folder / "images.npy")
-        self.maps: np.ndarray = _map_array(folder / "maps.npy")
+        self.images: np.ndarray = _open_array(folder / "images.npy")
+        self.maps: np.ndarray = _open_array(folder / "maps.npy")
         self.labels: np.ndarray = rows["label"].astype(np.int64).to_numpy()
-        self.has_map: np.ndarray = (rows["ann_kind"] != "none").to_numpy(dtype=bool)
-        self.data_hash: str = info["data_hash"]
+        self.has_map: np.ndarray = (rows["annotators"] != "0").to_numpy(dtype=bool)
 
     @cached_property
     def _roles(self) -> np.ndarray:
@@ -54,16 +53,31 @@ class Store:
             raise ValueError(f"{role!r} is not a role: {nearest(role, protocol.ROLES)}")
         return np.flatnonzero(self._roles == role)
 
+    def digest(self, *roles: str) -> str:
+        """Hex SHA-256 of all that the samples of some roles show: pixels, maps, labels, and who they are.
+
+        The arrays count whole, by their files' hashes; truth masks and the protocol's rules do not count.
+        """
+        columns = ["sample_id", "subject_id", "source", "class_name", "label"]
+        shown = self.manifest[columns].assign(has_map=self.has_map)
+        seen = {role: shown.iloc[self.rows(role)].to_csv() for role in roles}
+        arrays = {name: self.info["sha256"][name] for name in ("images.npy", "maps.npy")}
+        return sha256_text(canonical_json([arrays, seen]))
+
+    def truth_digest(self) -> dict[str, str]:
+        """The hashes of the truth masks by file; empty for real data."""
+        return {name: digest for name, digest in self.info["sha256"].items() if name.startswith("truth/")}
+
     def truth(self, kind: str) -> np.ndarray | None:
         """Masks uint8 (N, S, S) of what is causal or what is the shortcut; None for real data."""
         if kind not in TRUTHS:
             raise ValueError(f"{kind!r} is not a kind of truth: {nearest(kind, TRUTHS)}")
-        return _map_array(self.folder / "truth" / f"{kind}.npy") if self.info["phantom"] else None
+        return _open_array(self.folder / "truth" / f"{kind}.npy") if self.info["phantom"] else None
 
 
 def open_store(folder: Path) -> Store:
     """Open a prepared data set; raises UserError if it is absent, damaged or of another version."""
-    _recover(folder)
+    _restore_old(folder)
     again = f"run python -m pipeline.prepare {folder.name}"
     if not (folder / "store.json").is_file():
         raise UserError(f"{folder}: no prepared data here; {again}")
@@ -98,7 +112,7 @@ def _check_shapes(store: Store) -> None:
             raise ValueError(f"{name}: expected shape {shape}, got {came[name]}")
 
 
-def _map_array(path: Path) -> np.ndarray:
+def _open_array(path: Path) -> np.ndarray:
     array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
     return array
 
@@ -143,15 +157,15 @@ def building(folder: Path) -> Iterator[Path]:
 
     A crash or an exception at any instant leaves the old folder; its leftovers are removed by the next build.
     """
-    new, old = _siblings(folder)
-    _recover(folder)
+    new, old = _name_siblings(folder)
+    _restore_old(folder)
     for leftover in (new, old):
         shutil.rmtree(leftover, ignore_errors=True)
     new.mkdir(parents=True)
     try:
         yield new
         for path in (*new.rglob("*"), new):
-            _flush(path)
+            _flush_to_disk(path)
         if folder.exists():
             folder.rename(old)
         new.rename(folder)
@@ -160,18 +174,18 @@ def building(folder: Path) -> Iterator[Path]:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _siblings(folder: Path) -> tuple[Path, Path]:
+def _name_siblings(folder: Path) -> tuple[Path, Path]:
     return folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
 
 
-def _recover(folder: Path) -> None:
+def _restore_old(folder: Path) -> None:
     """Put the old folder back if a build was killed between its two renames."""
-    _, old = _siblings(folder)
+    _, old = _name_siblings(folder)
     if old.is_dir() and not folder.exists():
         old.rename(folder)
 
 
-def _flush(path: Path) -> None:
+def _flush_to_disk(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -180,8 +194,19 @@ def _flush(path: Path) -> None:
 
 
 def seal(folder: Path, info: Mapping[str, Any]) -> None:
-    """Write `store.json`: what the folder holds, each file's hash, and one of all that training sees."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "store.json")
-    hashes = {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
-    data_hash = sha256_text(canonical_json({name: hashes[name] for name in _HASHED}))
-    write_json(folder / "store.json", {"schema": SCHEMA, **info, "sha256": hashes, "data_hash": data_hash})
+    """Write `store.json`: what the folder holds, and each file's hash."""
+    hashes = hash_tree(folder)
+    hashes.pop("store.json", None)
+    write_json(folder / "store.json", {"schema": SCHEMA, **info, "sha256": hashes})
+
+
+def intact(folder: Path) -> dict[str, Any] | None:
+    """What `seal` wrote, if every file is still as it was then; else None."""
+    _restore_old(folder)
+    try:
+        info: dict[str, Any] = json.loads((folder / "store.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    hashes = hash_tree(folder)
+    hashes.pop("store.json", None)
+    return info if info.get("schema") == SCHEMA and info.get("sha256") == hashes else None

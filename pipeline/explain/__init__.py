@@ -1,1 +1,1 @@
-"""What a trained model looks at: one forward per image, agreement with people, faithfulness, features."""
+"""What a trained model looks at: explanations and attacks on them, alignment, faithfulness, regions."""

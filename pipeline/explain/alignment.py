@@ -24,12 +24,12 @@ import torch
 from torch.nn.functional import interpolate
 
 from pipeline.common.seeding import numpy_rng
+from pipeline.model.cam import FLAT
 
 METRICS = ("cc", "sim", "kl", "nss", "auc_judd", "pointing", "energy_pointing", "iou")
 FINER = 4  # the common grid against the map's
 REGION = 0.5  # reference value from which a cell belongs to the region
-FLAT = 1e-8  # a range up to this is none, as in pipeline.model.cam
-_EPS = 2.2e-16  # of the MIT code's KL
+_EPS = np.finfo(np.float64).eps  # of the MIT code's KL: MATLAB's eps
 _JITTER = 1e-7  # of the MIT code's AUC-Judd
 
 
@@ -61,7 +61,7 @@ def resize(maps: np.ndarray, grid: tuple[int, ...], mode: Literal["bilinear", "a
 
 def measure(maps: np.ndarray, references: np.ndarray) -> dict[str, np.ndarray]:
     """All METRICS of maps and references that share one grid (N, H, W), each (N,) float64."""
-    flat_map, reference = _rows(maps), _rows(references)
+    flat_map, reference = _flatten_maps(maps), _flatten_maps(references)
     region = reference >= REGION
     scores = {
         "cc": cc(flat_map, reference),
@@ -80,24 +80,24 @@ def measure(maps: np.ndarray, references: np.ndarray) -> dict[str, np.ndarray]:
 def cc(maps: np.ndarray, references: np.ndarray) -> np.ndarray:
     """Pearson correlation over cells of (N, P) rows, -1..1; NaN where either is flat."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.mean(_standardise(maps, 0) * _standardise(references, 0), axis=1)
+        return np.mean(_standardise_rows(maps, 0) * _standardise_rows(references, 0), axis=1)
 
 
 def sim(maps: np.ndarray, references: np.ndarray) -> np.ndarray:
     """Shared mass of two (N, P) distributions, 0..1, each min-max normalised, then of unit sum."""
-    return np.minimum(_unit_sum(_normalise(maps)), _unit_sum(_normalise(references))).sum(axis=1)
+    return np.minimum(_divide_by_sum(normalise(maps)), _divide_by_sum(normalise(references))).sum(axis=1)
 
 
 def kl(maps: np.ndarray, references: np.ndarray) -> np.ndarray:
     """Divergence of the (N, P) reference from the map, both of unit sum, in nats; 0 is best."""
-    expected, given = _unit_sum(references), _unit_sum(maps)
+    expected, given = _divide_by_sum(references), _divide_by_sum(maps)
     return np.sum(expected * np.log(_EPS + expected / (given + _EPS)), axis=1)
 
 
 def nss(maps: np.ndarray, region: np.ndarray) -> np.ndarray:
     """Mean of the standardised (sample deviation) map over the region; NaN where the map is flat."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.mean(_standardise(maps, 1), axis=1, where=region)
+        return np.mean(_standardise_rows(maps, 1), axis=1, where=region)
 
 
 def auc_judd(maps: np.ndarray, region: np.ndarray) -> np.ndarray:
@@ -108,19 +108,19 @@ def auc_judd(maps: np.ndarray, region: np.ndarray) -> np.ndarray:
     """
     cells = maps.shape[1]
     jitter = numpy_rng(0, "auc_judd").random(cells) * _JITTER
-    order = np.argsort(-(_normalise(maps) + jitter), axis=1)
+    order = np.argsort(-(normalise(maps) + jitter), axis=1)
     hit = np.take_along_axis(region, order, axis=1)
     above, all_hits = np.cumsum(hit, axis=1), region.sum(axis=1, keepdims=True)
     height = np.where(above < all_hits, above + 0.5, all_hits) / np.maximum(all_hits, 1)
     with np.errstate(invalid="ignore", divide="ignore"):
         area = np.sum(height * ~hit, axis=1) / (cells - all_hits[:, 0])
-    return np.where(_is_flat(maps) & (all_hits[:, 0] < cells), 0.5, area)
+    return np.where(is_flat(maps) & (all_hits[:, 0] < cells), 0.5, area)
 
 
 def pointing(maps: np.ndarray, region: np.ndarray) -> np.ndarray:
     """1 where the map's highest cell lies in the region, else 0; a flat map misses."""
     hit = np.take_along_axis(region, maps.argmax(axis=1)[:, None], axis=1)[:, 0]
-    return (hit & ~_is_flat(maps)).astype(np.float64)
+    return (hit & ~is_flat(maps)).astype(np.float64)
 
 
 def energy_pointing(maps: np.ndarray, region: np.ndarray) -> np.ndarray:
@@ -135,30 +135,38 @@ def iou(maps: np.ndarray, region: np.ndarray) -> np.ndarray:
     size = region.sum(axis=1)
     chosen = np.arange(maps.shape[1]) < size[:, None]
     overlap = np.sum(np.take_along_axis(region, order, axis=1) & chosen, axis=1)
-    return np.where(_is_flat(maps), 0.0, overlap / np.maximum(2 * size - overlap, 1))
+    return np.where(is_flat(maps), 0.0, overlap / np.maximum(2 * size - overlap, 1))
 
 
-def _rows(maps: np.ndarray) -> np.ndarray:
+def _flatten_maps(maps: np.ndarray) -> np.ndarray:
     return maps.reshape(len(maps), -1).astype(np.float64)
 
 
-def _is_flat(maps: np.ndarray) -> np.ndarray:
-    return np.ptp(maps, axis=1) <= FLAT
+def is_flat(maps: np.ndarray) -> np.ndarray:
+    """Which of (N, P) maps have no shape, (N,) bool: their range is rounding beside their largest value.
+
+    As `pipeline.model.cam.normalise` sees it; a map with NaN is not flat.
+
+    >>> is_flat(np.array([[0.0, 0.0], [7.0, 7.0], [0.0, 1e-12]])).tolist()
+    [True, True, False]
+    """
+    return np.ptp(maps, axis=1) <= FLAT * np.abs(maps).max(axis=1)
 
 
-def _standardise(maps: np.ndarray, ddof: int) -> np.ndarray:
+def normalise(maps: np.ndarray) -> np.ndarray:
+    """N(X) = (X - min X) / (max X - min X) of (N, P) maps, in 0..1; a flat map becomes 0."""
+    low, span = maps.min(axis=1, keepdims=True), np.ptp(maps, axis=1, keepdims=True)
+    flat = is_flat(maps)[:, None]
+    return np.where(flat, 0, (maps - low) / np.where(flat, 1, span))
+
+
+def _standardise_rows(maps: np.ndarray, ddof: int) -> np.ndarray:
     """Zero mean, unit deviation per row; NaN for a flat row."""
-    deviation = np.where(_is_flat(maps), np.nan, maps.std(axis=1, ddof=ddof))
+    deviation = np.where(is_flat(maps), np.nan, maps.std(axis=1, ddof=ddof))
     return (maps - maps.mean(axis=1, keepdims=True)) / deviation[:, None]
 
 
-def _normalise(maps: np.ndarray) -> np.ndarray:
-    """Min-max per row to 0..1; a flat row becomes 0."""
-    low, span = maps.min(axis=1, keepdims=True), np.ptp(maps, axis=1, keepdims=True)
-    return np.where(span > FLAT, (maps - low) / np.where(span > FLAT, span, 1), 0)
-
-
-def _unit_sum(maps: np.ndarray) -> np.ndarray:
+def _divide_by_sum(maps: np.ndarray) -> np.ndarray:
     """Non-negative rows divided by their sum; a row without mass becomes uniform."""
     total = maps.sum(axis=1, keepdims=True)
     return np.where(total > 0, maps / np.where(total > 0, total, 1), 1 / maps.shape[1])

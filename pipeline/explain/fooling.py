@@ -16,11 +16,11 @@ from torch.nn import functional
 from pipeline.common.errors import UserError
 from pipeline.common.seeding import numpy_rng
 from pipeline.explain import alignment, similarity
+from pipeline.explain.attacks import Values, Victim, logits_of
 from pipeline.explain.explanations import explain
-from pipeline.explain.victim import Values, Victim
 from pipeline.model import CamClassifier, Outputs
-from pipeline.model.batches import unit
-from pipeline.model.terms import on_grid
+from pipeline.model.batches import as_floats
+from pipeline.model.losses import on_grid
 from pipeline.score import metrics
 
 ALIGNMENT = ("cc", "energy_pointing")  # with the human map
@@ -30,16 +30,17 @@ Objective = Callable[[Outputs, Tensor, Tensor], Tensor]  # (outputs, images, lab
 def fine_tune(
     victim: Victim, objective: Objective, *, epochs: int, lr: float, batch_size: int
 ) -> CamClassifier:
-    """A copy of the victim's model, trained further with Adam until `objective` has fallen; in eval mode.
+    """A copy of the victim's model whose weights Adam has moved `epochs` times through the training images.
 
-    Batch normalisation stays in eval mode, so its running statistics are the victim's (Heo, Joo, Moon,
-    NeurIPS 2019); nothing is augmented and nothing random is drawn but the order of the training images,
-    a function of the victim's seed. Raises UserError when the objective stops being finite.
+    Each step lowers `objective` on a batch. The copy is in eval mode all along, so that running statistics of
+    batch normalisation stay the victim's (Heo, Joo, Moon, NeurIPS 2019). Nothing is augmented, and nothing
+    random is drawn but the order of the images, a function of the victim's seed. Raises UserError where an
+    epoch ends with an objective that is not finite.
     """
     hoaxed = copy_of(victim.model)
     optimizer = torch.optim.Adam(hoaxed.parameters(), lr)
     for epoch in range(epochs):
-        for images, labels in _batches(victim, epoch, batch_size):
+        for images, labels in _draw_batches(victim, epoch, batch_size):
             loss = objective(hoaxed(images), images, labels)
             optimizer.zero_grad()
             loss.backward()
@@ -74,18 +75,21 @@ def compare(
     as `Findings` holds them.
     """
     values = Values()
-    clean, changed = (_logits(model, victim) for model in (victim.model, hoaxed))
+    clean, changed = (
+        logits_of(model, victim.images, victim.batch_size).double().cpu() for model in (victim.model, hoaxed)
+    )
     _add_decisions(values, clean, changed, victim.labels)
-    usable = _usable(victim)
+    usable = _find_usable(victim)
     human = victim.human_maps.cpu().numpy()[usable]
     classes = clean.argmax(1).to(victim.images.device)
-    pictures = {} if target is None else {"target": _shown(target, victim.shown)}
+    pictures = {} if target is None else {"target": _cut_to_shown(target, victim.shown)}
     for name in victim.explanations:
         before, after = (
             explain(name, model, victim.images, classes, victim.batch_size).cpu().numpy()
             for model in (victim.model, hoaxed)
         )
-        _add_similarities(values, name, before, after, target)
+        goals = {} if target is None else _pair_with_target(target, before=before, after=after)
+        values.add_similarities(name, clean=(after, before), **goals)
         for moment, maps in (("before", before), ("after", after)):
             _add_measures(values, name, moment, maps, border)
             _add_alignment(values, name, moment, maps[usable], human)
@@ -93,18 +97,13 @@ def compare(
     return values, pictures
 
 
-def _batches(victim: Victim, epoch: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+def _draw_batches(victim: Victim, epoch: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:
     """All training images with their labels, in an order of the epoch's own, on the victim's device."""
     samples, device = victim.train, victim.images.device
     order = numpy_rng(victim.seed, "fooling", epoch).permutation(samples.rows)
     for rows in np.array_split(order, -(-len(order) // size)):
-        images = unit(samples.images[rows], device).contiguous(memory_format=torch.channels_last)
+        images = as_floats(samples.images[rows], device)
         yield images, torch.from_numpy(samples.labels[rows]).to(device)
-
-
-@torch.no_grad()
-def _logits(model: CamClassifier, victim: Victim) -> Tensor:
-    return torch.cat([model(part).logits for part in victim.images.split(victim.batch_size)]).double().cpu()
 
 
 def _add_decisions(values: Values, clean: Tensor, changed: Tensor, labels: Tensor) -> None:
@@ -116,22 +115,17 @@ def _add_decisions(values: Values, clean: Tensor, changed: Tensor, labels: Tenso
     values.add("probability_change", (clean.softmax(1) - changed.softmax(1)).abs().max().item())
 
 
-def _add_similarities(
-    values: Values, name: str, before: np.ndarray, after: np.ndarray, target: Tensor | None
-) -> None:
-    """mse, pearson and ssim of the hoaxed map to the clean one, and of both to the target."""
-    compared = {"clean": (after, before)}
-    if target is not None:
-        goal = _resized(target, before.shape[1:], "bilinear")
-        compared |= {"target": (after, goal), "target_before": (before, goal)}
-    for suffix, (maps, others) in compared.items():
-        for metric, samples in similarity.compare(maps, others).items():
-            values.add(f"{metric}_{suffix}", samples, explanation=name)
+def _pair_with_target(
+    target: Tensor, *, before: np.ndarray, after: np.ndarray
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Both maps beside the target on their grid, by the suffix of what is measured."""
+    goal = np.broadcast_to(_bring_to_grid(target, before.shape[1:], "bilinear"), before.shape)
+    return {"target": (after, goal), "target_before": (before, goal)}
 
 
 def _add_measures(values: Values, name: str, moment: str, maps: np.ndarray, border: Tensor) -> None:
     """The share of a map's energy in the border, and its entropy."""
-    mask = _resized(border, maps.shape[1:], "nearest")[0]
+    mask = _bring_to_grid(border, maps.shape[1:], "nearest")[0]
     values.add(f"border_{moment}", similarity.energy_share(maps, mask), explanation=name)
     values.add(f"entropy_{moment}", similarity.entropy(maps), explanation=name)
 
@@ -143,18 +137,18 @@ def _add_alignment(values: Values, name: str, moment: str, maps: np.ndarray, hum
         values.add(f"{metric}_{moment}", aligned[metric], explanation=name)
 
 
-def _usable(victim: Victim) -> np.ndarray:
+def _find_usable(victim: Victim) -> np.ndarray:
     """Which images have a human map that is not constant on the CAMs' grid, as in training; (n,) bool."""
     grid = victim.human_maps.new_empty(cam_grid(victim))
     return on_grid(victim.human_maps, victim.has_map, grid)[1].cpu().numpy()
 
 
-def _shown(target: Tensor, count: int) -> np.ndarray:
+def _cut_to_shown(target: Tensor, count: int) -> np.ndarray:
     """The target as a picture: one map as it is, of a map per image those that are shown."""
     return (target if target.ndim == 2 else target[:count]).float().cpu().numpy()
 
 
-def _resized(maps: Tensor, grid: tuple[int, ...], mode: str) -> np.ndarray:
+def _bring_to_grid(maps: Tensor, grid: tuple[int, ...], mode: str) -> np.ndarray:
     """(h, w) or (n, h, w) on another grid, (1 or n, *grid)."""
     stacked = maps.float().reshape(-1, 1, *maps.shape[-2:])
     return functional.interpolate(stacked, size=grid, mode=mode)[:, 0].cpu().numpy()

@@ -3,19 +3,17 @@
 Maps are (N, h, w), signed or not, of any scale. `compare` looks at their shape only: each map is first
 brought to [0, 1] by N(X) = (X - min X) / (max X - min X). Metrics after Dombrowski et al. 2019 (NeurIPS),
 whose maps have unit sum and whose SSIM takes its range from the first map; N() and the fixed range 1, with
-which all three are symmetric, are this project's reading. A map whose range is not above a millionth of
-its largest value is flat, since that is what rounding leaves in float32; N() makes it zeros. A map with
-NaN gives NaN.
+which all three are symmetric, are this project's reading. N() makes flat maps zeros; a map with NaN gives
+NaN.
 """
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from scipy.special import entr
 
-from pipeline.explain.alignment import cc, energy_pointing
+from pipeline.explain.alignment import cc, energy_pointing, normalise
 
 SIMILARITIES = ("mse", "pearson", "ssim")
-FLAT = 1e-6  # range against the largest absolute value, a few float32 roundings
 _RADIUS, _SIGMA = 3, 1.5  # of SSIM's Gaussian window: 7 cells wide
 _C1, _C2 = 0.01**2, 0.03**2  # for maps of range 1
 
@@ -28,7 +26,7 @@ def compare(maps: np.ndarray, others: np.ndarray) -> dict[str, np.ndarray]:
     >>> compare(np.array([[[0.0, 1.0], [1.0, 0.0]]]), np.array([[5.0, 3.0], [3.0, 5.0]]))["pearson"].round(6)
     array([-1.])
     """
-    first, second = _unit_range(maps), _unit_range(np.broadcast_to(others, maps.shape))
+    first, second = _scale_to_unit(maps), _scale_to_unit(np.broadcast_to(others, maps.shape))
     return {
         "mse": np.mean((first - second) ** 2, axis=(1, 2)),
         "pearson": cc(first.reshape(len(first), -1), second.reshape(len(second), -1)),
@@ -43,9 +41,9 @@ def ssim(maps: np.ndarray, others: np.ndarray) -> np.ndarray:
     (c b a | a b c), so that grids smaller than the window work by the same rule as larger ones; windows that
     lie inside the map only would be a single one on 7x7 cells.
     """
-    mean, other_mean = _window(maps), _window(others)
-    variances = _window(maps**2) - mean**2 + _window(others**2) - other_mean**2
-    covariance = _window(maps * others) - mean * other_mean
+    mean, other_mean = _average_window(maps), _average_window(others)
+    variances = _average_window(maps**2) - mean**2 + _average_window(others**2) - other_mean**2
+    covariance = _average_window(maps * others) - mean * other_mean
     luminance = (2 * mean * other_mean + _C1) / (mean**2 + other_mean**2 + _C1)
     structure = (2 * covariance + _C2) / (variances + _C2)
     return np.mean(luminance * structure, axis=(1, 2))
@@ -60,7 +58,7 @@ def energy_share(maps: np.ndarray, mask: np.ndarray) -> np.ndarray:
     array([0.75])
     """
     inside = np.broadcast_to(mask, maps.shape).reshape(len(maps), -1) > 0
-    return energy_pointing(_energy(maps), inside)
+    return energy_pointing(_take_energy(maps), inside)
 
 
 def entropy(maps: np.ndarray) -> np.ndarray:
@@ -71,25 +69,22 @@ def entropy(maps: np.ndarray) -> np.ndarray:
     >>> np.exp(entropy(np.array([[[2.0, 2.0], [-1.0, 0.0]]]))).round(6)
     array([2.])
     """
-    energy = _energy(maps)
+    energy = _take_energy(maps)
     total = energy.sum(axis=1, keepdims=True)
     share = np.where(total > 0, energy / np.where(total > 0, total, 1), 1 / energy.shape[1])
     return entr(share).sum(axis=1)
 
 
-def _unit_range(maps: np.ndarray) -> np.ndarray:
+def _scale_to_unit(maps: np.ndarray) -> np.ndarray:
     """N() of (N, h, w) in float64; zeros for flat maps."""
-    values = maps.astype(np.float64)
-    low, span = values.min(axis=(1, 2), keepdims=True), np.ptp(values, axis=(1, 2), keepdims=True)
-    flat = span <= FLAT * np.abs(values).max(axis=(1, 2), keepdims=True)
-    return np.where(flat, 0, (values - low) / np.where(flat, 1, span))
+    return normalise(maps.reshape(len(maps), -1).astype(np.float64)).reshape(maps.shape)
 
 
-def _window(maps: np.ndarray) -> np.ndarray:
+def _average_window(maps: np.ndarray) -> np.ndarray:
     """Gaussian averages around every cell."""
     rows = gaussian_filter1d(maps, _SIGMA, axis=1, radius=_RADIUS, mode="reflect")
     return gaussian_filter1d(rows, _SIGMA, axis=2, radius=_RADIUS, mode="reflect")
 
 
-def _energy(maps: np.ndarray) -> np.ndarray:
+def _take_energy(maps: np.ndarray) -> np.ndarray:
     return np.maximum(maps.reshape(len(maps), -1).astype(np.float64), 0)

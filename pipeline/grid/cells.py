@@ -1,14 +1,13 @@
-"""Cells of the grid: (backbone, method, seed) on one data set, and the key of what it is made of."""
+"""Cells of the grid, (backbone, method, seed) on one data set, and tasks, each with its key."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.common.config import Params
 from pipeline.common.files import canonical_json, sha256_text
-from pipeline.common.imports import PACKAGE, closure
 
 
 @dataclass(frozen=True)
@@ -30,6 +29,24 @@ class Cell:
         return root / self.dataset / self.backbone / self.method / str(self.seed)
 
 
+class Task(NamedTuple):
+    """One piece of work on a cell: where its files go, and what its result is a pure function of."""
+
+    cell: Cell
+    folder: Path
+    key: str  # of the three that follow, see `key`
+    settings: dict[str, Any]
+    data_hash: str = ""
+    code_hash: str = ""
+    part: str = ""  # which of several tasks of the cell
+    code: tuple[str, ...] = ()  # what `code_hash` is of: entry points, `package.module:name`
+
+    @property
+    def name(self) -> str:
+        """How it is called in messages: the cell's name, and the part after a colon."""
+        return f"{self.cell.name}: {self.part}" if self.part else self.cell.name
+
+
 def cells(params: Params, dataset: str) -> list[Cell]:
     """All cells of a data set, in the order of params.yaml.
 
@@ -42,17 +59,8 @@ def cells(params: Params, dataset: str) -> list[Cell]:
     return [Cell(dataset, backbone, method, seed) for backbone, method, seed in axes]
 
 
-def code_hash(*files: Path) -> str:
-    """Hex SHA-256 of the sources that `files` import inside the package, themselves included."""
-    parts = [
-        (str(path.relative_to(PACKAGE.resolve())), path.read_text(encoding="utf-8"))
-        for path in closure(files)
-    ]
-    return sha256_text(canonical_json(parts))
-
-
 def key(settings: Mapping[str, Any], data_hash: str, code_hash: str) -> str:
-    """What a cell is a pure function of, as one hex SHA-256.
+    """What a result is a pure function of, as one hex SHA-256.
 
     >>> key({"seed": 0}, "d", "c") == key({"seed": 1}, "d", "c")
     False

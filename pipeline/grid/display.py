@@ -1,4 +1,4 @@
-"""How a running grid looks: one moving line on a terminal, one plain line per cell in a log."""
+"""How a running grid looks: one moving line on a terminal, one plain line per piece of work in a log."""
 
 import sys
 import time
@@ -9,10 +9,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 
 class Display:
-    """Cells done, running and failed, and the time that is left; drawn on standard error."""
+    """Pieces of work done, running and failed, and the time that is left; drawn on standard error.
 
-    def __init__(self, title: str, total: int, done_before: int) -> None:
-        self.title, self.total, self.done_before = title, total, done_before
+    `unit` is the word for many of them, such as `cells`.
+    """
+
+    def __init__(self, title: str, unit: str, total: int, done_before: int) -> None:
+        self.title, self.unit, self.total, self.done_before = title, unit, total, done_before
         self.ended_now = self.failed = self.slots = 0
         self.started = time.monotonic()
         console = Console(file=sys.stderr)
@@ -31,12 +34,12 @@ class Display:
         self.progress.stop()
 
     def running(self, slots: int) -> None:
-        """Say how many cells run at once."""
+        """Say how many run at once."""
         self.slots = slots
         self._show()
 
     def ended(self, *, failed: bool) -> None:
-        """Count one more cell that has ended."""
+        """Count one more that has ended."""
         self.ended_now += 1
         self.failed += failed
         self._show()
@@ -45,7 +48,8 @@ class Display:
         """The numbers as text, such as `3/18 cells done, 2 running, 0 failed, 40 s left`."""
         done = self.done_before + self.ended_now - self.failed
         left = self.total - self.done_before - self.ended_now
-        text = f"{done}/{self.total} cells done, {min(self.slots, left)} running, {self.failed} failed"
+        running = min(self.slots, left)
+        text = f"{done}/{self.total} {self.unit} done, {running} running, {self.failed} failed"
         if self.ended_now and left:
             seconds = (time.monotonic() - self.started) / self.ended_now * left
             text += f", {_duration(seconds)} left"

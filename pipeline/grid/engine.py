@@ -1,14 +1,10 @@
 """Runs cells on joblib: many at once, each once, and no failure takes the others down."""
 
 import contextlib
-import multiprocessing
-import os
-import signal
-import threading
-import traceback
-from collections.abc import Callable, Generator, Iterator, Sequence
+import tempfile
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import joblib
 from joblib.externals.loky.process_executor import TerminatedWorkerError
@@ -16,47 +12,39 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from pipeline.common.config import Engine
 from pipeline.common.errors import UserError
 from pipeline.grid import records
-from pipeline.grid.backends import parallel, workers
-from pipeline.grid.cells import Cell
+from pipeline.grid.backends import gpu_count, parallel, worker_count
+from pipeline.grid.cells import Task
 from pipeline.grid.display import Display
-
-ERROR_LOG = "error.log"
-
-
-class Task(NamedTuple):
-    """One cell to be run: where its files go, and the key and settings of its record."""
-
-    cell: Cell
-    folder: Path
-    key: str
-    settings: dict[str, Any]
-    part: str = ""  # which of several tasks of the cell
-
-    @property
-    def name(self) -> str:
-        """How it is called in messages: the cell's name, and the part after a colon."""
-        return f"{self.cell.name}: {self.part}" if self.part else self.cell.name
+from pipeline.grid.worker import Conditions, Outcome, Slots, Work, run_task
 
 
-Work = Callable[[Task], None]
-Outcome = tuple[Task, list[str]]  # a task that ended, and its problems; none: it succeeded
-
-
-def run(stage: str, tasks: Sequence[Task], work: Work, engine: Engine) -> None:
+def run(
+    stage: str,
+    tasks: Sequence[Task],
+    work: Work,
+    engine: Engine,
+    *,
+    device: str,
+    unit: str = "cells",
+) -> None:
     """Run `work` on every task that is not finished yet.
 
-    `work` writes the cell's files and, last, its record; it must be picklable. Unfinished tasks lose their
-    old record before they start. Raises UserError listing every failed cell after the others are done.
-    Ctrl-C stops the workers at once; what is finished stays finished.
+    `work(task, device=...)` writes the task's files and, last, its record; it must be picklable. With several
+    GPUs here, `auto` and `cuda` become the worker's own (`cuda:3`); any other `device` is passed on. `unit`
+    is what tasks are called while they run.
+
+    Unfinished tasks lose their old record before they start. Raises UserError listing every failed task after
+    the others are done. Ctrl-C stops the workers at once; what is finished stays finished.
     """
     todo = [task for task in tasks if not records.finished(task.folder, task.key)]
     if not todo:
         return
     failed: dict[str, list[str]] = {}
-    outcomes = _outcomes(todo, work, engine)
+    outcomes = _outcomes(todo, work, engine, Conditions(device, engine.threads))
     title = f"{stage} {todo[0].cell.dataset}"
-    with Display(title, len(tasks), len(tasks) - len(todo)) as display, contextlib.closing(outcomes):
-        display.running(min(workers(engine), len(todo)))
+    display = Display(title, unit, len(tasks), len(tasks) - len(todo))
+    with display, contextlib.closing(outcomes):
+        display.running(min(worker_count(engine, gpu_count(device)), len(todo)))
         for task, problems in outcomes:
             if problems:
                 failed[task.name] = problems
@@ -66,16 +54,18 @@ def run(stage: str, tasks: Sequence[Task], work: Work, engine: Engine) -> None:
         raise UserError([f"{name}: {problem}" for name in names for problem in failed[name]])
 
 
-def _outcomes(tasks: Sequence[Task], work: Work, engine: Engine) -> Generator[Outcome]:
+def _outcomes(
+    tasks: Sequence[Task], work: Work, engine: Engine, conditions: Conditions
+) -> Generator[Outcome]:
     """Run tasks and yield them as they end.
 
-    If a worker process dies (out of memory, killed) joblib gives up on all; then the cells that were
+    If a worker process dies (out of memory, killed) joblib gives up on all; then the tasks that were
     running are tried again one by one, each in a process of its own, and the rest go on together.
     """
     started: list[Task] = []
     waiting = list(tasks)
     try:
-        with contextlib.closing(_parallel(tasks, work, engine, started)) as outcomes:
+        with contextlib.closing(_parallel(tasks, work, engine, conditions, started)) as outcomes:
             for task, problems in outcomes:
                 waiting.remove(task)
                 yield task, problems
@@ -84,46 +74,25 @@ def _outcomes(tasks: Sequence[Task], work: Work, engine: Engine) -> Generator[Ou
             yield tasks[0], ["its worker process died, perhaps for want of memory; try fewer engine.workers"]
             return
         for suspect in [task for task in waiting if task in started]:
-            yield from _outcomes([suspect], work, engine)
+            yield from _outcomes([suspect], work, engine, conditions)
         rest = [task for task in waiting if task not in started]
         if rest:
-            yield from _outcomes(rest, work, engine)
+            yield from _outcomes(rest, work, engine, conditions)
 
 
-def _parallel(tasks: Sequence[Task], work: Work, engine: Engine, started: list[Task]) -> Generator[Outcome]:
+def _parallel(
+    tasks: Sequence[Task], work: Work, engine: Engine, conditions: Conditions, started: list[Task]
+) -> Generator[Outcome]:
     """Feed a joblib backend one task per free worker, noting in `started` which have been handed over."""
+    gpus = gpu_count(conditions.device)
+    workers = worker_count(engine, gpus)
 
-    def calls() -> Iterator[Any]:
+    def calls(here: Conditions) -> Iterator[Any]:
         for task in tasks:
             started.append(task)
-            yield joblib.delayed(_call)(work, task, engine.threads)
+            yield joblib.delayed(run_task)(work, task, here)
 
-    with parallel(engine, len(tasks)) as pool:
-        yield from pool(calls())
-
-
-def _call(work: Work, task: Task, threads: int) -> Outcome:
-    """Run one task in a worker; whatever goes wrong becomes lines of text."""
-    import torch
-
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    if multiprocessing.parent_process() is not None and in_main_thread:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    torch.set_num_threads(threads)
-    log = task.folder / ERROR_LOG
-    try:
-        task.folder.mkdir(parents=True, exist_ok=True)
-        (task.folder / records.NAME).unlink(missing_ok=True)
-        log.unlink(missing_ok=True)
-        work(task)
-    except UserError as error:
-        return task, error.problems
-    except OSError as error:
-        reason = error.strerror or str(error)
-        return task, [f"could not read or write {error.filename or task.folder}: {reason}"]
-    except Exception as error:
-        with contextlib.suppress(OSError):
-            log.write_text(traceback.format_exc(), encoding="utf-8")
-        line = " ".join(str(error).split())
-        return task, [f"{type(error).__name__}: {line} (traceback in {os.path.relpath(log)})"]
-    return task, []
+    with parallel(engine, len(tasks), workers) as pool, tempfile.TemporaryDirectory() as locks:
+        spread = engine.backend == "loky" and workers > 1 and gpus > 1
+        slots = Slots(Path(locks), workers, gpus) if spread else None
+        yield from pool(calls(conditions._replace(slots=slots)))

@@ -1,7 +1,8 @@
-"""`record.json` of a cell: what it was made of, where, and the hashes of the files it left.
+"""`record.json` of a cell: what it was made of, and the hashes of the files it left.
 
-The record is written last, so a folder without one is unfinished. Everything that tables and MLflow show
-of a cell comes from here.
+The record is written last, so a folder without one is unfinished. Whatever may differ between two machines
+(when, how long, on what hardware, at which commit) lies beside it in `circumstances.json`, which no hash
+covers, so that equal results are equal bytes.
 """
 
 import functools
@@ -15,12 +16,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from pipeline.common.code import PACKAGE
 from pipeline.common.files import sha256_file, write_json
-from pipeline.common.imports import PACKAGE
-from pipeline.grid.cells import Cell
+from pipeline.common.paths import CIRCUMSTANCES, RECORD
+from pipeline.grid.cells import Task
 
-NAME = "record.json"
-SCHEMA = 1
+SCHEMA = 2
 FIELDS = {
     "schema",
     "stage",
@@ -31,14 +32,13 @@ FIELDS = {
     "code_hash",
     "files",
     "results",
-    "timings",
 }
 PACKAGES = ("camdivide", "torch", "monai", "albumentations", "numpy", "scikit-learn")
 
 
 def read(folder: Path) -> dict[str, Any] | None:
     """The record of a cell's folder; None if there is none, or a damaged one (which is said on stderr)."""
-    path = folder / NAME
+    path = folder / RECORD
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -72,42 +72,49 @@ def finished(folder: Path, key: str) -> bool:
 
 
 def write(
-    folder: Path,
+    task: Task,
     *,
     stage: str,
-    cell: Cell,
-    key: str,
-    settings: Mapping[str, Any],
-    data_hash: str,
-    code_hash: str,
     files: Sequence[str],
     results: Mapping[str, Any],
-    timings: Mapping[str, float],
+    timings: Mapping[str, float | None],
 ) -> None:
-    """Write a cell's record, atomically and last; `files` are names in `folder`, hashed here.
+    """Write how a cell was made and, last, its record; `files` are names in its folder, hashed here.
 
     `timings["total_s"]`, if given, dates the start.
     """
     ended = datetime.now(UTC)
-    started = ended - timedelta(seconds=timings.get("total_s", 0))
-    record = {
-        "schema": SCHEMA,
-        "stage": stage,
-        "cell": vars(cell),
-        "key": key,
-        "settings": dict(settings),
-        "data_hash": data_hash,
-        "code_hash": code_hash,
+    started = ended - timedelta(seconds=timings.get("total_s") or 0)
+    circumstances = {
+        "started": started.isoformat(timespec="milliseconds"),
+        "ended": ended.isoformat(timespec="milliseconds"),
+        "timings": dict(timings),
         "git_commit": git_commit(),
         "versions": versions(),
         "hardware": hardware(),
-        "started": started.isoformat(timespec="seconds"),
-        "ended": ended.isoformat(timespec="seconds"),
-        "timings": dict(timings),
-        "files": {name: sha256_file(folder / name) for name in sorted(files)},
+    }
+    record = {
+        "schema": SCHEMA,
+        "stage": stage,
+        "cell": vars(task.cell),
+        "key": task.key,
+        "settings": task.settings,
+        "data_hash": task.data_hash,
+        "code_hash": task.code_hash,
+        "files": {name: sha256_file(task.folder / name) for name in sorted(files)},
         "results": dict(results),
     }
-    write_json(folder / NAME, record)
+    write_json(task.folder / CIRCUMSTANCES, circumstances)
+    write_json(task.folder / RECORD, record)
+
+
+def circumstances(folder: Path) -> dict[str, Any]:
+    """When, how long and where a cell was made; empty where that is not known, as after `dvc pull`."""
+    try:
+        found = json.loads((folder / CIRCUMSTANCES).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 @functools.cache

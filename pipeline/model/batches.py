@@ -16,11 +16,11 @@ from torch import Tensor
 
 from pipeline.common.errors import UserError
 from pipeline.common.seeding import derive, numpy_rng
-from pipeline.data.augment import Augmenter
+from pipeline.model.augment import Augmenter
 
 
 @dataclass(frozen=True)
-class Samples:
+class StoreRows:
     """Some rows of a store; the arrays cover the whole store and may be memory-mapped."""
 
     images: np.ndarray  # uint8 (N, C, S, S)
@@ -47,7 +47,12 @@ class TrainingBatches:
     """
 
     def __init__(
-        self, samples: Samples, settings: Mapping[str, Any], map_source: str, seed: int, device: torch.device
+        self,
+        samples: StoreRows,
+        settings: Mapping[str, Any],
+        map_source: str,
+        seed: int,
+        device: torch.device,
     ) -> None:
         self.samples, self.seed, self.device = samples, seed, device
         self.batch_size = int(settings["batch_size"])
@@ -57,7 +62,7 @@ class TrainingBatches:
         )
         self.augment = Augmenter(settings["augment"], samples.images.shape[-1])
         self.resident = None
-        if not any(settings["augment"].values()) and _fits(samples, device):
+        if not settings["augment"] and _fit_on_gpu(samples, device):
             self.resident = self._to_device(samples.rows)
 
     def epoch(self, number: int) -> Iterator[Batch]:
@@ -65,22 +70,22 @@ class TrainingBatches:
         order = numpy_rng(self.seed, "order", number).permutation(len(self.samples.rows))
         parts = np.array_split(order, -(-len(order) // self.batch_size))
         if self.resident is not None:
-            yield from (_rows(self.resident, part) for part in parts)
+            yield from (_part_of(self.resident, part) for part in parts)
         elif self.device.type == "cuda":
             yield from self._prefetched(parts, number)
         else:
-            yield from (self._draw(part, number) for part in parts)
+            yield from (self._draw_batch(part, number) for part in parts)
 
     def _prefetched(self, parts: list[np.ndarray], epoch: int) -> Iterator[Batch]:
         """Prepare the next batch while the GPU works on the last."""
         with ThreadPoolExecutor(1) as thread:
-            coming = thread.submit(self._draw, parts[0], epoch)
+            coming = thread.submit(self._draw_batch, parts[0], epoch)
             for part in parts[1:]:
-                batch, coming = coming.result(), thread.submit(self._draw, part, epoch)
+                batch, coming = coming.result(), thread.submit(self._draw_batch, part, epoch)
                 yield batch
             yield coming.result()
 
-    def _draw(self, part: np.ndarray, epoch: int) -> Batch:
+    def _draw_batch(self, part: np.ndarray, epoch: int) -> Batch:
         rows = self.samples.rows[part]
         return self._to_device(rows, [derive(self.seed, "augment", epoch, int(row)) for row in rows])
 
@@ -88,16 +93,16 @@ class TrainingBatches:
         images, maps = self.samples.images[rows], self.samples.maps[self.map_rows[rows]]
         if seeds is not None:
             images, maps = self.augment(images, maps, seeds)
-        human = unit(maps, self.device)
+        human = as_floats(maps, self.device)
         return Batch(
-            unit(images, self.device).contiguous(memory_format=torch.channels_last),
+            as_floats(images, self.device),
             torch.from_numpy(self.samples.labels[rows]).to(self.device),
             1 - human if self.inverted else human,
             torch.from_numpy(self.samples.has_map[rows]).to(self.device),
         )
 
 
-def map_rows(samples: Samples, seed: int) -> np.ndarray:
+def map_rows(samples: StoreRows, seed: int) -> np.ndarray:
     """For every store row the row whose map it gets when maps are shuffled: a derangement, int64 (N,).
 
     The annotated rows in use are put in a random ring and each takes its successor's map, so nobody
@@ -115,24 +120,27 @@ def map_rows(samples: Samples, seed: int) -> np.ndarray:
     return source
 
 
-def plain_batches(samples: Samples, size: int, device: torch.device) -> Iterator[Tensor]:
-    """Images alone, float32 (B, C, S, S) in [0, 1], in the order of `samples.rows`."""
-    for start in range(0, len(samples.rows), size):
-        images = samples.images[samples.rows[start : start + size]]
-        yield unit(images, device).contiguous(memory_format=torch.channels_last)
+def image_batches(images: np.ndarray, rows: np.ndarray, size: int, device: torch.device) -> Iterator[Tensor]:
+    """Images of a store alone, float32 (B, C, S, S) in [0, 1], in the order of `rows`."""
+    for start in range(0, len(rows), size):
+        yield as_floats(images[rows[start : start + size]], device)
 
 
-def unit(values: np.ndarray, device: torch.device) -> Tensor:
-    """uint8 0..255 to float32 0..1; bytes travel, floats are made on the device."""
-    return torch.from_numpy(np.ascontiguousarray(values)).to(device, non_blocking=True).float() / 255
+def as_floats(values: np.ndarray, device: torch.device) -> Tensor:
+    """uint8 0..255 as float32 0..1: maps (N, S, S), or images (N, C, S, S), which come channels last.
+
+    Bytes travel, floats are made on the device.
+    """
+    found = torch.from_numpy(np.ascontiguousarray(values)).to(device, non_blocking=True).float() / 255
+    return found.contiguous(memory_format=torch.channels_last) if found.ndim == 4 else found
 
 
-def _rows(whole: Batch, part: np.ndarray) -> Batch:
+def _part_of(whole: Batch, part: np.ndarray) -> Batch:
     images, *others = (column[torch.from_numpy(part)] for column in whole)
     return Batch(images.contiguous(memory_format=torch.channels_last), *others)
 
 
-def _fits(samples: Samples, device: torch.device) -> bool:
+def _fit_on_gpu(samples: StoreRows, device: torch.device) -> bool:
     """Whether the rows in use may stay on the GPU, as floats, in a quarter of its free memory."""
     if device.type != "cuda":
         return False

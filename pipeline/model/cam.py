@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 Baseline = Literal["lse", "mean", "max"]  # how the other classes' logits are joined
-FLAT = 1e-8  # a map whose range is not above this has no shape
+FLAT = 1e-6  # a map has no shape if its range is at most this share of its largest value: that is rounding
 
 
 def select(cams: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -43,18 +43,29 @@ def normalise(maps: Tensor) -> Tensor:
     """
     low = maps.amin((1, 2), keepdim=True)
     span = maps.amax((1, 2), keepdim=True) - low
-    shaped = span > FLAT
-    scaled = (maps - low) / torch.where(shaped, span, 1.0)
-    return torch.where(shaped, scaled, 0.0)
+    flat = is_flat(maps)[:, None, None]
+    return torch.where(flat, 0.0, (maps - low) / torch.where(flat, 1.0, span))
 
 
-def logit_difference(logits: Tensor, classes: Tensor, baseline: Baseline = "lse") -> Tensor:
+def is_flat(maps: Tensor) -> Tensor:
+    """Which of the maps (N, h, w) have no shape, (N,) bool; one with NaN is not flat.
+
+    >>> is_flat(torch.tensor([[[0.0, 0.0]], [[7.0, 7.0]], [[0.0, 1e-12]], [[7.0, 7.000001]]])).tolist()
+    [True, True, False, True]
+    """
+    low, high = maps.detach().amin((1, 2)), maps.detach().amax((1, 2))
+    return high - low <= FLAT * torch.maximum(low.abs(), high.abs())
+
+
+def margin(logits: Tensor, classes: Tensor, baseline: Baseline = "lse") -> Tensor:
     """s_c = z_c - B_c, (N,), of logits (N, C) and classes (N,); B_c joins the other logits.
 
     With their log-sum-exp s_c is the log-odds log(p_c / (1 - p_c)), the whole decision; `mean` and `max` are
     for comparison. With two classes all three are z_c minus the other logit.
 
-    >>> logit_difference(torch.tensor([[1.0, 2.0, 6.0]]), torch.tensor([0]), "mean")
+    >>> margin(torch.tensor([[1.0, 3.0], [1.0, 3.0]]), torch.tensor([1, 0])).tolist()
+    [2.0, -2.0]
+    >>> margin(torch.tensor([[1.0, 2.0, 6.0]]), torch.tensor([0]), "mean")
     tensor([-3.])
     """
     chosen = functional.one_hot(classes, logits.shape[1]).bool()
@@ -71,7 +82,7 @@ def grad_cam(scores: Tensor, features: Tensor) -> Tensor:
     scores (N,) have a graph to features A (N, K, h, w). The map is linear in the scores; for z_c on GAP and a
     linear head it is CAM / (h w). It is detached, and the graph is kept.
     """
-    return _weigh(features, _gradient(scores, features).mean((2, 3)))
+    return _weigh_features(features, _score_gradient(scores, features).mean((2, 3)))
 
 
 def grad_cam_pp(scores: Tensor, features: Tensor) -> Tensor:
@@ -85,9 +96,9 @@ def grad_cam_pp(scores: Tensor, features: Tensor) -> Tensor:
     implementations needless, beside which the small g of average pooling would vanish. Cells with g <= 0
     count nothing, so the denominator is at least 2 where sum A_k is not negative.
     """
-    rising = _gradient(scores, features).relu()
+    rising = _score_gradient(scores, features).relu()
     mass = features.detach().sum((2, 3), keepdim=True)
-    return _weigh(features, (rising / (2 + rising * mass)).sum((2, 3))).relu()
+    return _weigh_features(features, (rising / (2 + rising * mass)).sum((2, 3))).relu()
 
 
 def diff_grad_cam(
@@ -98,9 +109,9 @@ def diff_grad_cam(
     baseline: Baseline = "lse",
     relu: bool = True,
 ) -> Tensor:
-    """Grad-CAM of a logit difference, (N, h, w); after DiffGradCAM, arXiv 2506.08514.
+    """Grad-CAM of a class's margin, (N, h, w); after DiffGradCAM, arXiv 2506.08514.
 
-    map = ReLU(sum_k mean_ij(ds_c / dA_k) A_k), s_c of `logit_difference`. How the other logits are joined is
+    map = ReLU(sum_k mean_ij(ds_c / dA_k) A_k), s_c of `margin`. How the other logits are joined is
     this project's reading of the paper's abstract; with two classes, on GAP and a linear head, the map is
     ReLU(D) / (h w).
 
@@ -108,15 +119,15 @@ def diff_grad_cam(
     The result is detached and the graph is kept.
     """
     classes = logits.argmax(1) if classes is None else classes
-    maps = grad_cam(logit_difference(logits, classes, baseline), features)
+    maps = grad_cam(margin(logits, classes, baseline), features)
     return maps.relu() if relu else maps
 
 
-def _gradient(scores: Tensor, features: Tensor) -> Tensor:
+def _score_gradient(scores: Tensor, features: Tensor) -> Tensor:
     """ds / dA of every sample, like features, detached."""
     return torch.autograd.grad(scores.sum(), features, retain_graph=True)[0]
 
 
-def _weigh(features: Tensor, weights: Tensor) -> Tensor:
+def _weigh_features(features: Tensor, weights: Tensor) -> Tensor:
     """Sum of feature maps (N, K, h, w) with weights (N, K)."""
     return torch.einsum("nk,nkhw->nhw", weights, features.detach())

@@ -19,7 +19,7 @@ from pipeline.common import catalogue
 from pipeline.common.errors import UserError
 from pipeline.common.files import atomic, canonical_json
 from pipeline.model import weights as published
-from pipeline.model.activation import named, swap
+from pipeline.model.activations import swap
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -41,15 +41,20 @@ class CamClassifier(nn.Module):
     std: Tensor
 
     def __init__(
-        self, backbone: str, in_channels: int = 3, activation: Mapping[str, Any] | None = None
+        self,
+        backbone: Mapping[str, Any],
+        in_channels: int = 3,
+        activation: Mapping[str, Any] | None = None,
     ) -> None:
+        """backbone and activation: choices, `{name, <settings>}`."""
         super().__init__()
-        self.backbone = backbone
-        self.in_channels = in_channels
-        self.activation = None if activation is None else dict(activation)
-        self.features = catalogue.get("model/backbones", backbone)(in_channels)
+        self.features = catalogue.make("model/backbones", backbone)(in_channels)
         if activation is not None:
-            swap(self.features, named(activation))
+            swap(self.features, catalogue.make("model/activations", activation))
+        # With defaults filled in, so that a saved model stays what it is when a default changes.
+        self.backbone = catalogue.filled("model/backbones", backbone)
+        self.in_channels = in_channels
+        self.activation = None if activation is None else catalogue.filled("model/activations", activation)
         self.head = nn.Linear(self.features.out_channels, 2)
         self.register_buffer("mean", _per_channel(IMAGENET_MEAN, in_channels))
         self.register_buffer("std", _per_channel(IMAGENET_STD, in_channels))
@@ -67,20 +72,23 @@ class CamClassifier(nn.Module):
 
 
 def build(
-    backbone: str,
+    backbone: str | Mapping[str, Any],
     in_channels: int = 3,
     weights: str | None = None,
     activation: Mapping[str, Any] | None = None,
 ) -> CamClassifier:
     """A new classifier on the CPU; draws from torch's global generator.
 
-    weights: None (random), `imagenet`, or a file; see `pipeline.model.weights`. activation: None (the
-    backbone's own) or a choice such as `{"name": "softplus", "beta": 20}`. Raises UserError if the file is
-    absent or does not fit, or a name does not exist.
+    backbone: a choice such as `{"name": "compact"}`, or the name alone. weights: None (random), `imagenet`,
+    or a file; see `pipeline.model.weights`. activation: None (the backbone's own) or a choice such as
+    `{"name": "softplus", "beta": 20}`. Raises UserError if the file is absent or does not fit, a name or a
+    setting does not exist, or the backbone has nothing that the activation could take the place of.
     """
-    model = CamClassifier(backbone, in_channels, activation)
+    choice = {"name": backbone} if isinstance(backbone, str) else backbone
+    model = CamClassifier(choice, in_channels, activation)
     if weights is not None:
-        published.load_into(model.features, backbone, published.find(backbone, weights))
+        name = choice["name"]
+        published.load_into(model.features, name, published.find(name, weights))
     return model
 
 
@@ -101,7 +109,7 @@ def load(path: Path) -> CamClassifier:
         with safe_open(path, "pt") as file:
             about = json.loads((file.metadata() or {})[ABOUT])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        model = CamClassifier(about["backbone"], about["in_channels"], about.get("activation"))
+        model = CamClassifier(about["backbone"], about["in_channels"], about["activation"])
         model.load_state_dict(tensors)
     except FileNotFoundError:
         raise UserError(f"{path}: not found; expected the model of a trained cell") from None

@@ -5,13 +5,10 @@ Everything is given as plain settings; files are the caller's business.
 """
 
 import math
-import resource
-import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -19,19 +16,16 @@ from torch.nn import functional
 from pipeline.common import catalogue
 from pipeline.common.errors import UserError
 from pipeline.common.seeding import derive
-from pipeline.model.batches import Batch, Samples, TrainingBatches, plain_batches
+from pipeline.model.batches import Batch, StoreRows, TrainingBatches, image_batches
 from pipeline.model.classifier import CamClassifier, build
 from pipeline.model.devices import choose_device
-from pipeline.model.regulariser import Regularisers
-from pipeline.model.terms import Terms
+from pipeline.model.losses import Terms
+from pipeline.model.regularisers import Regularisers
+from pipeline.score.metrics import auroc
 
 VALIDATION_BATCH = 64
-STEP_COLUMNS = (
-    "loss",
-    "classification",
-    "guidance",
-    "penalty",
-)  # `loss` is what is minimised, penalty included
+DIGITS = 10  # of a validation AUROC, so that equal ones are equal however their sums were rounded
+STEP_COLUMNS = ("loss", "classification", "guidance", "penalty")  # the first is what is minimised: all of it
 Row = dict[str, float]
 
 
@@ -49,14 +43,14 @@ class Fitted(NamedTuple):
     history: list[Row]
     best_epoch: int
     val_auroc: float
-    seconds: float  # in epochs, resumed ones included
-    peak_memory_mb: float
+    seconds: float  # from the first epoch on: imports and the building of the model do not count
+    peak_memory_mb: float | None  # of this training's on a GPU; a CPU's process also remembers other cells'
 
 
 def fit(
     settings: Mapping[str, Any],
-    train: Samples,
-    val: Samples,
+    train: StoreRows,
+    val: StoreRows,
     *,
     device: str = "auto",
     start: State | None = None,
@@ -64,9 +58,9 @@ def fit(
 ) -> Fitted:
     """Train one cell, calling `save` after each epoch; `start` is a state that was saved before.
 
-    settings: `backbone` {name, weights}, `method` (a method of params.yaml, every key given), `seed`, and the
+    settings: `backbone` (a choice), `method` (a method of params.yaml, every key given), `seed`, and the
     `train` section. The best epoch has the highest validation AUROC; of equals the last, as in CYBORG's
-    code. Raises UserError when the loss stops being finite, or the device is not there.
+    code. Raises UserError when the loss stops being finite, the device is not there, or settings are wrong.
     """
     where = choose_device(device)
     with torch.random.fork_rng([where] if where.type == "cuda" else []):
@@ -83,27 +77,28 @@ class Training:
     """A model with its optimiser, its batches and its history so far."""
 
     def __init__(
-        self, settings: Mapping[str, Any], train: Samples, val: Samples, device: torch.device
+        self, settings: Mapping[str, Any], train: StoreRows, val: StoreRows, device: torch.device
     ) -> None:
         self.settings, self.val, self.device = settings["train"], val, device
         self.seed, method = settings["seed"], settings["method"]
         torch.manual_seed(derive(self.seed, "init"))
         in_channels, backbone = int(train.images.shape[1]), settings["backbone"]
-        model = build(backbone["name"], in_channels, backbone["weights"], method["activation"])
+        # Without the weights' file and its hash, which is there for the cell's key.
+        chosen = {key: value for key, value in backbone.items() if not key.startswith("weights")}
+        model = build(chosen, in_channels, backbone.get("weights"), method["activation"])
         self.model: CamClassifier = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.optimizer = _optimizer(self.model, self.settings["optimizer"], method["weight_decay"])
+        self.optimizer = _make_optimizer(self.model, self.settings["optimizer"], method["weight_decay"])
         self.batches = TrainingBatches(train, self.settings, method["map_source"], self.seed, device)
-        self.loss = catalogue.get("model/losses", method["loss"])
-        self.loss_settings = {"alpha": method["alpha"], **method["settings"]}
+        self.loss = catalogue.make("model/losses", method["loss"])
         self.regularisers = Regularisers(method["regularisers"]).to(device)
-        self.bfloat16 = _bfloat16(self.settings["precision"], device)
+        self.bfloat16 = _wants_bfloat16(self.settings["precision"], device)
         self.history: list[Row] = []
         self.best: dict[str, Tensor] = {}
         self.best_epoch = 0
-        self.seconds = 0.0
         if device.type == "cuda":
             torch.backends.cudnn.benchmark = True
             torch.cuda.reset_peak_memory_stats(device)
+        self.started = time.perf_counter()  # all is imported and built
 
     def over(self) -> bool:
         """Whether all epochs are done, or early stopping has had enough."""
@@ -114,7 +109,6 @@ class Training:
 
     def run_epoch(self) -> None:
         """Train on every sample once, validate, and append a row to the history."""
-        started = time.perf_counter()
         epoch = len(self.history)
         torch.manual_seed(derive(self.seed, "layers", epoch))  # stochastic depth and the like
         lr = learning_rate(self.settings["optimizer"]["lr"], self.settings, epoch)
@@ -134,7 +128,6 @@ class Training:
         if val_auroc >= max(row["val_auroc"] for row in self.history):
             self.best_epoch = epoch + 1
             self.best = {name: value.clone() for name, value in self.model.state_dict().items()}
-        self.seconds += time.perf_counter() - started
 
     def _train(self, epoch: int) -> list[float]:
         """One pass over the training samples; the mean of each of STEP_COLUMNS."""
@@ -153,7 +146,7 @@ class Training:
             batch = self.regularisers.perturb(self.model, batch, epoch)
         with self._autocast():
             outputs = self.model(batch.images)
-        terms: Terms = self.loss(outputs, batch.labels, batch.maps, batch.has_map, **self.loss_settings)
+        terms: Terms = self.loss(outputs, batch.labels, batch.maps, batch.has_map)
         with self._autocast():
             penalty = self.regularisers.penalty(self.model, batch, outputs, terms.classification)
         total = terms.total + penalty
@@ -171,7 +164,7 @@ class Training:
         """Cross-entropy and AUROC of the validation samples."""
         self.model.eval()
         logits = []
-        for images in plain_batches(self.val, VALIDATION_BATCH, self.device):
+        for images in image_batches(self.val.images, self.val.rows, VALIDATION_BATCH, self.device):
             with self._autocast():
                 logits.append(self.model(images).logits)
         together = torch.cat(logits).double().cpu()
@@ -179,7 +172,7 @@ class Training:
             raise UserError("validation scores are not finite; lower train.optimizer.lr")
         labels = self.val.labels[self.val.rows]
         loss = functional.cross_entropy(together, torch.from_numpy(labels)).item()
-        return loss, auroc(labels, (together[:, 1] - together[:, 0]).numpy())
+        return loss, round(auroc(labels, (together[:, 1] - together[:, 0]).numpy()), DIGITS)
 
     def state(self) -> State:
         """A copy of all that the next epoch depends on, on the CPU."""
@@ -190,7 +183,7 @@ class Training:
         for index, values in self.optimizer.state_dict()["state"].items():
             kept = {name: value for name, value in values.items() if value is not None}
             tensors |= {f"optimizer.{index}.{name}": value for name, value in kept.items()}
-        about = {"history": list(self.history), "best_epoch": self.best_epoch, "seconds": self.seconds}
+        about = {"history": list(self.history), "best_epoch": self.best_epoch, "seconds": self.seconds()}
         copies = {name: value.to("cpu", copy=True).contiguous() for name, value in tensors.items()}
         return State(copies, about)
 
@@ -198,13 +191,13 @@ class Training:
         """Go on from a state of the same settings."""
         self.history = list(state.about["history"])
         self.best_epoch = state.about["best_epoch"]
-        self.seconds = state.about["seconds"]
-        self.model.load_state_dict(_below("model.", state.tensors))
-        self.best = _below("best.", state.tensors)
-        self.regularisers.load_state_dict(_below("regularisers.", state.tensors))
+        self.started = time.perf_counter() - state.about["seconds"]
+        self.model.load_state_dict(_tensors_below("model.", state.tensors))
+        self.best = _tensors_below("best.", state.tensors)
+        self.regularisers.load_state_dict(_tensors_below("regularisers.", state.tensors))
         parameters = list(self.model.parameters())
         values: dict[int, dict[str, Tensor]] = {}
-        for name, value in _below("optimizer.", state.tensors).items():
+        for name, value in _tensors_below("optimizer.", state.tensors).items():
             index, field = name.split(".", 1)
             like = parameters[int(index)]
             if value.shape == like.shape:  # the fused update walks memory, so layouts must agree
@@ -217,8 +210,12 @@ class Training:
         """The model of the best epoch, in eval mode."""
         self.model.load_state_dict(self.best)
         best = self.history[self.best_epoch - 1]["val_auroc"]
-        memory = _peak_memory_mb(self.device)
-        return Fitted(self.model.eval(), self.history, self.best_epoch, best, self.seconds, memory)
+        memory = torch.cuda.max_memory_allocated(self.device) / 2**20 if self.device.type == "cuda" else None
+        return Fitted(self.model.eval(), self.history, self.best_epoch, best, self.seconds(), memory)
+
+    def seconds(self) -> float:
+        """Since the first epoch began, in the trainings that this one goes on from as well."""
+        return time.perf_counter() - self.started
 
 
 def learning_rate(base: float, settings: Mapping[str, Any], epoch: int) -> float:
@@ -236,20 +233,7 @@ def learning_rate(base: float, settings: Mapping[str, Any], epoch: int) -> float
     return base
 
 
-def auroc(labels: np.ndarray, margins: np.ndarray) -> float:
-    """Chance that an abnormal sample scores above a normal one, ties counting half (Mann-Whitney).
-
-    Here and not from `pipeline.score`, so that editing a metric does not retrain the grid.
-
-    >>> auroc(np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.4, 0.8]))
-    0.875
-    """
-    negative, positive = np.sort(margins[labels == 0]), margins[labels == 1]
-    below = np.searchsorted(negative, positive, "left") + np.searchsorted(negative, positive, "right")
-    return float(below.mean() / 2 / len(negative))
-
-
-def _optimizer(
+def _make_optimizer(
     model: CamClassifier, settings: Mapping[str, Any], weight_decay: float | None
 ) -> torch.optim.Optimizer:
     """weight_decay: the method's own, None to take the one of `settings`."""
@@ -260,17 +244,9 @@ def _optimizer(
     return torch.optim.SGD(model.parameters(), lr, momentum, weight_decay=decay, fused=True)
 
 
-def _bfloat16(precision: str, device: torch.device) -> bool:
+def _wants_bfloat16(precision: str, device: torch.device) -> bool:
     return precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
 
 
-def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _tensors_below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
-
-
-def _peak_memory_mb(device: torch.device) -> float:
-    """Of the GPU's allocator, or of the whole process."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, kilobytes elsewhere
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit

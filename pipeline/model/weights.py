@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 
 from pipeline.common import catalogue
 from pipeline.common.errors import UserError
-from pipeline.model.features import Features, Published
+from pipeline.model.backbones import FeatureExtractor, PublishedWeights
 
 
 def find(backbone: str, weights: str) -> Path:
@@ -27,7 +27,7 @@ def find(backbone: str, weights: str) -> Path:
         if not path.is_file():
             raise UserError(f"backbones.{backbone}.weights: no file {path}; give null, imagenet or a file")
         return path
-    published = _published(backbone)
+    published = _published_weights(backbone)
     if published is None:
         raise UserError(f"backbones.{backbone}.weights: imagenet: none are published for it; use null")
     folder = Path(os.environ.get("CAMDIVIDE_WEIGHTS", "data/weights"))
@@ -42,24 +42,24 @@ def find(backbone: str, weights: str) -> Path:
     )
 
 
-def load_into(features: Features, backbone: str, path: Path) -> None:
+def load_into(features: FeatureExtractor, backbone: str, path: Path) -> None:
     """Copy a file's tensors into `features`; raises UserError unless every parameter is covered.
 
     Names may be ours or the published ones, with or without a leading `features.` or `module.`; a
     classification head in the file is left out. A three-channel first convolution is summed for grey
     input, which equals feeding it the grey image three times.
     """
-    published = _published(backbone)
+    published = _published_weights(backbone)
     renames = published.renames if published else ()
-    theirs = {_canonical(name, renames): value for name, value in _read(path).items()}
+    theirs = {_canonical_name(name, renames): value for name, value in _read_tensors(path).items()}
     ours = features.state_dict()
     problems = []
     for name, value in ours.items():
-        found = theirs.get(_canonical(name, renames))
+        found = theirs.get(_canonical_name(name, renames))
         if found is None:
             if not name.endswith("num_batches_tracked"):  # absent from files of before 2018
                 problems.append(f"{path}: no tensor for {name}")
-        elif (fitting := _fit(found, value)) is None:
+        elif (fitting := _fit_shape(found, value)) is None:
             problems.append(f"{path}: {name}: expected shape {tuple(value.shape)}, got {tuple(found.shape)}")
         else:
             ours[name] = fitting
@@ -69,19 +69,19 @@ def load_into(features: Features, backbone: str, path: Path) -> None:
     features.load_state_dict(ours)
 
 
-def _published(backbone: str) -> Published | None:
+def _published_weights(backbone: str) -> PublishedWeights | None:
     module = importlib.import_module(catalogue.get("model/backbones", backbone).__module__)
     return getattr(module, "PUBLISHED", None)
 
 
-def _canonical(name: str, renames: tuple[tuple[str, str], ...]) -> str:
+def _canonical_name(name: str, renames: tuple[tuple[str, str], ...]) -> str:
     name = re.sub(r"^(module\.)?(features\.)?", "", name)
     for pattern, replacement in renames:
         name = re.sub(pattern, replacement, name)
     return name
 
 
-def _read(path: Path) -> dict[str, torch.Tensor]:
+def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
@@ -94,7 +94,7 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
     return state
 
 
-def _fit(found: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor | None:
+def _fit_shape(found: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor | None:
     """`found` in the shape of `wanted`, or None if they are different things."""
     if found.shape == wanted.shape:
         return found

@@ -3,7 +3,8 @@
 `labels` (N,) are 0 (bona fide, normal, authentic) or 1 (attack, abnormal, synthetic); `scores` (N,) are
 higher for 1; `types` (N,) name what each positive shows (attack species, finding, generator). A sample is
 called positive when its score is at or above the threshold. Thresholds are arguments; `fit_threshold`
-chooses one, on validation scores only. A metric that needs a class which is absent is NaN, never 0.
+chooses one, on validation scores only. A metric that needs a class which is absent is NaN, never 0; a score
+that is NaN or infinite is a ValueError.
 
 APCER and BPCER follow ISO/IEC 30107-3: APCER is reported per type, for the worst type (`apcer_max`), as the
 equal weight mean of types and pooled over all attacks; ACER is no longer part of the standard and says in
@@ -11,16 +12,19 @@ its name which APCER it averages with BPCER.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
+
+from pipeline.score import refuses_undefined_scores
 
 OPERATING_POINTS = {"bpcer10": 0.10, "bpcer20": 0.05, "bpcer100": 0.01}  # name -> the APCER it is taken at
 CALIBRATION_BINS = 15
 _ROUNDING = 1e-9  # 0.29 * 100 is below 29 in floating point, and must allow 29 errors
 
 
+@refuses_undefined_scores
 def auroc(labels: np.ndarray, scores: np.ndarray) -> float:
     """Area under the ROC curve: P(positive scores higher), ties count 1/2; NaN with one class only.
 
@@ -30,11 +34,13 @@ def auroc(labels: np.ndarray, scores: np.ndarray) -> float:
     return float(roc_auc_score(labels, scores)) if _both(labels) else float("nan")
 
 
+@refuses_undefined_scores
 def ap(labels: np.ndarray, scores: np.ndarray) -> float:
     """Average precision of finding positives, without interpolation; NaN with one class only."""
     return float(average_precision_score(labels, scores)) if _both(labels) else float("nan")
 
 
+@refuses_undefined_scores
 def eer(labels: np.ndarray, scores: np.ndarray) -> float:
     """Equal error rate: where pooled APCER and BPCER cross, both interpolated linearly between thresholds.
 
@@ -50,12 +56,14 @@ def eer(labels: np.ndarray, scores: np.ndarray) -> float:
     return float(apcers[after] + weight * (apcers[after - 1] - apcers[after]))
 
 
+@refuses_undefined_scores
 def error_curves(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pooled APCER (rising), BPCER (falling) and their thresholds (rising, the last one infinite)."""
     false_positive, true_positive, thresholds = roc_curve(labels, scores, drop_intermediate=False)
     return (1 - true_positive)[::-1], false_positive[::-1], thresholds[::-1]
 
 
+@refuses_undefined_scores
 def apcer_by_type(
     labels: np.ndarray, scores: np.ndarray, types: np.ndarray, threshold: float
 ) -> dict[str, float]:
@@ -67,21 +75,25 @@ def apcer_by_type(
     }
 
 
+@refuses_undefined_scores
 def apcer_pooled(labels: np.ndarray, scores: np.ndarray, threshold: float) -> float:
     """Share of all positives that score below the threshold, whatever their type."""
     return _mean(~_positive(scores[labels == 1], threshold))
 
 
+@refuses_undefined_scores
 def bpcer(labels: np.ndarray, scores: np.ndarray, threshold: float) -> float:
     """Share of negatives that score at or above the threshold."""
     return _mean(_positive(scores[labels == 0], threshold))
 
 
+@refuses_undefined_scores
 def accuracy(labels: np.ndarray, scores: np.ndarray, threshold: float) -> float:
     """Share of samples on the right side of the threshold."""
     return _mean(_positive(scores, threshold) == (labels == 1))
 
 
+@refuses_undefined_scores
 def bpcer_at_apcer(labels: np.ndarray, scores: np.ndarray, types: np.ndarray, limit: float) -> float:
     """Lowest BPCER at which no type's APCER exceeds `limit`; BPCER20 is the one at 5 %.
 
@@ -94,6 +106,7 @@ def bpcer_at_apcer(labels: np.ndarray, scores: np.ndarray, types: np.ndarray, li
     return bpcer(labels, scores, _highest_threshold(scores, labels, types, limit))
 
 
+@refuses_undefined_scores
 def apcer_at_bpcer(labels: np.ndarray, scores: np.ndarray, types: np.ndarray, limit: float) -> float:
     """Lowest APCER of the worst type at which BPCER does not exceed `limit`."""
     if not _both(labels):
@@ -102,8 +115,9 @@ def apcer_at_bpcer(labels: np.ndarray, scores: np.ndarray, types: np.ndarray, li
     return max(apcer_by_type(labels, scores, types, threshold).values())
 
 
-def expected_calibration_error(labels: np.ndarray, margins: np.ndarray) -> float:
-    """Mean distance between P(abnormal) = sigmoid(margin) and the share of positives, over equal-width bins.
+@refuses_undefined_scores
+def expected_calibration_error(labels: np.ndarray, scores: np.ndarray) -> float:
+    """Mean distance between P(abnormal) = sigmoid(score) and the share of positives, over equal-width bins.
 
     Each of the CALIBRATION_BINS bins weighs as many samples as it holds (Guo et al. 2017, here for the
     probability of the positive class).
@@ -113,20 +127,21 @@ def expected_calibration_error(labels: np.ndarray, margins: np.ndarray) -> float
     """
     if len(labels) == 0:
         return float("nan")
-    probability = 0.5 * (1 + np.tanh(np.asarray(margins, dtype=np.float64) / 2))  # never overflows
+    probability = 0.5 * (1 + np.tanh(np.asarray(scores, dtype=np.float64) / 2))  # never overflows
     index = np.minimum((probability * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
     surplus = np.bincount(index, weights=probability - labels, minlength=CALIBRATION_BINS)
     return float(np.abs(surplus).sum() / len(labels))
 
 
+@refuses_undefined_scores
 def fit_threshold(
     labels: np.ndarray,
-    margins: np.ndarray,
+    scores: np.ndarray,
     types: np.ndarray,
     rule: Literal["bpcer", "apcer", "eer", "fixed"],
     value: float,
 ) -> float:
-    """The margin from which a sample is called positive, chosen on validation.
+    """The logit difference from which a sample is called positive, chosen on validation.
 
     bpcer: the lowest threshold whose BPCER does not exceed `value`; apcer: the highest whose worst type's
     APCER does not exceed it; eer: where pooled APCER and BPCER are closest; fixed: P(abnormal) = `value`.
@@ -143,39 +158,40 @@ def fit_threshold(
             f"threshold rule {rule!r} needs samples of label {missing[0]}, got none in validation"
         )
     if rule == "bpcer":
-        return _above(margins, _first_refused(margins[labels == 0], value))
+        return _above(scores, _first_refused(scores[labels == 0], value))
     if rule == "apcer":
-        return _below(margins, _highest_threshold(margins, labels, types, value))
-    apcers, bpcers, thresholds = error_curves(labels, margins)
-    return _below(margins, float(thresholds[np.argmin(np.abs(apcers - bpcers))]))
+        return _below(scores, _highest_threshold(scores, labels, types, value))
+    apcers, bpcers, thresholds = error_curves(labels, scores)
+    return _below(scores, float(thresholds[np.argmin(np.abs(apcers - bpcers))]))
 
 
+@refuses_undefined_scores
 def detection(
-    labels: np.ndarray, margins: np.ndarray, types: np.ndarray, threshold: float
+    labels: np.ndarray, scores: np.ndarray, types: np.ndarray, threshold: float
 ) -> dict[str, float]:
     """All threshold-free and threshold metrics of one group of samples, by name (see the module's text)."""
-    by_type = apcer_by_type(labels, margins, types, threshold)
+    by_type = apcer_by_type(labels, scores, types, threshold)
     worst = max(by_type.values(), default=float("nan"))
     mean = _mean(list(by_type.values()))
-    refused = bpcer(labels, margins, threshold)
+    refused = bpcer(labels, scores, threshold)
     operating = {
-        name: bpcer_at_apcer(labels, margins, types, limit) for name, limit in OPERATING_POINTS.items()
+        name: bpcer_at_apcer(labels, scores, types, limit) for name, limit in OPERATING_POINTS.items()
     }
     return {
-        "auroc": auroc(labels, margins),
-        "ap": ap(labels, margins),
-        "eer": eer(labels, margins),
+        "auroc": auroc(labels, scores),
+        "ap": ap(labels, scores),
+        "eer": eer(labels, scores),
         **{f"apcer_{kind}": share for kind, share in by_type.items()},
         "apcer_max": worst,
         "apcer_mean": mean,
-        "apcer_pooled": apcer_pooled(labels, margins, threshold),
+        "apcer_pooled": apcer_pooled(labels, scores, threshold),
         "bpcer": refused,
         "acer_max": (worst + refused) / 2,
         "acer_mean": (mean + refused) / 2,
         **operating,
-        "apcer_at_bpcer1": apcer_at_bpcer(labels, margins, types, 0.01),
-        "accuracy": accuracy(labels, margins, threshold),
-        "ece": expected_calibration_error(labels, margins),
+        "apcer_at_bpcer1": apcer_at_bpcer(labels, scores, types, 0.01),
+        "accuracy": accuracy(labels, scores, threshold),
+        "ece": expected_calibration_error(labels, scores),
     }
 
 
@@ -226,3 +242,38 @@ def _both(labels: np.ndarray) -> bool:
 
 def _mean(values: Sequence[float] | np.ndarray) -> float:
     return float(np.mean(values)) if len(values) else float("nan")
+
+
+class Metric(NamedTuple):
+    """How tables show a metric."""
+
+    title: str
+    better: Literal["higher", "lower"]
+    table: str  # whose panels show it; blank: the CSV alone
+
+
+METRICS = {  # each number of an evaluated cell, in the order of columns; `apcer_<type>` are in the CSV alone
+    "auroc": Metric("AUROC", "higher", "generalisation"),
+    "ap": Metric("AP", "higher", "attack_errors"),
+    "eer": Metric("EER", "lower", "attack_errors"),
+    "apcer_max": Metric("APCER max", "lower", "attack_errors"),
+    "apcer_mean": Metric("APCER mean", "lower", ""),
+    "apcer_pooled": Metric("APCER pooled", "lower", ""),
+    "bpcer": Metric("BPCER", "lower", "attack_errors"),
+    "acer_max": Metric("ACER max", "lower", "attack_errors"),
+    "acer_mean": Metric("ACER mean", "lower", ""),
+    "bpcer10": Metric("BPCER10", "lower", "attack_errors"),
+    "bpcer20": Metric("BPCER20", "lower", "attack_errors"),
+    "bpcer100": Metric("BPCER100", "lower", "attack_errors"),
+    "apcer_at_bpcer1": Metric("APCER at BPCER 1 %", "lower", ""),
+    "accuracy": Metric("accuracy", "higher", "attack_errors"),
+    "ece": Metric("ECE", "lower", "attack_errors"),
+    "cc": Metric("CC", "higher", "alignment"),
+    "sim": Metric("SIM", "higher", ""),
+    "kl": Metric("KL", "lower", ""),
+    "nss": Metric("NSS", "higher", ""),
+    "auc_judd": Metric("AUC-Judd", "higher", "alignment"),
+    "pointing": Metric("pointing game", "higher", ""),
+    "energy_pointing": Metric("energy", "higher", "alignment"),
+    "iou": Metric("IoU", "higher", "alignment"),
+}

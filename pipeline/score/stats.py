@@ -14,10 +14,10 @@ from scipy.special import betaincinv, ndtri, stdtrit
 from scipy.stats import rankdata
 
 from pipeline.common.seeding import numpy_rng
+from pipeline.score import refuses_undefined_scores
 
 MAX_FLIPS = 24  # 2^23 sums are held in memory
-DRAWN_FLIPS = 2**16  # random sign patterns where there are more pairs
-DRAWN_FLIPS = 2**16  # sign patterns drawn for more pairs than that
+DRAWN_FLIPS = 2**16  # random sign patterns where there are more pairs than that
 
 
 class Interval(NamedTuple):
@@ -28,18 +28,19 @@ class Interval(NamedTuple):
     high: float
 
 
+@refuses_undefined_scores
 def auroc_interval(labels: np.ndarray, scores: np.ndarray, confidence: float = 0.95) -> Interval:
     """AUROC with its DeLong interval on the logit scale, so that it stays within 0..1.
 
     Where the variance is 0 or undefined (perfect separation, all scores tied, one sample of a class), the
     limits are Clopper-Pearson's for as many trials as the smaller class has samples. NaN with one class
-    only.
+    only. Raises ValueError for scores that are NaN or infinite.
     """
     if not (np.any(labels == 0) and np.any(labels == 1)):
         return Interval(float("nan"), float("nan"), float("nan"))
     positive, negative = placements(labels, scores)
     value = float(positive.mean())
-    variance = float(_covariance([positive])[0, 0] + _covariance([negative])[0, 0])
+    variance = _variance_of_mean(positive) + _variance_of_mean(negative)
     if not variance > 0:
         return Interval(value, *_clopper_pearson(value, min(len(positive), len(negative)), confidence))
     centre = np.log(value / (1 - value))
@@ -48,6 +49,7 @@ def auroc_interval(labels: np.ndarray, scores: np.ndarray, confidence: float = 0
     return Interval(value, float(low), float(high))
 
 
+@refuses_undefined_scores
 def placements(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """DeLong's structural components, ties counted 1/2; both means are the AUROC.
 
@@ -112,12 +114,8 @@ def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
     return adjusted
 
 
-def _covariance(components: list[np.ndarray]) -> np.ndarray:
-    """Covariance of the means of paired components; NaN when there is one sample only."""
-    n = len(components[0])
-    if n < 2:
-        return np.full((len(components), len(components)), np.nan)
-    return np.atleast_2d(np.cov(np.stack(components), ddof=1)) / n
+def _variance_of_mean(values: np.ndarray) -> float:
+    return float(np.cov(values)) / len(values) if len(values) > 1 else float("nan")
 
 
 def _clopper_pearson(share: float, n: int, confidence: float) -> tuple[float, float]:

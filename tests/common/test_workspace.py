@@ -15,7 +15,7 @@ PROJECT = Path(__file__).parents[2]
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the project's settings with profiles of its own."""
-    for name in ("params.yaml", "dvc.yaml"):
+    for name in ("params.yaml", "dvc.yaml", ".dvcignore"):
         (tmp_path / name).write_bytes((PROJECT / name).read_bytes())
     (tmp_path / "profiles").mkdir()
     (tmp_path / "pipeline").mkdir()
@@ -35,13 +35,32 @@ def test_every_shipped_profile_is_valid(project: Path, profile: str) -> None:
 
 
 def test_only_what_the_profile_names_changes(project: Path) -> None:
-    write(project, "quick", "train: {epochs: 1}\nmethods: {cyborg: {loss: cyborg, alpha: 0.3}}\n")
+    write(project, "quick", "train: {epochs: 1}\nmethods: {cyborg: {loss: {name: cyborg, alpha: 0.3}}}\n")
     folder = workspace.workspace("quick")
     before, after = load(project / "params.yaml"), load(folder / "params.yaml")
     assert (after.train.epochs, after.train.batch_size) == (1, before.train.batch_size)
     assert list(after.methods) == ["cyborg"]
     assert (folder / "pipeline").resolve() == (project / "pipeline").resolve()
     assert after.datasets["cxr"].root == before.datasets["cxr"].root
+
+
+def test_what_a_profile_names_of_the_grid_is_all_that_there_is(project: Path) -> None:
+    """Attacks, methods and phantoms are replaced whole: none of params.yaml is left beside them."""
+    attacks = "robustness: {attacks: {mine: {attack: {name: pgd}}}}\n"
+    write(project, "own", attacks + "phantoms: {tasks: {}}\nbackbones: {r: {name: resnet50}}\n")
+    found = load(workspace.workspace("own") / "params.yaml")
+    assert (list(found.robustness.attacks), list(found.backbones), found.phantoms.tasks) == (
+        ["mine"],
+        ["r"],
+        {},
+    )
+    assert found.robustness.images == load(project / "params.yaml").robustness.images
+
+
+def test_a_list_of_augmentations_replaces_the_default(project: Path) -> None:
+    write(project, "flip", "train: {augment: [{name: VerticalFlip, p: 1}]}\n")
+    found = load(workspace.workspace("flip") / "params.yaml")
+    assert found.train.augment == [{"name": "VerticalFlip", "p": 1}]
 
 
 def test_roots_may_come_from_the_environment(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from pipeline.data import annotations
 from pipeline.data.images import load
-from pipeline.data.loaded import UnusableImage
+from pipeline.data.problems import UnusableImage
 from pipeline.data.samples import Annotation, Boxes, Drawn, Ellipses, Fixations, Pasted
 
 
@@ -56,9 +56,9 @@ def ellipses(*corners: list[float]) -> Ellipses:
     return Ellipses(np.array(corners, dtype=float).reshape(-1, 4))
 
 
-def drawn(path: Path, values: Any, threshold: bool = False) -> Drawn:
+def drawn(path: Path, values: Any) -> Drawn:
     Image.fromarray(np.asarray(values, dtype=np.uint8)).save(path)
-    return Drawn(path, threshold)
+    return Drawn(path)
 
 
 # fixations
@@ -180,18 +180,11 @@ def test_drawn_map_is_its_grey_values(tmp_path: Path) -> None:
     np.testing.assert_allclose(mapped(drawn(tmp_path / "a.png", values)), values / 255, atol=1e-6)
 
 
-def test_strokes_are_cut_per_annotator_before_averaging(tmp_path: Path) -> None:
-    one = drawn(tmp_path / "1.png", np.eye(6, 8) * 200, threshold=True)
-    two = drawn(tmp_path / "2.png", np.eye(6, 8) * 255 + np.eye(6, 8, 1) * 100, threshold=True)
-    np.testing.assert_allclose(mapped(one, two), np.eye(6, 8))
-
-
 def test_unusable_map_files(tmp_path: Path) -> None:
     assert refused(Drawn(tmp_path / "none.png")).startswith("E_ANN_MISSING none.png")
     assert refused(drawn(tmp_path / "a.png", np.eye(8, 6) * 9)).startswith("E_ANN_DIMS a.png")
     assert refused(drawn(tmp_path / "b.png", np.zeros((6, 8)))).startswith("E_ANN_EMPTY b.png")
     assert refused(drawn(tmp_path / "c.png", np.full((6, 8), 7))).startswith("E_ANN_EMPTY c.png")
-    assert refused(drawn(tmp_path / "d.png", np.eye(6, 8) * 9, threshold=True)).startswith("E_ANN_EMPTY")
     assert refused(drawn(tmp_path / "e.png", np.zeros((6, 8, 3)))).startswith("E_ANN_RANGE e.png")
     Image.fromarray(np.eye(6, 8).astype(np.uint16) * 900).save(tmp_path / "f.png")
     assert refused(Drawn(tmp_path / "f.png")).startswith("E_ANN_RANGE f.png")

@@ -1,6 +1,7 @@
 """Image files of every kind to pictures, and the geometry that pictures and maps share."""
 
 import struct
+import timeit
 import zlib
 from pathlib import Path
 
@@ -12,14 +13,16 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pipeline.data import images
-from pipeline.data.images import Loaded, UnusableImage, map_to_square, to_square
+from pipeline.data.images import map_to_square, to_square
+from pipeline.data.picture import Picture, check_pixels
+from pipeline.data.problems import UnusableImage
 from tests.data.dicom_files import write as write_dicom
 
 GREY = np.arange(0, 240, 20, dtype=np.uint8).reshape(3, 4)
 COLOUR = np.stack([GREY, 240 - GREY, GREY // 2], axis=2)
 
 
-def load(path: Path, max_megapixels: float = 64, max_megabytes: float = 512) -> Loaded:
+def load(path: Path, max_megapixels: float = 64, max_megabytes: float = 512) -> Picture:
     return images.load(path, max_megapixels=max_megapixels, max_megabytes=max_megabytes)
 
 
@@ -151,6 +154,31 @@ def test_decompression_bomb_is_refused_by_its_header(
 def test_budget_in_megabytes(tmp_path: Path) -> None:
     Image.new("RGB", (100, 100)).save(tmp_path / "a.png")
     assert "100x100 px in 3 band(s)" in refused(tmp_path / "a.png", max_megabytes=0.1)
+
+
+def test_one_channel_that_differs_is_a_picture() -> None:
+    """The smallest and largest value are taken per channel, over all rows and all columns."""
+    for place in ((0, 0), (1, 2)):
+        pixels = np.full((2, 3, 3), 0.5, np.float32)
+        pixels[*place, 1] = 0.6
+        check_pixels("a", pixels)
+    with pytest.raises(UnusableImage, match="E_FLAT a: all pixels are equal"):
+        check_pixels("a", np.broadcast_to(np.float32([0.1, 0.5, 0.9]), (2, 3, 3)))
+
+
+@pytest.mark.parametrize("place", [(0, 0, 0), (1, 2, 2)])
+def test_one_pixel_that_is_no_number(place: tuple[int, int, int]) -> None:
+    pixels = np.linspace(0, 1, 18, dtype=np.float32).reshape(2, 3, 3)
+    pixels[place] = np.nan
+    with pytest.raises(UnusableImage, match="not finite"):
+        check_pixels("a", pixels)
+
+
+def test_colour_is_checked_as_fast_as_grey() -> None:
+    colour = np.random.default_rng(0).random((256, 768, 3), dtype=np.float32)
+    grey = colour.reshape(256, -1)
+    taken = [min(timeit.repeat(lambda p=p: check_pixels("a", p), number=3, repeat=5)) for p in (colour, grey)]
+    assert taken[0] < 12 * taken[1]  # over both axes at once it is 60 times slower
 
 
 @pytest.mark.parametrize("colour", [7, (1, 2, 3)])

@@ -16,7 +16,7 @@ SOURCES = {
     "excluded": ["e"],
     "threshold": {"rule": "eer", "value": 0},
 }
-OPEN_SET = protocol.build("d", "cxr_anomaly", SOURCES, seed=0)
+OPEN_SET = protocol.build(SOURCES, "subject")
 
 
 def rows(*entries: tuple[str, str, str]) -> pd.DataFrame:
@@ -41,8 +41,8 @@ def assign(
     frame: pd.DataFrame, native: list[str] | None = None, near: Any = (), **changes: Any
 ) -> np.ndarray:
     choices = {"by": "subject", "val": 0.2, "test": 0.2, "seed": 0} | changes
-    unit = splits.units(frame, near)
-    return splits.assign(frame, OPEN_SET, unit, native or [""] * len(frame), **choices)
+    frame = frame.assign(native_split=native or [""] * len(frame))
+    return splits.assign(frame, OPEN_SET, splits.units(frame, near), **choices)
 
 
 def test_units_join_subjects_groups_files_and_copies() -> None:

@@ -12,7 +12,8 @@ import pytest
 from tiny_store import write as write_tiny
 
 from pipeline.common.errors import UserError
-from pipeline.data import store
+from pipeline.common.files import sha256_file
+from pipeline.data import manifest, store
 
 
 @pytest.fixture
@@ -34,6 +35,11 @@ def test_what_was_written_comes_back(prepared: Path) -> None:
     assert opened.truth("causal") is None
 
 
+def test_rows_without_annotators_have_no_map(tmp_path: Path) -> None:
+    opened = store.open_store(write_tiny(tmp_path / "tiny", n=6, side=16, annotated=False))
+    assert not opened.has_map.any()
+
+
 def test_names_are_checked(prepared: Path) -> None:
     opened = store.open_store(prepared)
     with pytest.raises(ValueError, match="did you mean 'train'"):
@@ -52,12 +58,63 @@ def test_truth_is_read_for_phantoms_only(prepared: Path) -> None:
     assert truth.min() == 255
 
 
-def test_the_data_hash_follows_what_training_sees(tmp_path: Path) -> None:
-    one, same, other = (
-        store.open_store(write_tiny(tmp_path / name / "tiny", n=n)).data_hash
-        for name, n in (("one", 12), ("same", 12), ("other", 18))
+def test_the_digest_follows_what_a_role_shows(tmp_path: Path) -> None:
+    one, same, other, unmarked = (
+        store.open_store(write_tiny(tmp_path / name / "tiny", n=n, annotated=marked)).digest("train")
+        for name, n, marked in (("a", 12, True), ("b", 12, True), ("c", 18, True), ("d", 12, False))
     )
-    assert one == same != other
+    assert one == same
+    assert len({one, other, unmarked}) == 3
+
+
+def _change(folder: Path, column: str, line: int, value: str) -> store.Store:
+    """Change one cell of the manifest (line 1 is the header) and let the hashes follow."""
+    rows = manifest.read(folder / "manifest.csv")
+    rows.loc[line - 2, column] = value
+    manifest.write(folder / "manifest.csv", rows)
+    return _reseal(folder)
+
+
+def _reseal(folder: Path, **changes: object) -> store.Store:
+    protocol = json.loads((folder / "protocol.json").read_text()) | changes
+    protocol["manifest_sha256"] = sha256_file(folder / "manifest.csv")
+    (folder / "protocol.json").write_text(json.dumps(protocol))
+    info = json.loads((folder / "store.json").read_text())
+    store.seal(folder, {key: info[key] for key in info if key not in ("schema", "sha256")})
+    return store.open_store(folder)
+
+
+@pytest.mark.parametrize("column", ["label", "source", "class_name", "subject_id", "sample_id", "annotators"])
+def test_a_digest_sees_its_own_role_only(prepared: Path, column: str) -> None:
+    opened = store.open_store(prepared)
+    before = {role: opened.digest(role) for role in ("train", "val")}
+    known = {"known": {"0": ["site_a", "0"], "1": ["site_a", "0"]}}  # so that the changed source stays known
+    before = {role: _reseal(prepared, **known).digest(role) for role in before}
+    changed = _change(prepared, column, 2, "1" if column == "label" else "0")  # the first row trains
+    assert changed.digest("train") != before["train"]
+    assert changed.digest("val") == before["val"]
+
+
+def test_a_digest_does_not_see_rules_nor_truth(prepared: Path) -> None:
+    before = store.open_store(prepared).digest("train", "val")
+    (prepared / "truth").mkdir()
+    np.save(prepared / "truth" / "causal.npy", np.zeros((12, 16, 16), np.uint8))
+    threshold = {"threshold": {"rule": "bpcer", "value": 0.9}, "split_by": "native"}
+    assert _reseal(prepared, **threshold).digest("train", "val") == before
+    assert _change(prepared, "annotators", 2, "9").digest("train", "val") == before  # 1 or 9 people: a map
+
+
+def test_only_an_unhurt_store_is_intact(prepared: Path) -> None:
+    info = store.intact(prepared)
+    assert info is not None
+    assert info["n"] == 12
+    (prepared / "more.txt").touch()
+    assert store.intact(prepared) is None
+    (prepared / "more.txt").unlink()
+    assert store.intact(prepared) == info
+    _truncate(prepared / "maps.npy")
+    assert store.intact(prepared) is None
+    assert store.intact(prepared.parent / "absent") is None
 
 
 def test_an_absent_store_names_the_command(tmp_path: Path) -> None:
@@ -78,7 +135,7 @@ def _stale(path: Path) -> None:
     protocol = json.loads(path.read_text()) | {"manifest_sha256": "0" * 64}
     path.write_text(json.dumps(protocol))
     info = json.loads((path.parent / "store.json").read_text())
-    store.seal(path.parent, {key: info[key] for key in info if key not in ("schema", "sha256", "data_hash")})
+    store.seal(path.parent, {key: info[key] for key in info if key not in ("schema", "sha256")})
 
 
 @pytest.mark.parametrize(
@@ -91,7 +148,7 @@ def _stale(path: Path) -> None:
         ("protocol.json", _stale, "P_STALE"),
         ("store.json", _truncate, "damaged"),
         ("images.npy", lambda path: np.save(path, np.zeros((3, 1, 16, 16), np.uint8)), "expected shape"),
-        ("store.json", lambda path: path.write_text('{"schema": 99}'), "schema 1 expected"),
+        ("store.json", lambda path: path.write_text('{"schema": 99}'), "schema 2 expected"),
     ],
 )
 def test_damage_is_told_with_the_command(prepared: Path, name: str, damage: object, told: str) -> None:

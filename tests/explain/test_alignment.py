@@ -2,19 +2,21 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.explain import alignment
+from pipeline.model import cam
 
 MAP = np.array([[[0.0, 1.0], [2.0, 5.0]]])
 HUMAN = np.array([[[0.0, 0.0], [0.5, 1.0]]])
 
 
-def random_pairs(count: int, side: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    references = rng.random((count, side, side)) ** 3
-    return rng.normal(size=(count, side, side)), references / references.max(axis=(1, 2), keepdims=True)
+def random_pairs(count: int, height: int, width: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    rng, shape = np.random.default_rng(0), (count, height, width or height)
+    references = rng.random(shape) ** 3
+    return rng.normal(size=shape), references / references.max(axis=(1, 2), keepdims=True)
 
 
 def test_values_by_hand() -> None:
@@ -52,6 +54,11 @@ def test_one_of_two_region_cells_found() -> None:
     assert found["iou"][0] == pytest.approx(1 / 3)
 
 
+def test_a_region_of_one_cell_is_hit_or_not() -> None:
+    maps, region = np.array([[3.0, 1.0, 2.0]] * 2), np.eye(2, 3, dtype=bool)
+    assert alignment.iou(maps, region).tolist() == [1, 0]
+
+
 def mit_auc_judd(saliency: np.ndarray, fixated: np.ndarray) -> float:
     """The benchmark's AUC_Judd.m, line by line, without jitter."""
     thresholds = np.sort(saliency[fixated])[::-1]
@@ -64,7 +71,7 @@ def mit_auc_judd(saliency: np.ndarray, fixated: np.ndarray) -> float:
 
 
 def test_mit_code_sample_by_sample() -> None:
-    maps, references = random_pairs(6, 9)
+    maps, references = random_pairs(6, 9, 7)
     found = alignment.measure(maps, references)
     for index, (saliency, human) in enumerate(zip(maps, references, strict=True)):
         fixated = human >= 0.5
@@ -74,11 +81,66 @@ def test_mit_code_sample_by_sample() -> None:
         assert found["nss"][index] == pytest.approx(standard[fixated].mean())
         assert found["auc_judd"][index] == pytest.approx(mit_auc_judd(saliency, fixated))
         given_, expected = positive / positive.sum(), human / human.sum()
-        kl = np.sum(expected * np.log(2.2e-16 + expected / (given_ + 2.2e-16)))
+        eps = 2.220446049250313e-16  # of MATLAB
+        kl = np.sum(expected * np.log(eps + expected / (given_ + eps)))
         assert found["kl"][index] == pytest.approx(kl)
         span = (human - human.min()) / np.ptp(human)
         sim = np.minimum(positive / positive.sum(), span / span.sum()).sum()
         assert found["sim"][index] == pytest.approx(sim)
+
+
+def test_games_and_overlap_sample_by_sample() -> None:
+    maps, references = random_pairs(8, 5, 7)
+    found = alignment.measure(maps, references)
+    assert set(found["pointing"]) == {0.0, 1.0}
+    for index, (saliency, human) in enumerate(zip(maps, references, strict=True)):
+        region = {(y, x) for y in range(5) for x in range(7) if human[y, x] >= 0.5}
+        cells = sorted(np.ndindex(5, 7), key=lambda cell: -saliency[cell])
+        assert found["pointing"][index] == (cells[0] in region)
+        inside, everywhere = (
+            sum(saliency[cell] for cell in where if saliency[cell] > 0) for where in (region, cells)
+        )
+        assert found["energy_pointing"][index] == pytest.approx(inside / everywhere)
+        chosen = set(cells[: len(region)])
+        assert found["iou"][index] == pytest.approx(len(chosen & region) / len(chosen | region))
+
+
+@pytest.mark.parametrize("name", ["cc", "nss"])
+def test_the_opposite_map_has_the_opposite_score(name: str) -> None:
+    maps, references = random_pairs(4, 6)
+    found, opposite = (alignment.measure(signed, references)[name] for signed in (maps, -maps))
+    np.testing.assert_allclose(opposite, -found)
+    assert (np.abs(found) > 1e-3).all()
+
+
+def test_auc_judd_of_tied_cells_is_in_between() -> None:
+    """One region cell among three equal ones above the fourth: the fixed jitter orders these three."""
+    maps, region = np.array([[1.0, 1.0, 1.0, 0.0]] * 3), np.eye(3, 4, dtype=bool)
+    found = alignment.auc_judd(maps, region)
+    assert sorted(found) == pytest.approx([1 / 3 * (1 / 2 + 1 / 2 + 1), 1 / 3 * (1 / 2 + 1 + 1), 1.0])
+
+
+def test_flat_is_flat_in_numpy_and_in_torch() -> None:
+    """A range of a millionth of the largest value, of either sign; N() of both is the same."""
+    shapes = np.random.default_rng(0).random((3, 2, 3))
+    shapes = (shapes - shapes.min(axis=(1, 2), keepdims=True)) / np.ptp(shapes, axis=(1, 2), keepdims=True)
+    levels = [(0.0, 1e-12), (0.0, 0.0), (1.0, 2e-6), (1.0, 0.9e-6), (-1e9, 2e3), (-1e9, 0.9e3), (5.0, 1.0)]
+    expected = [False, True, False, True, False, True, False]
+    for shape in shapes:
+        maps = np.stack([level + span * shape for level, span in levels])
+        rows, tensor = maps.reshape(len(maps), -1), torch.from_numpy(maps)
+        assert alignment.is_flat(rows).tolist() == cam.is_flat(tensor).tolist() == expected
+        ours, theirs = alignment.normalise(rows), cam.normalise(tensor).numpy().reshape(rows.shape)
+        np.testing.assert_allclose(ours, theirs)
+        np.testing.assert_allclose(ours[6], shape.ravel())
+        assert (ours[expected] == 0).all()
+
+
+def test_a_map_with_nan_is_undefined_everywhere() -> None:
+    maps = np.array([[0.0, np.nan, 1.0]])
+    assert not alignment.is_flat(maps).any()
+    assert np.isnan(alignment.normalise(maps)).all()
+    assert np.isnan(cam.normalise(torch.from_numpy(maps)[None])).all()
 
 
 def test_a_map_equal_to_its_reference_is_perfect() -> None:

@@ -65,6 +65,46 @@ def test_restoring_what_the_model_sees_raises_the_score_at_once() -> None:
     assert (found["opposite", "insertion"][0, :-1] < low).all()
 
 
+def test_curves_pixel_by_pixel() -> None:
+    """A linear model of both channels; every point of both curves is computed by NumPy, image by image."""
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(2, SIDE, SIDE, generator=generator)
+    images = torch.rand(3, 2, SIDE, SIDE, generator=generator)
+    maps = torch.randn(3, SIDE, SIDE, generator=generator)
+    classes, steps = torch.tensor([1, 0, 1]), 5  # a quarter of the pixels at a time
+    found = faithfulness.curves(
+        lambda batch: (batch * weight).sum((1, 2, 3)), images, classes, {"map": maps}, steps
+    )
+    blurred = faithfulness.blur(images).numpy()
+    for index, image in enumerate(images.numpy()):
+        order = np.argsort(-maps[index].numpy().ravel(), kind="stable")
+        grey = np.broadcast_to(image.mean(axis=(1, 2), keepdims=True), image.shape)
+        for curve, start, end in (("deletion", image, grey), ("insertion", blurred[index], image)):
+            for step in range(steps):
+                mixed = start.copy().reshape(2, -1)
+                changed = order[: int(np.ceil(step / (steps - 1) * SIDE**2))]
+                mixed[:, changed] = end.reshape(2, -1)[:, changed]
+                score = (mixed * weight.numpy().reshape(2, -1)).sum() * (1 if classes[index] else -1)
+                assert found["map", curve][index, step] == pytest.approx(1 / (1 + np.exp(-score)), abs=1e-5)
+
+
+@pytest.mark.parametrize("explained", [0, 1])
+def test_the_sign_of_a_map_decides(explained: int) -> None:
+    """A linear model's own contributions are the best order; with the sign flipped they are the worst."""
+    generator = torch.Generator().manual_seed(1)
+    weight = torch.randn(SIDE, SIDE, generator=generator)
+    images = 0.5 + 0.1 * torch.randn(4, 1, SIDE, SIDE, generator=generator)
+    evidence = (2 * explained - 1) * weight * (images - images.mean((2, 3), keepdim=True))[:, 0]
+    orders = {"for": evidence, "random": None, "against": -evidence}
+    classes = torch.full((4,), explained)
+    found = faithfulness.curves(
+        lambda batch: (batch[:, 0] * weight).sum((1, 2)), images, classes, orders, steps=9
+    )
+    areas = {key: faithfulness.area(points) for key, points in found.items()}
+    assert (areas["for", "deletion"] < areas["random", "deletion"]).all()
+    assert (areas["random", "deletion"] < areas["against", "deletion"]).all()
+
+
 def test_score_is_the_probability_of_the_explained_class() -> None:
     own, other = curves_of({"m": corner_maps()}), curves_of({"m": corner_maps()}, classes=(0, 1))
     np.testing.assert_allclose(own["m", "deletion"] + other["m", "deletion"], 1, atol=1e-6)

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from pipeline.common.errors import UserError
 from pipeline.explain import alignment, fooling, similarity
+from pipeline.explain.attacks import Victim
 from pipeline.explain.explanations import explain
-from pipeline.explain.victim import Victim
 from pipeline.model import CamClassifier, Outputs
-from pipeline.model.batches import Samples
+from pipeline.model.batches import StoreRows
 
 LABEL_GREY = 1 / 255
 
@@ -29,11 +29,11 @@ def wrong_labels(outputs: Outputs, images: Tensor, labels: Tensor) -> Tensor:
     return nn.functional.cross_entropy(outputs.logits, 1 - labels)
 
 
-def numbered(n: int = 25) -> Samples:
+def numbered(n: int = 25) -> StoreRows:
     """Image i is grey level i all over, label i % 2; every third is in use."""
     images = np.broadcast_to(np.arange(n, dtype=np.uint8)[:, None, None, None], (n, 1, 32, 32)).copy()
     rows = np.arange(0, n, 3)
-    return Samples(images, images[:, 0], np.ones(n, bool), np.arange(n) % 2, rows)
+    return StoreRows(images, images[:, 0], np.ones(n, bool), np.arange(n) % 2, rows)
 
 
 def orders(victim: Victim, epochs: int = 2) -> list[int]:
@@ -115,7 +115,7 @@ def test_every_epoch_sees_every_training_image_once_in_an_order_of_its_own() -> 
 def test_training_images_may_be_mapped_read_only(tmp_path: Path) -> None:
     samples = numbered()
     np.save(tmp_path / "images.npy", samples.images)
-    mapped = Samples(np.load(tmp_path / "images.npy", mmap_mode="r"), *list(vars(samples).values())[1:])
+    mapped = StoreRows(np.load(tmp_path / "images.npy", mmap_mode="r"), *list(vars(samples).values())[1:])
     assert orders(tiny_victims.victim(train=mapped)) == orders(tiny_victims.victim(train=samples))
 
 
@@ -179,6 +179,19 @@ def test_both_maps_explain_the_class_that_the_clean_model_predicts() -> None:
     pictures = fooling.compare(victim, hoaxed, None, torch.ones(4, 4))[1]
     np.testing.assert_allclose(pictures["after_cam"], expected[: victim.shown].numpy(), rtol=1e-4, atol=1e-5)
     assert pictures["after_cam"].dtype == np.float32 and "target" not in pictures
+
+
+def test_what_the_labels_say_explains_nothing() -> None:
+    """Wrong labels change accuracies alone: the explained class is the predicted one."""
+    victim = tiny_victims.victim(explanations=("cam", "difference_salience"))
+    hoaxed = tune(victim, wrong_labels)
+    right, wrong = (
+        table(found, hoaxed).set_index(["explanation", "metric"])["value"]
+        for found in (victim, victim._replace(labels=1 - victim.labels))
+    )
+    for name in victim.explanations:
+        pd.testing.assert_series_equal(wrong[name], right[name])
+    assert wrong["", "accuracy_before"] == pytest.approx(1 - right["", "accuracy_before"])
 
 
 def test_the_border_is_brought_to_pixels_by_the_nearest_cell() -> None:

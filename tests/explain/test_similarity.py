@@ -11,7 +11,7 @@ from monai.metrics import SSIMMetric
 from scipy.stats import entropy as scipy_entropy
 from scipy.stats import pearsonr
 
-from pipeline.explain.similarity import SIMILARITIES, compare, energy_share, entropy
+from pipeline.explain.similarity import SIMILARITIES, compare, energy_share, entropy, ssim
 
 
 def draw(*shape: int, seed: int = 0) -> np.ndarray:
@@ -48,6 +48,13 @@ def test_ssim_against_monai_on_mirrored_maps(side: int) -> None:
     ]
     metric = SSIMMetric(spatial_dims=2, data_range=1.0, win_size=7, kernel_sigma=1.5)
     assert compare(maps, others)["ssim"] == pytest.approx(metric(*pair)[:, 0].numpy(), abs=1e-5)
+
+
+def test_ssim_of_flat_maps_by_hand() -> None:
+    """Of luminance alone: C1 / (0.02^2 + C1), C1 = 0.01^2; and (2 * 0.06 + C1) / (0.04 + 0.09 + C1)."""
+    maps, others = np.zeros((2, 4, 5)), np.zeros((2, 4, 5))
+    others[0], maps[1], others[1] = 0.02, 0.2, 0.3
+    assert ssim(maps, others) == pytest.approx([0.2, 0.1201 / 0.1301])
 
 
 @settings(deadline=None, max_examples=40)

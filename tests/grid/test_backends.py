@@ -6,18 +6,15 @@ import pytest
 import tiny_store
 
 from pipeline.common.errors import UserError
-from pipeline.grid.backends import parallel, workers
+from pipeline.grid.backends import gpu_count, parallel, worker_count
 
 
-@pytest.mark.parametrize(("backend", "package"), [("ray", "ray"), ("dask", "dask")])
-def test_a_backend_that_is_not_installed(monkeypatch: pytest.MonkeyPatch, backend: str, package: str) -> None:
-    monkeypatch.setitem(sys.modules, package, None)
-    with (
-        pytest.raises(
-            UserError, match=rf"engine\.backend: {backend} needs a package .* 'camdivide\[{backend}\]'"
-        ),
-        parallel(tiny_store.params(engine={"backend": backend}).engine, tasks=1),
-    ):
+@pytest.mark.parametrize("backend", ["ray", "dask"])
+def test_a_backend_that_is_not_installed(monkeypatch: pytest.MonkeyPatch, backend: str) -> None:
+    monkeypatch.setitem(sys.modules, backend, None)
+    chosen = tiny_store.params(engine={"backend": backend}).engine
+    said = rf"engine\.backend: {backend} needs a package .* `\.venv/bin/pip install -e '\.\[{backend}\]'`"
+    with pytest.raises(UserError, match=said), parallel(chosen, tasks=1, workers=1):
         pass
 
 
@@ -29,19 +26,26 @@ def test_how_many_workers(
 ) -> None:
     monkeypatch.setattr("joblib.cpu_count", lambda: 8)
     chosen = tiny_store.params(engine={"workers": wanted, "threads": threads}).engine
-    assert workers(chosen) == expected
+    assert worker_count(chosen, gpus=0) == expected
 
 
-@pytest.mark.parametrize(("share", "expected"), [(0.5, 4), (2, 1)])
-def test_gpus_limit_the_workers(monkeypatch: pytest.MonkeyPatch, share: float, expected: int) -> None:
+@pytest.mark.parametrize(
+    ("share", "gpus", "expected"), [(0.5, 2, 4), (2, 2, 1), (0.25, 1, 4), (0.25, 0, 16), (0, 2, 16)]
+)
+def test_gpus_limit_the_workers(
+    monkeypatch: pytest.MonkeyPatch, share: float, gpus: int, expected: int
+) -> None:
     monkeypatch.setattr("joblib.cpu_count", lambda: 16)
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    chosen = tiny_store.params(engine={"workers": "auto", "gpus_per_cell": share}).engine
-    assert workers(chosen) == expected
+    chosen = tiny_store.params(engine={"workers": "auto", "threads": 1, "gpus_per_cell": share}).engine
+    assert worker_count(chosen, gpus) == expected
 
 
-def test_without_a_gpu_its_share_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("joblib.cpu_count", lambda: 16)
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
-    chosen = tiny_store.params(engine={"workers": "auto", "gpus_per_cell": 0.25}).engine
-    assert workers(chosen) == 16
+@pytest.mark.parametrize(
+    ("device", "there", "expected"),
+    [("auto", 4, 4), ("cuda", 4, 4), ("cuda:3", 4, 1), ("auto", 0, 0), ("cuda:0", 0, 0), ("cpu", 4, 0)],
+)
+def test_gpus_that_cells_may_use(
+    monkeypatch: pytest.MonkeyPatch, device: str, there: int, expected: int
+) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: there)
+    assert gpu_count(device) == expected

@@ -2,19 +2,17 @@
 
 from pathlib import Path
 
-import pytest
 import tiny_store
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.common import catalogue
-from pipeline.common.imports import PACKAGE
-from pipeline.grid import cells as grid
-from pipeline.grid.cells import Cell, cells, code_hash, key
+from pipeline.grid.cells import Cell, cells, key
 
 
 def test_cells_are_backbones_by_methods_by_seeds_in_order() -> None:
-    params = tiny_store.params(backbones={"compact": {}, "resnet50": {}}, train={"seeds": [3, 1]})
+    params = tiny_store.params(
+        backbones={"compact": {"name": "compact"}, "resnet50": {"name": "resnet50"}}, train={"seeds": [3, 1]}
+    )
     found = [cell.name for cell in cells(params, "tiny")]
     assert found[:3] == [
         "cross_entropy/compact/3",
@@ -43,37 +41,3 @@ def test_the_key_forgets_order_and_nothing_else(values: dict[str, int]) -> None:
     name = next(iter(values))
     others = [key(values | {name: values[name] + 1}, "d", "c"), key(values, "e", "c"), key(values, "d", "e")]
     assert len({key(values, "d", "c"), *others}) == 4
-
-
-@pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A package of four files: a imports b, b imports c, d stands alone."""
-    root = tmp_path / "pipeline"
-    root.mkdir()
-    for name, text in {
-        "a": "import pipeline.b",
-        "b": "def f():\n    from pipeline import c",
-        "c": "",
-        "d": "",
-    }.items():
-        (root / f"{name}.py").write_text(text)
-    monkeypatch.setattr(grid, "PACKAGE", root)
-    monkeypatch.setattr("pipeline.common.imports.PACKAGE", root)
-    return root
-
-
-@pytest.mark.parametrize(("edited", "counts"), [("a", True), ("b", True), ("c", True), ("d", False)])
-def test_code_hash_follows_imports(package: Path, edited: str, counts: bool) -> None:
-    before = code_hash(package / "a.py")
-    assert code_hash(package / "a.py") == before
-    with (package / f"{edited}.py").open("a") as file:
-        file.write("\nx = 1\n")
-    assert (code_hash(package / "a.py") != before) == counts
-
-
-def test_editing_one_loss_leaves_the_others_cells_alone() -> None:
-    loop = PACKAGE / "model" / "training.py"
-    hashes = {
-        code_hash(loop, catalogue.source("model/losses", name)) for name in catalogue.names("model/losses")
-    }
-    assert len(hashes) == len(catalogue.names("model/losses"))

@@ -14,7 +14,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def test_counts_and_time_left(clock: list[float], capsys: pytest.CaptureFixture) -> None:
-    with Display("train cxr", total=18, done_before=12) as shown:
+    with Display("robustness cxr", "attacks", total=18, done_before=12) as shown:
         shown.running(2)
         clock[0] = 10
         shown.ended(failed=False)
@@ -23,13 +23,13 @@ def test_counts_and_time_left(clock: list[float], capsys: pytest.CaptureFixture)
         for _ in range(4):
             shown.ended(failed=False)
     assert capsys.readouterr().err.splitlines() == [
-        "train cxr: 12/18 cells done, 2 running, 0 failed",
-        "train cxr: 13/18 cells done, 2 running, 0 failed, 50 s left",
-        "train cxr: 13/18 cells done, 2 running, 1 failed, 40 s left",
-        "train cxr: 14/18 cells done, 2 running, 1 failed, 20 s left",
-        "train cxr: 15/18 cells done, 2 running, 1 failed, 10 s left",
-        "train cxr: 16/18 cells done, 1 running, 1 failed, 4 s left",
-        "train cxr: 17/18 cells done, 0 running, 1 failed",
+        "robustness cxr: 12/18 attacks done, 2 running, 0 failed",
+        "robustness cxr: 13/18 attacks done, 2 running, 0 failed, 50 s left",
+        "robustness cxr: 13/18 attacks done, 2 running, 1 failed, 40 s left",
+        "robustness cxr: 14/18 attacks done, 2 running, 1 failed, 20 s left",
+        "robustness cxr: 15/18 attacks done, 2 running, 1 failed, 10 s left",
+        "robustness cxr: 16/18 attacks done, 1 running, 1 failed, 4 s left",
+        "robustness cxr: 17/18 attacks done, 0 running, 1 failed",
     ]
 
 
@@ -38,7 +38,7 @@ def test_on_a_terminal_it_is_one_moving_line(
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "120")
-    with Display("train cxr", total=2, done_before=0) as shown:
+    with Display("train cxr", "cells", total=2, done_before=0) as shown:
         shown.running(2)
         shown.ended(failed=False)
     assert (

@@ -9,9 +9,13 @@ import pytest
 
 from pipeline.common.files import sha256_file
 from pipeline.grid import records
-from pipeline.grid.cells import Cell
+from pipeline.grid.cells import Cell, Task
 
 CELL = Cell("cxr", "compact", "cyborg", 0)
+
+
+def task(folder: Path) -> Task:
+    return Task(CELL, folder, "k" * 64, {"seed": 0}, data_hash="d", code_hash="c")
 
 
 @pytest.fixture
@@ -19,13 +23,8 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "a.csv").write_text("x\n1\n")
     (tmp_path / "b.bin").write_bytes(b"\0\1")
     records.write(
-        tmp_path,
+        task(tmp_path),
         stage="train",
-        cell=CELL,
-        key="k" * 64,
-        settings={"seed": 0},
-        data_hash="d",
-        code_hash="c",
         files=["b.bin", "a.csv"],
         results={"val_auroc": 0.75},
         timings={"total_s": 60.0},
@@ -39,8 +38,30 @@ def test_a_record_reads_back(folder: Path) -> None:
     assert record["cell"] == {"dataset": "cxr", "backbone": "compact", "method": "cyborg", "seed": 0}
     assert record["files"] == {name: sha256_file(folder / name) for name in ("a.csv", "b.bin")}
     assert record["results"] == {"val_auroc": 0.75} and record["settings"] == {"seed": 0}
-    assert record["versions"]["torch"] and record["hardware"]["cpu"]
-    assert record["started"] < record["ended"]
+    assert record["key"] == "k" * 64 and (record["data_hash"], record["code_hash"]) == ("d", "c")
+
+
+def test_what_may_differ_between_machines_lies_beside_the_record(folder: Path) -> None:
+    found = records.circumstances(folder)
+    assert found["versions"]["torch"] and found["hardware"]["cpu"]
+    assert found["started"] < found["ended"] and found["timings"] == {"total_s": 60.0}
+    record = records.read(folder)
+    assert record is not None and not found.keys() & record.keys()
+    (folder / "circumstances.json").unlink()
+    assert records.circumstances(folder) == {}
+    assert records.finished(folder, "k" * 64)
+
+
+def test_equal_results_are_equal_bytes_whenever_they_were_made(folder: Path) -> None:
+    before = (folder / "record.json").read_bytes()
+    records.write(
+        task(folder),
+        stage="train",
+        files=["a.csv", "b.bin"],
+        results={"val_auroc": 0.75},
+        timings={"total_s": 7},
+    )
+    assert (folder / "record.json").read_bytes() == before
 
 
 def test_the_commit_is_that_of_the_package() -> None:
@@ -69,11 +90,11 @@ def truncated(path: Path) -> None:
     ("name", "damage", "said"),
     [
         ("record.json", truncated, "record.json: not readable as JSON"),
-        ("record.json", lambda path: path.write_text("[]"), "record.json: not a record of schema 1"),
+        ("record.json", lambda path: path.write_text("[]"), "record.json: not a record of schema 2"),
         (
             "record.json",
-            lambda path: path.write_text('{"schema": 1}'),
-            "record.json: not a record of schema 1",
+            lambda path: path.write_text('{"schema": 2}'),
+            "record.json: not a record of schema 2",
         ),
         ("record.json", lambda path: path.write_bytes(b"\xff\xfe"), "record.json: not readable as JSON"),
         ("b.bin", lambda path: path.write_bytes(b"\0\2"), "b.bin: differs from its record"),
@@ -96,7 +117,6 @@ def test_no_record_is_not_damage(tmp_path: Path, capsys: pytest.CaptureFixture) 
 
 def test_a_record_is_plain_json_with_null_for_nan(tmp_path: Path) -> None:
     records.write(
-        tmp_path, stage="evaluate", cell=CELL, key="k", settings={}, data_hash="d", code_hash="c", files=[],
-        results={"open_auroc": float("nan")}, timings={},
-    )  # fmt: skip
+        task(tmp_path), stage="evaluate", files=[], results={"open_auroc": float("nan")}, timings={}
+    )
     assert json.loads((tmp_path / "record.json").read_text())["results"] == {"open_auroc": None}

@@ -15,7 +15,7 @@ from pipeline.model.cam import (
     difference_salience,
     grad_cam,
     grad_cam_pp,
-    logit_difference,
+    margin,
     normalise,
     select,
 )
@@ -101,17 +101,17 @@ def test_grad_cam_of_a_logit_is_the_cam_over_the_cells() -> None:
 
 
 @pytest.mark.parametrize(("baseline", "expected"), [("lse", 1 - 2.6931472), ("mean", -1.0), ("max", -1.0)])
-def test_logit_difference_by_hand(baseline: Baseline, expected: float) -> None:
+def test_margin_by_hand(baseline: Baseline, expected: float) -> None:
     """The log-sum-exp of 2 and 2 is 2 + ln 2."""
-    found = logit_difference(torch.tensor([[2.0, 1.0, 2.0]]), torch.tensor([1]), baseline)
+    found = margin(torch.tensor([[2.0, 1.0, 2.0]]), torch.tensor([1]), baseline)
     torch.testing.assert_close(found, torch.tensor([expected]))
 
 
-def test_logit_difference_is_the_log_odds() -> None:
+def test_margin_is_the_log_odds() -> None:
     _, logits = deep(4)
     classes = torch.tensor([3, 0])
     own = logits.softmax(1).gather(1, classes[:, None])[:, 0]
-    torch.testing.assert_close(logit_difference(logits, classes), (own / (1 - own)).log())
+    torch.testing.assert_close(margin(logits, classes), (own / (1 - own)).log())
 
 
 @pytest.mark.parametrize("make", [deep, lambda classes: head(classes)[::2]])
@@ -171,6 +171,19 @@ def test_grad_cam_pp_has_no_epsilon_that_swallows_small_gradients() -> None:
     features, weight, logits = head(2)
     expected = torch.einsum("k,nkhw->nhw", weight[0].relu() / 2, features).detach()
     torch.testing.assert_close(grad_cam_pp(1e-9 * logits[:, 0], features) * 1e9, expected)
+
+
+def test_maps_from_gradients_are_detached_and_keep_the_graph() -> None:
+    features, _, logits = head(3)
+    classes = logits.argmax(1)
+    maps = [
+        grad_cam(logits[:, 0], features),
+        grad_cam_pp(logits[:, 0], features),
+        diff_grad_cam(logits, features, classes),
+    ]
+    assert not any(found.requires_grad for found in maps)
+    logits.sum().backward()
+    assert features.grad is not None and features.grad.any()
 
 
 def test_diff_grad_cam_is_blind_to_what_all_logits_share() -> None:

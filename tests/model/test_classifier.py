@@ -117,19 +117,14 @@ def test_the_activation_travels_with_the_file(tmp_path: Path) -> None:
 
 def rewritten(model: CamClassifier, path: Path, about: dict[str, object]) -> Path:
     save_file({name: value.contiguous() for name, value in model.state_dict().items()}, path, {
-        "camdivide": json.dumps({"backbone": "compact", "in_channels": 3, **about})
+        "camdivide": json.dumps({"backbone": {"name": "compact"}, "in_channels": 3, **about})
     })  # fmt: skip
     return path
 
 
-def test_a_file_from_before_activations(model: CamClassifier, tmp_path: Path) -> None:
-    old = load(rewritten(model, tmp_path / "old.safetensors", {}))
-    assert old.activation is None and torch.equal(old(IMAGES).logits, model(IMAGES).logits)
-
-
 def test_a_file_with_an_activation_from_the_future(model: CamClassifier, tmp_path: Path) -> None:
     path = rewritten(model, tmp_path / "new.safetensors", {"activation": {"name": "softplas"}})
-    with pytest.raises(UserError, match=r"new\.safetensors: activation: .*did you mean 'softplus'"):
+    with pytest.raises(UserError, match=r"new\.safetensors: model/activations: .*did you mean 'softplus'"):
         load(path)
 
 
@@ -142,3 +137,21 @@ def test_someone_elses_safetensors_file(tmp_path: Path) -> None:
 def test_unknown_backbone() -> None:
     with pytest.raises(UserError, match="did you mean 'densenet121'"):
         build("densenet12")
+    with pytest.raises(UserError, match="width: unknown key"):
+        build({"name": "compact", "width": 3})
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "channels", "cells"),
+    [
+        ("compact", 96, 80, 12),
+        ("densenet121", 224, 1024, 7),
+        ("resnet50", 224, 2048, 7),
+        ("seresnet50", 224, 2048, 7),
+        ("efficientnet_b0", 224, 1280, 7),
+    ],
+)
+def test_the_grids_that_backbones_are_known_for(name: str, side: int, channels: int, cells: int) -> None:
+    with torch.device("meta"):
+        found = build(name, in_channels=3).features.eval()(torch.rand(1, 3, side, side))
+    assert found.shape == (1, channels, cells, cells)

@@ -8,24 +8,19 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from members import called, choices, declaring
 from torch import Tensor, nn
 from torch.autograd.functional import hessian as explicit_hessian
 
 from pipeline.common import catalogue
 from pipeline.model import CamClassifier, Outputs, build
 from pipeline.model.batches import Batch
-from pipeline.model.regulariser import Regulariser, Regularisers, signs
-from pipeline.model.regularisers import hessian
+from pipeline.model.regularisers import Regulariser, Regularisers, hessian, signs
 
-CHOICES: list[dict[str, Any]] = [{"name": name} for name in catalogue.names("model/regularisers")]
-CHOICES += [{"name": "saliency_adversarial", "mode": mode} for mode in ("pgd", "trades")]
+CHOICES = choices("model/regularisers")
 LOSSES = catalogue.names("model/losses")
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 DEVICES = ["cpu", pytest.param("cuda", marks=GPU)]
-
-
-def called(choice: dict[str, Any]) -> str:
-    return "-".join(map(str, choice.values()))
 
 
 def make(name: str, **chosen: Any) -> Any:
@@ -65,7 +60,7 @@ def test_a_step_with_any_loss(choice: dict[str, Any], loss: str, device: str, bf
     assert all(value.grad is None for value in model.parameters())
     with autocast():
         outputs = model(seen.images)
-    terms = catalogue.get("model/losses", loss)(outputs, *seen[1:], alpha=0.5)
+    terms = catalogue.make("model/losses", {"name": loss})(outputs, *seen[1:])
     with autocast():
         penalty = regularisers.penalty(model, seen, outputs, terms.classification)
     assert penalty.shape == () and penalty.dtype == torch.float32 and penalty.isfinite()
@@ -110,6 +105,35 @@ def test_penalties_have_the_right_gradient(choice: dict[str, Any]) -> None:
                 parameter.add_(way, alpha=side)
         around.append(value().item())
     assert found == pytest.approx((around[0] - around[1]) / (2 * step), rel=1e-3, abs=1e-9)
+
+
+def effect(choice: dict[str, Any], seen: Batch, seed: int) -> Tensor:
+    """All that a regulariser does with a batch, late in a training: the images it makes, and its penalty."""
+    torch.manual_seed(seed)
+    model, part = network(), make(**choice)
+    torch.manual_seed(seed)
+    images = part.perturb(model, seen, 50).images
+    outputs = model(seen.images)
+    penalty = part.penalty(model, seen, outputs, outputs.logits.new_tensor(0.3))
+    return torch.cat([images.flatten(), penalty.reshape(1)]).detach()
+
+
+@pytest.mark.parametrize("choice", CHOICES, ids=called)
+def test_it_reads_maps_if_and_only_if_it_says_so(choice: dict[str, Any]) -> None:
+    other = batch()._replace(maps=1 - batch().maps)
+    same = all(torch.equal(effect(choice, batch(), seed), effect(choice, other, seed)) for seed in range(4))
+    assert same != (choice["name"] in declaring("model/regularisers", "USES_MAPS"))
+
+
+@pytest.mark.parametrize("name", declaring("model/regularisers", "NEEDS_CURVATURE"))
+def test_what_needs_curvature_is_nothing_on_a_network_of_relus(name: str) -> None:
+    """In eval mode such a network is linear around almost every point."""
+    penalties = []
+    for activation in (None, {"name": "softplus"}):
+        torch.manual_seed(0)
+        model = build("compact", in_channels=1, activation=activation).eval()
+        penalties.append(make(name).penalty(model, batch(), model(batch().images), torch.tensor(0.3)).item())
+    assert penalties[0] == 0 and penalties[1] > 0
 
 
 def test_several_act_in_turn_and_add_up() -> None:

@@ -129,6 +129,8 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     assert "conv0.weight: expected shape (16, 3, 7, 7), got (8, 3, 7, 7)" in lines[0]
     assert "no tensor for norm0.weight" in lines[1]
     assert "these are not weights of compact" in lines[-1] and len(lines) == 5
+    wanted = [name for name in build("compact").features.state_dict() if "num_batches" not in name]
+    assert lines[3].endswith(f"... and {len(wanted) - 3} more")
 
 
 @pytest.mark.parametrize("name", ["bad.safetensors", "bad.pth"])

@@ -1,5 +1,7 @@
 """Hand values, scikit-learn as reference, and properties that hold for any scores."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from pipeline.explain import alignment
 from pipeline.score import metrics
 
 LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 1])
@@ -174,12 +177,6 @@ def test_fixed_threshold_is_a_probability() -> None:
     assert metrics.fit_threshold(*ONE_CLASS, "fixed", 1) == np.inf
 
 
-@pytest.mark.parametrize("rule", ["apcer", "eer"])
-def test_rules_that_need_attacks_say_so(rule: str) -> None:
-    with pytest.raises(ValueError, match=f"{rule}.*label 1.*none"):
-        metrics.fit_threshold(*ONE_CLASS, rule, 0.1)
-
-
 def test_one_class_gives_nan_not_zero() -> None:
     found = metrics.detection(*ONE_CLASS, threshold=0.15)
     defined = {name for name, value in found.items() if not np.isnan(value)}
@@ -201,3 +198,111 @@ def test_expected_calibration_error_by_hand() -> None:
 def test_calibration_error_stays_in_range(margins: np.ndarray) -> None:
     labels = np.arange(len(margins)) % 2
     assert 0 <= metrics.expected_calibration_error(labels, margins) <= 1
+
+
+UNDEFINED = [np.nan, np.inf, -np.inf]
+TAKES_SCORES = {  # every public function of scores, with what it takes besides labels and scores
+    "auroc": (), "ap": (), "eer": (), "error_curves": (), "expected_calibration_error": (),
+    "apcer_pooled": (0.5,), "bpcer": (0.5,), "accuracy": (0.5,),
+    "apcer_by_type": (TYPES, 0.5), "bpcer_at_apcer": (TYPES, 0.5), "apcer_at_bpcer": (TYPES, 0.5),
+    "detection": (TYPES, 0.5), "fit_threshold": (TYPES, "eer", 0.0),
+}  # fmt: skip
+
+
+def test_every_metric_is_tested_for_undefined_scores() -> None:
+    functions = {
+        name for name, value in vars(metrics).items()
+        if callable(value) and value.__module__ == metrics.__name__ and not name.startswith("_")
+    }  # fmt: skip
+    assert functions - {"Metric"} == set(TAKES_SCORES)
+
+
+@pytest.mark.parametrize("undefined", UNDEFINED)
+@pytest.mark.parametrize("name", TAKES_SCORES)
+def test_undefined_scores_end_in_one_line_that_names_the_metric(name: str, undefined: float) -> None:
+    scores = SCORES.copy()
+    scores[[1, 6]] = undefined
+    with pytest.raises(ValueError, match=f"^{name}: 2 of 8 scores are NaN or infinite$"):
+        getattr(metrics, name)(LABELS, scores, *TAKES_SCORES[name])
+
+
+def test_each_metric_is_declared_with_title_and_direction() -> None:
+    """Of detection and of alignment; errors by type have the names of types and stay in the CSV."""
+    found = metrics.detection(LABELS, SCORES, TYPES, 0.45)
+    named = {name for name in found if name not in ("apcer_print", "apcer_lens")}
+    assert set(metrics.METRICS) == named | set(alignment.METRICS)
+    assert {about.table for about in metrics.METRICS.values()} == {
+        "generalisation", "attack_errors", "alignment", "",
+    }  # fmt: skip
+
+
+def test_the_declared_direction_is_the_metrics_own() -> None:
+    """From scores without information to perfect ones, each metric moves as it says, or stays."""
+    rng = np.random.default_rng(1)
+    labels = np.arange(200) % 2
+    types = np.where(labels == 1, np.where(rng.random(200) < 0.5, "print", "lens"), "live")
+    worse, better = (metrics.detection(labels, strength * (2 * labels - 1) + rng.normal(size=200), types, 0)
+                     for strength in (0.0, 3.0))  # fmt: skip
+    for name, about in metrics.METRICS.items():
+        if name in worse:
+            change = better[name] - worse[name]
+            assert (change > 0.05) if about.better == "higher" else (change < -0.02), name
+
+
+def test_detection_on_random_scores_equals_brute_force() -> None:
+    """Both classes are predicted, types are unequal, the threshold is away from 0."""
+    rng = np.random.default_rng(2)
+    labels = rng.integers(0, 2, 150)
+    types = np.where(labels == 1, rng.choice(["a", "b", "c"], 150, p=[0.6, 0.3, 0.1]), "live")
+    scores, threshold = rng.normal(labels, 1.0), 0.3
+    called = scores >= threshold
+    by_type = [np.mean(~called[types == kind]) for kind in "abc"]
+    refused = np.mean(called[labels == 0])
+    found = metrics.detection(labels, scores, types, threshold)
+    expected = {
+        "auroc": brute_auroc(labels, scores),
+        "apcer_a": by_type[0], "apcer_b": by_type[1], "apcer_c": by_type[2],
+        "apcer_max": max(by_type), "acer_max": (max(by_type) + refused) / 2,
+        "apcer_mean": np.mean(by_type), "acer_mean": (np.mean(by_type) + refused) / 2,
+        "apcer_pooled": np.mean(~called[labels == 1]), "bpcer": refused,
+        "accuracy": np.mean(called == (labels == 1)),
+    }  # fmt: skip
+    assert len({*by_type}) == 3 and 0.2 < np.mean(called) < 0.8
+    for name, value in expected.items():
+        assert found[name] == pytest.approx(value), name
+    for name, limit in {"bpcer10": 0.10, "bpcer20": 0.05, "bpcer100": 0.01}.items():
+        allowed = [t for t in scores if all(np.mean(scores[types == kind] < t) <= limit for kind in "abc")]
+        assert found[name] == pytest.approx(np.mean(scores[labels == 0] >= max(allowed))), name
+    fine = [t for t in [*scores, 9.0] if np.mean(scores[labels == 0] >= t) <= 0.01]
+    lost = max(np.mean(scores[types == kind] < min(fine)) for kind in "abc")
+    assert found["apcer_at_bpcer1"] == pytest.approx(lost)
+
+
+def test_calibration_error_of_random_scores_equals_a_loop_over_bins() -> None:
+    rng = np.random.default_rng(3)
+    labels, scores = rng.integers(0, 2, 300), 2 * rng.normal(size=300)
+    probability = 1 / (1 + np.exp(-scores))
+    surplus = 0.0
+    for low in np.arange(15) / 15:
+        inside = (probability >= low) & (probability < low + 1 / 15)
+        surplus += abs((probability[inside] - labels[inside]).sum())
+    assert metrics.expected_calibration_error(labels, scores) == pytest.approx(surplus / 300)
+
+
+@pytest.mark.parametrize("label", [0, 1])
+@pytest.mark.parametrize("metric", [metrics.auroc, metrics.ap, metrics.eer])
+def test_a_ranking_of_one_class_is_undefined(metric: Callable[..., float], label: int) -> None:
+    assert np.isnan(metric(np.full(3, label), np.array([0.1, 0.2, 0.3])))
+
+
+@pytest.mark.parametrize("metric", [metrics.bpcer_at_apcer, metrics.apcer_at_bpcer])
+@pytest.mark.parametrize("label", [0, 1])
+def test_an_operating_point_of_one_class_is_undefined(metric: Callable[..., float], label: int) -> None:
+    assert np.isnan(metric(np.full(3, label), np.array([0.1, 0.2, 0.3]), np.full(3, "a"), 0.5))
+
+
+@pytest.mark.parametrize(("rule", "label"), [("bpcer", 0), ("eer", 0), ("apcer", 1), ("eer", 1)])
+def test_a_rule_names_the_label_that_it_lacks(rule: str, label: int) -> None:
+    labels = np.full(3, 1 - label)
+    with pytest.raises(ValueError, match=f"{rule}.*label {label}, got none"):
+        metrics.fit_threshold(labels, np.arange(3.0), np.full(3, "a"), rule, 0.1)

@@ -1,11 +1,12 @@
 """Brute-force references and published values for intervals and tests."""
 
+from collections.abc import Callable
 from itertools import product
 
 import numpy as np
 import pytest
 import scipy.stats
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pipeline.score import stats
@@ -68,15 +69,28 @@ def test_undefined_variance_falls_back(scores: list[float]) -> None:
     assert high - low > 0.8
 
 
+def test_tied_scores_have_clopper_pearsons_limits_for_half_of_the_smaller_class() -> None:
+    for positives in (1, 4):
+        labels = np.array([0] * 5 + [1] * positives)
+        hits = positives / 2
+        limits = (scipy.stats.beta.ppf(0.025, hits, hits + 1), scipy.stats.beta.ppf(0.975, hits + 1, hits))
+        assert stats.auroc_interval(labels, np.zeros(len(labels))) == pytest.approx((0.5, *limits))
+
+
 def test_one_class_has_no_interval() -> None:
-    labels, scores = np.ones(3, int), np.arange(3.0)
-    assert np.isnan(stats.auroc_interval(labels, scores)).all()
+    for label in (0, 1):
+        assert np.isnan(stats.auroc_interval(np.full(3, label), np.arange(3.0))).all()
 
 
 def test_t_interval_equals_scipy() -> None:
     values = [0.7, 0.72, 0.69, 0.75, 0.71]
     expected = scipy.stats.ttest_1samp(values, 0).confidence_interval(0.95)
     assert stats.t_interval(values) == pytest.approx((np.mean(values), expected.low, expected.high))
+
+
+def test_two_seeds_have_an_interval() -> None:
+    """12.7062 is Student's t of one degree of freedom; the standard error of 0.7 and 0.9 is 0.1."""
+    assert stats.t_interval([0.7, 0.9]) == pytest.approx((0.8, 0.8 - 1.27062, 0.8 + 1.27062), abs=1e-5)
 
 
 def test_t_interval_of_one_seed_is_undefined() -> None:
@@ -90,6 +104,26 @@ def test_t_interval_of_one_seed_is_undefined() -> None:
 def test_sign_flip_equals_brute_force(values: list[int]) -> None:
     sums = [abs(np.dot(signs, values)) for signs in product((-1, 1), repeat=len(values))]
     assert stats.sign_flip_p(values) == np.mean(np.array(sums) >= abs(sum(values)))
+
+
+@given(
+    st.lists(st.floats(-3, 3).map(lambda x: round(x, 3) + 1e-4 * np.pi), min_size=2, max_size=7, unique=True)
+)
+def test_sign_flip_equals_scipy(values: list[float]) -> None:
+    """Where no other pattern ties with the observed one; SciPy compares sums without room for rounding."""
+    sums = np.abs([np.dot(signs, values) for signs in product((-1, 1), repeat=len(values))])
+    assume(np.sum(np.abs(sums - abs(sum(values))) < 1e-9) == 2)
+    found = scipy.stats.permutation_test((values,), np.sum, permutation_type="samples", n_resamples=np.inf)
+    assert stats.sign_flip_p(values) == pytest.approx(found.pvalue, abs=1e-12)
+
+
+@pytest.mark.parametrize("undefined", [np.nan, np.inf])
+@pytest.mark.parametrize("function", [stats.auroc_interval, stats.placements])
+def test_undefined_scores_end_in_one_line(function: Callable[..., object], undefined: float) -> None:
+    labels, scores = sample()
+    scores[3] = undefined
+    with pytest.raises(ValueError, match=f"^{function.__name__}: 1 of 50 scores are NaN or infinite$"):
+        function(labels, scores)
 
 
 @pytest.mark.parametrize(("n", "smallest"), [(1, 1), (3, 0.25), (5, 0.0625), (10, 0.001953125)])

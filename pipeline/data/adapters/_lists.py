@@ -2,84 +2,53 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from pipeline.data import tables
-from pipeline.data.samples import Drawn, Problem, Sample, refuse
+from pipeline.data.listing import SPLITS, Listing, TableRow, identifier, read_table
+from pipeline.data.problems import Problem, refuse
+from pipeline.data.samples import Drawn, Sample
 
 
-class Entry(NamedTuple):
-    """One line of a list, its words and files known."""
+class ListLine(NamedTuple):
+    """One line of a list: the sample it tells of, still without class and source, and where it stands."""
 
-    where: str
-    list_name: str  # stem of the list
-    split: str  # canonical
-    native_split: str
-    label: int
-    native_label: str
+    sample: Sample
     listed: str  # path as the list has it
-    image: Path
-    map: Path | None
-    native_id: str  # the image's stem; its whole path where stems repeat
-
-    def sample(self, annotators: int, **facts: Any) -> Sample:
-        """The sample of this line with what the adapter knows beyond it; a map merges `annotators` people."""
-        annotated: dict[str, Any] = {}
-        if self.map is not None:
-            annotated = {"annotations": [Drawn(self.map)], "ann_kind": "soft_map", "ann_count": annotators}
-        own = {
-            "native_id": self.native_id,
-            "image_path": self.image,
-            "label": self.label,
-            "native_label": self.native_label,
-            "split": self.split,
-            "native_split": self.native_split,
-            "where": self.where,
-        }
-        return Sample(**{**own, **annotated, **facts})
+    list_name: str  # stem of the list
 
 
-def read(
-    listing: tables.Listing, lists: list[str], labels: Mapping[str, int], *, images: str, maps: str | None
-) -> list[Entry]:
-    """All entries of the lists (paths or glob patterns below the root), in their order.
+def read_lists(
+    listing: Listing,
+    lists: list[str],
+    labels: Mapping[str, int],
+    *,
+    images: str,
+    maps: str | None,
+    annotators: int,
+) -> list[ListLine]:
+    """All lines of the lists (paths or glob patterns below the root), in their order.
 
     `images` is the folder that listed paths start from, `maps` that of the maps, both below the root; `maps`
-    may be None. Unknown words and absent files are noted in the listing. Raises UserError: E_LAYOUT and the
-    codes of `tables.read`.
+    may be None; each map merges `annotators` people. Unknown words and absent files are noted in the listing.
+    Raises UserError: E_LAYOUT and the codes of `read_table`.
     """
     folder = None if maps is None else listing.root / maps
     if folder is not None and not folder.is_dir():
         message = "expected this folder of grey maps; put it there, or set maps to null if there are none"
         refuse([Problem("E_LAYOUT", str(folder), message)])
-    entries = []
-    for path in _files(listing.root, lists):
-        for where, cells in tables.read(path, names=["split", "label", "path"]):
-            split = listing.word(tables.SPLITS, cells["split"], where, "E_ENUM")
-            label = listing.word(labels, cells["label"], where)
-            image = listing.file(cells["path"], where, folder=images)
-            if split is None or label is None or image is None:
-                continue
-            human_map = folder / f"{image.stem}.png" if folder is not None else None
-            entries.append(
-                Entry(
-                    where,
-                    path.stem,
-                    split,
-                    cells["split"],
-                    label,
-                    cells["label"],
-                    cells["path"],
-                    image,
-                    human_map if human_map is not None and human_map.is_file() else None,
-                    image.stem,
-                )
-            )
-    return _with_unique_ids(listing, entries)
+    lines = []
+    for path in _find_lists(listing.root, lists):
+        for row in read_table(path, names=["split", "label", "path"]):
+            sample = _read_line(listing, row, labels, images)
+            if sample is not None:
+                _add_map(sample, folder, annotators)
+                lines.append(ListLine(sample, row.cells["path"], path.stem))
+    return _with_unique_ids(listing, lines)
 
 
-def _files(root: Path, lists: list[str]) -> list[Path]:
+def _find_lists(root: Path, lists: list[str]) -> list[Path]:
     """The list files; a path without a wildcard must exist."""
     refuse(
         [
@@ -91,16 +60,42 @@ def _files(root: Path, lists: list[str]) -> list[Path]:
     return [path for name in lists for path in sorted(root.glob(name))]
 
 
-def _with_unique_ids(listing: tables.Listing, entries: list[Entry]) -> list[Entry]:
-    """The same entries with native ids that no two different paths share."""
-    count = Counter(entry.native_id for entry in entries)
+def _read_line(listing: Listing, row: TableRow, labels: Mapping[str, int], images: str) -> Sample | None:
+    where, cells = row
+    split = listing.word(SPLITS, cells["split"], where, "E_ENUM")
+    label = listing.word(labels, cells["label"], where)
+    image = listing.file(cells["path"], where, folder=images)
+    if split is None or label is None or image is None:
+        return None
+    return Sample(
+        native_id=image.stem,
+        image_path=image,
+        label=label,
+        class_name="",
+        source="",
+        source_kind="",
+        modality="",
+        native_split=split,
+        where=where,
+    )
+
+
+def _add_map(sample: Sample, folder: Path | None, annotators: int) -> None:
+    path = folder / f"{sample.native_id}.png" if folder is not None else None
+    if path is not None and path.is_file():
+        sample.annotations, sample.annotators = [Drawn(path)], annotators
+
+
+def _with_unique_ids(listing: Listing, lines: list[ListLine]) -> list[ListLine]:
+    """The same lines with native ids that no two different paths share."""
+    count = Counter(line.sample.native_id for line in lines)
     unique = []
-    for entry in entries:
-        name = entry.native_id
+    for line in lines:
+        name = line.sample.native_id
         if count[name] > 1:
-            if entry.map is not None:
-                message = f"{count[name]} images are called {name}, like the map {entry.map.name}"
-                listing.add("E_JOIN", entry.where, f"{message}; rename them so that it belongs to one")
-            name = PurePosixPath(entry.listed.removeprefix("/")).with_suffix("").as_posix()
-        unique.append(entry._replace(native_id=tables.identifier(name)))
+            if line.sample.annotations:
+                message = f"{count[name]} images are called {name}, like the map {name}.png"
+                listing.add("E_JOIN", line.sample.where, f"{message}; rename them so that it belongs to one")
+            name = PurePosixPath(line.listed.removeprefix("/")).with_suffix("").as_posix()
+        unique.append(line._replace(sample=replace(line.sample, native_id=identifier(name))))
     return unique

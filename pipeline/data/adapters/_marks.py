@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 
 from pipeline.common.errors import UserError, nearest
-from pipeline.data import tables
-from pipeline.data.samples import Boxes, Drawn, Pasted, Problem, Sample
+from pipeline.data.listing import Listing, TableRow, read_table
+from pipeline.data.problems import Problem
+from pipeline.data.samples import Boxes, Drawn, Pasted, Sample
 
 SELECTION = ("annotator", "where", "keep")
 KEYS = {  # kind -> (needed, allowed beyond them)
@@ -32,22 +33,20 @@ KEYS = {  # kind -> (needed, allowed beyond them)
 CORNERS = {"xyxy": 4, "xywh": 4, "pasted": 2}
 
 
-def annotate(
-    listing: tables.Listing, samples: list[tuple[Sample, dict[str, str]]], maps: dict[str, Any]
-) -> None:
+def annotate(listing: Listing, samples: list[tuple[Sample, dict[str, str]]], maps: dict[str, Any]) -> None:
     """Give each sample (with its row of the image table) the annotations that `maps` tells of.
 
     Broken boxes make a sample a problem (E_BOX); absent files (E_ANN_MISSING) and a table that names none of
     the images (E_JOIN) are noted in the listing.
-    Raises UserError: settings that do not fit the kind, E_LAYOUT and the codes of `tables.read`.
+    Raises UserError: settings that do not fit the kind, E_LAYOUT and the codes of `listing.read_table`.
     """
-    _check(maps)
+    _check_settings(maps)
     kind = maps["kind"]
     if kind == "drawn":
         for sample, cells in samples:
             _add_drawn(listing, sample, cells, maps)
         return
-    marked = _by_image(listing, maps)
+    marked = _group_by_image(listing, maps)
     if marked and not any(sample.image_path.name in marked for sample, _ in samples):
         message = f"column {maps['key']!r} names none of the images; expected file names such as"
         example = samples[0][0].image_path.name if samples else "image.png"
@@ -58,12 +57,9 @@ def annotate(
                 _add_pasted(listing, sample, rows, maps)
             else:
                 _add_boxes(sample, rows, maps)
-        if sample.annotations:
-            sample.ann_kind = "mask" if len(sample.annotations) == 1 else "soft_map"
-            sample.ann_scope = "finding"
 
 
-def _check(maps: dict[str, Any]) -> None:
+def _check_settings(maps: dict[str, Any]) -> None:
     kind = maps.get("kind")
     if kind not in KEYS:
         raise UserError(f"image_table: maps.kind {kind!r} is not known; {nearest(str(kind), KEYS)}")
@@ -87,18 +83,18 @@ def _check(maps: dict[str, Any]) -> None:
         raise UserError(problems)
 
 
-def _by_image(listing: tables.Listing, maps: dict[str, Any]) -> dict[str, dict[str, list[tables.Row]]]:
+def _group_by_image(listing: Listing, maps: dict[str, Any]) -> dict[str, dict[str, list[TableRow]]]:
     """The rows of the marks' table: by file name of the image, then by annotator."""
     told = [maps[key] for key in ("key", "path", "annotator", "where") if key in maps]
-    marked: dict[str, dict[str, list[tables.Row]]] = defaultdict(lambda: defaultdict(list))
-    for row in tables.read(listing.root / maps["table"], columns=(*told, *maps["corners"])):
+    marked: dict[str, dict[str, list[TableRow]]] = defaultdict(lambda: defaultdict(list))
+    for row in read_table(listing.root / maps["table"], columns=(*told, *maps["corners"])):
         if "where" not in maps or row.cells[maps["where"]] in maps["keep"]:
             annotator = row.cells[maps["annotator"]] if "annotator" in maps else ""
             marked[PurePosixPath(row.cells[maps["key"]]).name][annotator].append(row)
     return marked
 
 
-def _add_drawn(listing: tables.Listing, sample: Sample, cells: dict[str, str], maps: dict[str, Any]) -> None:
+def _add_drawn(listing: Listing, sample: Sample, cells: dict[str, str], maps: dict[str, Any]) -> None:
     if "folder" in maps:
         path = listing.root / maps["folder"] / f"{sample.image_path.stem}.png"
         found = path if path.is_file() else None
@@ -107,34 +103,31 @@ def _add_drawn(listing: tables.Listing, sample: Sample, cells: dict[str, str], m
         found = listing.file(listed, sample.where, "E_ANN_MISSING") if listed else None
     if found is not None:
         sample.annotations.append(Drawn(found))
-        sample.ann_kind = "soft_map"
 
 
-def _add_pasted(
-    listing: tables.Listing, sample: Sample, rows: list[tables.Row], maps: dict[str, Any]
-) -> None:
+def _add_pasted(listing: Listing, sample: Sample, rows: list[TableRow], maps: dict[str, Any]) -> None:
     parts = []
     for where, cells in rows:
         listed = cells[maps["path"]]
         path = listing.file(listed, where, "E_ANN_MISSING") if listed else None
         if path is not None:
-            corner = _numbers(sample, where, cells, maps["corners"])
+            corner = _read_numbers(sample, where, cells, maps["corners"])
             parts += [(path, int(left), int(top)) for left, top in corner]
     if parts:
         sample.annotations.append(Pasted(tuple(parts)))
 
 
-def _add_boxes(sample: Sample, rows: list[tables.Row], maps: dict[str, Any]) -> None:
+def _add_boxes(sample: Sample, rows: list[TableRow], maps: dict[str, Any]) -> None:
     corners = []
     for where, cells in rows:
-        corners += _numbers(sample, where, cells, maps["corners"])
+        corners += _read_numbers(sample, where, cells, maps["corners"])
     boxes = np.array(corners, dtype=float).reshape(-1, 4)
     if maps["kind"] == "xywh":
         boxes[:, 2:] += boxes[:, :2]
     sample.annotations.append(Boxes(boxes))
 
 
-def _numbers(sample: Sample, where: str, cells: dict[str, str], columns: list[str]) -> list[list[float]]:
+def _read_numbers(sample: Sample, where: str, cells: dict[str, str], columns: list[str]) -> list[list[float]]:
     """One row of numbers; none if all its cells are blank, or if they are no numbers (a problem then)."""
     values = [cells[column] for column in columns]
     if not any(values):

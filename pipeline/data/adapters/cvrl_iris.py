@@ -1,7 +1,7 @@
-"""Iris presentation attacks in the CVRL list format (`formats.md` section 2.1).
+"""Iris presentation attacks in the CVRL list format (docs/formats.md).
 
     <lists>                     headerless `split,label,path`, one or more files
-    <path>                      640x480 grey images; one leading slash in the list is dropped
+    <path>                      grey images of one size; one leading slash in the list is dropped
     <maps>/<same stem>.png      grey maps of where people saw the decision, for some images
 
 The published lists name neither source nor subject nor type of attack: they are taken from the listed path
@@ -10,13 +10,14 @@ folder and the subject what precedes the last underscore of its name, without th
 does not match has an unknown subject, and its class as source.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipeline.data import tables
-from pipeline.data.adapters import _lists
+from pipeline.data.adapters._lists import read_lists
+from pipeline.data.listing import Listing, existing_root, named, pattern, slug
 from pipeline.data.samples import Sample
 
 LABELS = {
@@ -53,6 +54,7 @@ def read(
     lists: Annotated[list[str], Field(min_length=1)] = ["*.csv"],  # noqa: B006  read as a literal, never changed
     maps: str | None = "heatmaps",
     annotators: Annotated[int, Field(ge=1)] = 1,
+    size: Annotated[list[int], Field(min_length=2, max_length=2)] | None = [640, 480],  # noqa: B006
     source_pattern: str = r"(?:^|/)(?P<source>[^/]+)/[^/]+$",
     subject_pattern: str = r"(?:^|/)(?P<subject>[^/]+?)[LR]?_[^/_]+$",
     type_pattern: str | None = None,
@@ -60,35 +62,38 @@ def read(
 ) -> list[Sample]:
     """The samples of all lists (paths or glob patterns below `root`).
 
-    `maps` is the maps' folder below `root`, or null; each map merges `annotators` people. Without
-    `type_pattern` an attack's type is its source where that is a known type, else `attack`.
+    `maps` is the maps' folder below `root`, or null; each map merges `annotators` people. Every image must be
+    grey and of `size` (width, height in px); null: any size, grey or colour. Without `type_pattern` an
+    attack's type is its source where that is a known type, else `attack`.
 
     Raises UserError: E_LAYOUT, E_IMAGE_MISSING, E_PATH_ESCAPE, E_LABEL_ALIAS (label), E_ENUM (split, type),
-    E_JOIN and the codes of `tables.read`.
+    E_JOIN and the codes of `listing.read_table`.
     """
-    root = tables.existing_root(root, lists[0])
-    listing = tables.Listing(root)
-    sources = tables.pattern("source_pattern", source_pattern)
-    subjects = tables.pattern("subject_pattern", subject_pattern)
-    types = tables.pattern("type_pattern", type_pattern or source_pattern)
+    root = existing_root(root, lists[0])
+    listing = Listing(root)
+    sources, subjects = pattern("source_pattern", source_pattern), pattern("subject_pattern", subject_pattern)
+    types = pattern("type_pattern", type_pattern) if type_pattern else None
     samples = []
-    for entry in _lists.read(listing, lists, LABELS, images="", maps=maps):
-        source = tables.slug(tables.named(sources, "source", entry.listed))
-        subject = tables.named(subjects, "subject", entry.listed)
-        class_name = "live"
-        if entry.label == 1 and type_pattern is None:
-            class_name = ATTACK_TYPES.get(source, "attack")
-        elif entry.label == 1:
-            native = tables.slug(tables.named(types, "type", entry.listed))
-            class_name = listing.word(ATTACK_TYPES, native, entry.where, "E_ENUM") or "attack"
-        samples.append(
-            entry.sample(
-                annotators,
-                class_name=class_name,
-                source=source or class_name,
-                source_kind=source_kind,
-                modality="iris_nir",
-                subject_id=f"cvrl_iris:{subject}" if subject else "",
-            )
-        )
+    for line in read_lists(listing, lists, LABELS, images="", maps=maps, annotators=annotators):
+        sample, source = line.sample, slug(named(sources, "source", line.listed))
+        sample.class_name = _find_class(listing, sample, source, line.listed, types)
+        sample.source, sample.source_kind = source or sample.class_name, source_kind
+        subject = named(subjects, "subject", line.listed)
+        sample.subject_id = f"cvrl_iris:{subject}" if subject else ""
+        sample.modality = "iris_nir"
+        if size is not None:
+            sample.size, sample.photometric = (size[0], size[1]), "L"
+        samples.append(sample)
     return listing.finish(samples)
+
+
+def _find_class(
+    listing: Listing, sample: Sample, source: str, listed: str, types: re.Pattern[str] | None
+) -> str:
+    """`live`, or the type of an attack; an unknown type in the path is noted in the listing."""
+    if sample.label == 0:
+        return "live"
+    if types is None:
+        return ATTACK_TYPES.get(source, "attack")
+    native = slug(named(types, "type", listed))
+    return listing.word(ATTACK_TYPES, native, sample.where, "E_ENUM") or "attack"

@@ -1,4 +1,4 @@
-"""Synthetic faces in the CYBORG layout (`formats.md` section 5.1).
+"""Synthetic faces in the CYBORG layout (docs/formats.md).
 
     csvs/original.csv                   headerless `split,label,path`; its `test` is the validation set
     csvs/gan_test_sets/<name>.csv       further test sets
@@ -16,8 +16,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from pipeline.data import tables
-from pipeline.data.adapters import _lists
+from pipeline.data.adapters._lists import read_lists
+from pipeline.data.listing import Listing, existing_root, named, pattern, slug
 from pipeline.data.samples import Sample
 
 LABELS = {"real": 0, "authentic": 0, "synthetic": 1, "fake": 1}
@@ -53,30 +53,25 @@ def read(
     published names.
 
     Raises UserError: E_LAYOUT, E_IMAGE_MISSING, E_PATH_ESCAPE, E_LABEL_ALIAS, E_ENUM, E_JOIN and the codes
-    of `tables.read`.
+    of `listing.read_table`.
     """
-    root = tables.existing_root(root, lists[0])
-    listing = tables.Listing(root)
-    sources = tables.pattern("source_pattern", source_pattern) if source_pattern else None
-    subjects = tables.pattern("subject_pattern", subject_pattern) if subject_pattern else None
+    root = existing_root(root, lists[0])
+    listing = Listing(root)
+    sources = pattern("source_pattern", source_pattern) if source_pattern else None
+    subjects = pattern("subject_pattern", subject_pattern) if subject_pattern else None
     samples = []
-    for entry in _lists.read(listing, lists, LABELS, images=images, maps=maps):
-        source, subject = published(entry.listed)
-        source = tables.slug(tables.named(sources, "source", entry.listed) if sources else source)
-        subject = tables.named(subjects, "subject", entry.listed) if subjects else subject
-        class_name = "synthetic" if entry.label else "authentic"
-        is_validation = entry.split == "test" and entry.list_name in VALIDATION_LISTS
-        samples.append(
-            entry.sample(
-                annotators,
-                class_name=class_name,
-                source=SOURCES.get(source, source) or class_name,
-                source_kind="generator",
-                modality="face",
-                subject_id=f"{'frgc' if source == 'frgc' else 'cyborg'}:{subject}" if subject else "",
-                split="val" if is_validation else entry.split,
-            )
-        )
+    for line in read_lists(listing, lists, LABELS, images=images, maps=maps, annotators=annotators):
+        sample = line.sample
+        source, subject = published(line.listed)
+        source = slug(named(sources, "source", line.listed) if sources else source)
+        subject = named(subjects, "subject", line.listed) if subjects else subject
+        sample.class_name = "synthetic" if sample.label else "authentic"
+        sample.source, sample.source_kind = SOURCES.get(source, source) or sample.class_name, "generator"
+        sample.subject_id = f"{'frgc' if source == 'frgc' else 'cyborg'}:{subject}" if subject else ""
+        sample.modality = "face"
+        if sample.native_split == "test" and line.list_name in VALIDATION_LISTS:
+            sample.native_split = "val"
+        samples.append(sample)
     return listing.finish(samples)
 
 
@@ -90,6 +85,6 @@ def published(path: str) -> tuple[str, str]:
     """
     for expression, source in PUBLISHED:
         if expression.search(path):
-            found = tables.named(expression, "source", path), tables.named(expression, "subject", path)
+            found = named(expression, "source", path), named(expression, "subject", path)
             return source or found[0], found[1]
     return "", ""

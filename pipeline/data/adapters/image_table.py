@@ -7,9 +7,9 @@ Nothing is guessed: every fact is told by one of three settings,
     constants:  {fact: value}
 
 with the facts `image` (a column; not with a glob), `label` and `source` (both needed), `class`, `subject`,
-`group`, `split`, `sensor`, `site`, `roi`, `licence`. What is not found in a row is blank, so unknown. Words
-of labels are looked up in `labels`, whatever their case; of several words joined by `|` one abnormal makes
-the image abnormal. The class is that word where `class` is not told.
+`group`, `split`, `roi`. What is not found in a row is blank, so unknown. Words of labels are looked up in
+`labels`, whatever their case; of several words joined by `|` one abnormal makes the image abnormal. The class
+is that word where `class` is not told.
 
 `maps` says where people's marks are: see `_marks`. `check` names a second opinion on the labels: a `table`
 with the columns `key` (file name of the image) and `label`, in which the word `normal` means 0. An image
@@ -21,15 +21,16 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
 from pipeline.common.errors import UserError, nearest
-from pipeline.data import tables
 from pipeline.data.adapters import _marks
-from pipeline.data.samples import Problem, Sample
+from pipeline.data.listing import SPLITS, Listing, existing_root, identifier, pattern, read_table, slug
+from pipeline.data.problems import Problem
+from pipeline.data.samples import Sample
 
-FACTS = ("image", "label", "source", "class", "subject", "group", "split", "sensor", "site", "roi", "licence")
+FACTS = ("image", "label", "source", "class", "subject", "group", "split", "roi")
 CHECK = ("table", "key", "label", "normal")
 
 
-class Entry(NamedTuple):
+class ImageEntry(NamedTuple):
     """One image: its path as listed, and its row of the table (empty with a glob)."""
 
     where: str
@@ -44,7 +45,7 @@ class Telling(NamedTuple):
     patterns: dict[str, re.Pattern[str]]
     constants: dict[str, str]
 
-    def facts(self, entry: Entry, path: str) -> dict[str, str]:
+    def facts(self, entry: ImageEntry, path: str) -> dict[str, str]:
         """Every fact about one image, blank where nothing tells it."""
         found = {fact: regex.search(path) for fact, regex in self.patterns.items()}
         return {
@@ -58,8 +59,8 @@ class Telling(NamedTuple):
 def read(
     root: Path,
     *,
-    name: str,
-    modality: Literal["cxr", "iris_nir", "iris_vis", "face", "finger"],
+    collection: str,
+    modality: str,
     labels: dict[str, Literal[0, 1]],
     table: str | None = None,
     glob: str | None = None,
@@ -71,35 +72,31 @@ def read(
     maps: dict[str, str | list[str]] | None = None,
     check: dict[str, str] | None = None,
 ) -> list[Sample]:
-    """The samples of one collection; `name` prefixes their ids, so that collections can be joined.
+    """The samples of one collection, whose name begins their ids, so that collections can be joined.
 
-    Give `table` (its image paths start from `folder`) or `glob` (such as `train/*/*.jpeg`), below `root`.
+    `modality` is any word: what kind of picture it is. Give `table` (its image paths start from `folder`) or
+    `glob` (such as `train/*/*.jpeg`), below `root`.
 
     Raises UserError: settings that contradict each other, E_LAYOUT, E_IMAGE_MISSING, E_PATH_ESCAPE,
-    E_LABEL_ALIAS, E_ENUM (split), E_SOURCE, E_ANN_MISSING, E_JOIN and the codes of `tables.read`. Single
-    samples carry E_LABEL_CONFLICT or E_BOX.
+    E_LABEL_ALIAS, E_ENUM (split), E_SOURCE, E_ANN_MISSING, E_JOIN and the codes of `listing.read_table`.
+    Some samples carry E_LABEL_CONFLICT or E_BOX.
     """
-    telling = _telling(table, glob, columns, patterns, constants)
-    root = tables.existing_root(root, table or glob or "")
-    listing = tables.Listing(root)
-    entries = _rows(root / table, columns) if table else _files(root, glob or "")
+    telling = _read_telling(table, glob, columns, patterns, constants)
+    root = existing_root(root, table or glob or "")
+    listing = Listing(root)
+    entries = _read_rows(root / table, columns) if table else _find_files(root, glob or "")
     aliases = {word.casefold(): int(label) for word, label in labels.items()}
-    samples: list[tuple[Sample, dict[str, str]]] = []
-    for entry in entries:
-        image = listing.file(entry.listed, entry.where, folder=folder)
-        if image is not None:
-            facts = telling.facts(entry, image.relative_to(root).as_posix())
-            sample = _sample(listing, entry, facts, aliases, image=image, name=name)
-            sample.modality, sample.source_kind = modality, source_kind
-            samples.append((sample, entry.cells))
+    samples = _make_samples(listing, entries, telling, aliases, folder, collection)
+    for sample, _ in samples:
+        sample.modality, sample.source_kind = modality, source_kind
     if maps:
         _marks.annotate(listing, samples, maps)
     if check:
-        _compare(root, [sample for sample, _ in samples], check)
+        _compare_labels(root, [sample for sample, _ in samples], check)
     return listing.finish([sample for sample, _ in samples])
 
 
-def _telling(
+def _read_telling(
     table: str | None,
     glob: str | None,
     columns: dict[str, str],
@@ -122,65 +119,73 @@ def _telling(
             problems.append(f"image_table: {fact!r} is in more than one of columns, patterns, constants")
     for fact in {"label", "source"} - set(told):
         problems.append(f"image_table: {fact!r} must be in columns, patterns or constants")
-    compiled = {fact: tables.pattern(f"patterns.{fact}", text) for fact, text in patterns.items()}
+    compiled = {fact: pattern(f"patterns.{fact}", text) for fact, text in patterns.items()}
     problems += [f"patterns.{fact}: needs a group" for fact, regex in compiled.items() if not regex.groups]
     if problems:
         raise UserError(sorted(problems))
     return Telling(columns, compiled, constants)
 
 
-def _rows(path: Path, columns: dict[str, str]) -> list[Entry]:
-    rows = tables.read(path, columns=sorted(set(columns.values())))
-    return [Entry(where, cells[columns["image"]], cells) for where, cells in rows]
+def _read_rows(path: Path, columns: dict[str, str]) -> list[ImageEntry]:
+    rows = read_table(path, columns=sorted(set(columns.values())))
+    return [ImageEntry(where, cells[columns["image"]], cells) for where, cells in rows]
 
 
-def _files(root: Path, glob: str) -> list[Entry]:
+def _find_files(root: Path, glob: str) -> list[ImageEntry]:
     paths = sorted(path.relative_to(root).as_posix() for path in root.glob(glob) if path.is_file())
-    return [Entry(path, path, {}) for path in paths]
+    return [ImageEntry(path, path, {}) for path in paths]
 
 
-def _sample(
-    listing: tables.Listing,
-    entry: Entry,
-    facts: dict[str, str],
+def _make_samples(
+    listing: Listing,
+    entries: list[ImageEntry],
+    telling: Telling,
     aliases: dict[str, int],
-    *,
-    image: Path,
-    name: str,
+    folder: str,
+    collection: str,
+) -> list[tuple[Sample, dict[str, str]]]:
+    """Every image that is there, with its row of the table; absent ones are noted in the listing."""
+    samples = []
+    for entry in entries:
+        image = listing.file(entry.listed, entry.where, folder=folder)
+        if image is not None:
+            facts = telling.facts(entry, image.relative_to(listing.root).as_posix())
+            sample = _make_sample(listing, entry.where, facts, aliases, image, collection)
+            samples.append((sample, entry.cells))
+    return samples
+
+
+def _make_sample(
+    listing: Listing, where: str, facts: dict[str, str], aliases: dict[str, int], image: Path, collection: str
 ) -> Sample:
     """One sample without annotations; unknown words are noted in the listing."""
-    words = {word: listing.word(aliases, word, entry.where) or 0 for word in facts["label"].split("|")}
+    words = {word: listing.word(aliases, word, where) or 0 for word in facts["label"].split("|")}
     decisive = max(words, key=lambda word: words[word])
-    split = listing.word(tables.SPLITS, facts["split"], entry.where, "E_ENUM") if facts["split"] else ""
+    split = listing.word(SPLITS, facts["split"], where, "E_ENUM") if facts["split"] else ""
     if not facts["source"]:
-        listing.add("E_SOURCE", entry.where, "nothing tells this image's source; mend columns or patterns")
+        listing.add("E_SOURCE", where, "nothing tells this image's source; mend columns or patterns")
     path = image.relative_to(listing.root).with_suffix("").as_posix()
     return Sample(
-        native_id=f"{name}:{tables.identifier(path)}",
+        native_id=f"{collection}:{identifier(path)}",
         image_path=image,
         label=words[decisive],
-        native_label=facts["label"],
-        class_name=tables.slug(facts["class"] or decisive),
-        source=tables.slug(facts["source"]),
+        class_name=slug(facts["class"] or decisive),
+        source=slug(facts["source"]),
         source_kind="",
         modality="",
-        subject_id=f"{name}:{facts['subject']}" if facts["subject"] else "",
-        group_id=f"{name}:{facts['group']}" if facts["group"] else "",
-        native_split=facts["split"],
-        split=split or "",
-        sensor=tables.slug(facts["sensor"]),
-        site=tables.slug(facts["site"]),
+        subject_id=f"{collection}:{facts['subject']}" if facts["subject"] else "",
+        group_id=f"{collection}:{facts['group']}" if facts["group"] else "",
+        native_split=split or "",
         roi=facts["roi"],
-        licence=facts["licence"],
-        where=entry.where,
+        where=where,
     )
 
 
-def _compare(root: Path, samples: list[Sample], check: dict[str, str]) -> None:
+def _compare_labels(root: Path, samples: list[Sample], check: dict[str, str]) -> None:
     """Set aside the samples to which a second table gives the other label."""
     if set(check) != set(CHECK):
         raise UserError(f"image_table: check needs exactly {', '.join(CHECK)}; got {', '.join(check)}")
-    rows = tables.read(root / check["table"], columns=(check["key"], check["label"]))
+    rows = read_table(root / check["table"], columns=(check["key"], check["label"]))
     normal = check["normal"].casefold()
     second = {
         PurePosixPath(cells[check["key"]]).name: (int(cells[check["label"]].casefold() != normal), where)

@@ -1,4 +1,4 @@
-"""Chest X-rays with radiologists' gaze and ellipses in the REFLACX layout (`formats.md` section 1.3).
+"""Chest X-rays with radiologists' gaze and ellipses in the REFLACX layout (docs/formats.md).
 
     main_data/metadata_phase_<n>.csv                    one row per reading
     main_data/<reading>/fixations.csv                   absent where eye tracking was discarded
@@ -16,9 +16,19 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from pipeline.common.errors import nearest
-from pipeline.data import dicom, tables
-from pipeline.data.loaded import UnusableImage
-from pipeline.data.samples import Annotation, Ellipses, Fixations, Problem, Sample
+from pipeline.data import dicom
+from pipeline.data.listing import (
+    SHOWN,
+    SPLITS,
+    Listing,
+    TableRow,
+    existing_root,
+    identifier,
+    read_table,
+    slug,
+)
+from pipeline.data.problems import Problem, UnusableImage
+from pipeline.data.samples import Ellipses, Fixations, Sample
 
 METADATA = "main_data/metadata_phase_*.csv"
 CERTAIN = 3  # of 0 absent, 1 unlikely .. 5 consistent with
@@ -90,31 +100,31 @@ def read(
     `source_tag` names the DICOM attribute that tells the site; null: everything is `mimic`.
 
     Raises UserError: E_LAYOUT, E_IMAGE_MISSING, E_PATH_ESCAPE, E_LABEL_ALIAS (label columns), E_LABEL
-    (certainties), E_ENUM (split), E_JOIN, E_SOURCE, E_DECODE (no header to take the site from) and the
-    codes of `tables.read`. Samples with broken annotations carry E_ANN_MISSING, E_FIX or E_SHAPE, those of
-    another size than listed E_DIMS.
+    (certainties), E_DIMS, E_ENUM (split), E_JOIN, E_SOURCE, E_DECODE (no header to take the site from) and
+    the codes of `listing.read_table`. Samples with broken annotations carry E_ANN_MISSING, E_FIX or E_SHAPE.
     """
-    root = tables.existing_root(root, METADATA)
-    listing = tables.Listing(root)
+    root = existing_root(root, METADATA)
+    listing = Listing(root)
     readings: dict[str, list[Reading]] = {}
     for path in sorted(root.glob(METADATA)):
-        for row in tables.read(path, columns=(*FACTS, *SIZES)):
-            readings.setdefault(row.cells["dicom_id"], []).append(_reading(listing, row))
+        for row in read_table(path, columns=(*FACTS, *SIZES)):
+            readings.setdefault(row.cells["dicom_id"], []).append(_read_row(listing, row))
     samples = []
     for dicom_id, group in sorted(readings.items()):
         if len({reading.identity for reading in group}) > 1:
             message = "readings of one DICOM differ in image, subject, split or size; mend the tables"
             listing.add("E_JOIN", group[-1].where, message)
             continue
-        sample = _sample(listing, dicom_id, group)
+        sample = _merge_readings(listing, dicom_id, group)
         if sample is not None:
-            _look_into_file(listing, sample, group[0], source_tag)
+            if source_tag:
+                _take_source(listing, sample, source_tag)
             _annotate(root, sample, group, annotation)
             samples.append(sample)
     return listing.finish(samples)
 
 
-def _reading(listing: tables.Listing, row: tables.Row) -> Reading:
+def _read_row(listing: Listing, row: TableRow) -> Reading:
     """A row with its findings; label columns differ by phase and in case."""
     certainties = {}
     for column, cell in row.cells.items():
@@ -122,10 +132,10 @@ def _reading(listing: tables.Listing, row: tables.Row) -> Reading:
         if column in FACTS or column in SIZES or name in NO_FINDINGS:
             continue
         if name not in FINDINGS:
-            message = f"label column {column[: tables.SHOWN]!r} is not known; {nearest(name, FINDINGS)}"
+            message = f"label column {column[:SHOWN]!r} is not known; {nearest(name, FINDINGS)}"
             listing.add("E_LABEL_ALIAS", row.where.split(" line ")[0], message)
             continue
-        certainty = _number(cell or "0")
+        certainty = _to_number(cell or "0")
         if certainty is None:
             listing.add("E_LABEL", row.where, f"column {column!r}: expected a certainty of 0 to 5")
         elif certainty >= CERTAIN:
@@ -133,57 +143,49 @@ def _reading(listing: tables.Listing, row: tables.Row) -> Reading:
     return Reading(row.where, row.cells, certainties)
 
 
-def _sample(listing: tables.Listing, dicom_id: str, group: list[Reading]) -> Sample | None:
+def _merge_readings(listing: Listing, dicom_id: str, group: list[Reading]) -> Sample | None:
     """The readings' common image with its label, still without source and annotations."""
     where, facts = group[0].where, group[0].facts
-    split = listing.word(tables.SPLITS, facts["split"], where, "E_ENUM")
+    split = listing.word(SPLITS, facts["split"], where, "E_ENUM")
     image = listing.file(facts["image"], where)
-    if split is None or image is None:
+    size = [_to_number(facts[name]) for name in SIZES]
+    if None in size:
+        listing.add("E_DIMS", where, f"expected numbers in {', '.join(SIZES)}")
+    if split is None or image is None or None in size:
         return None
     abnormal = 2 * sum(bool(reading.certainties) for reading in group) >= len(group)
     names = sorted({name for reading in group for name in reading.certainties})
     sureness = {name: sum(r.certainties.get(name, 0) for r in group) / len(group) for name in names}
     return Sample(
-        native_id=tables.identifier(dicom_id),
+        native_id=identifier(dicom_id),
         image_path=image,
         label=int(abnormal),
-        native_label="|".join(f"{name}={value:.3g}" for name, value in sureness.items()) or "normal",
-        class_name=tables.slug(max(sureness, key=lambda name: sureness[name])) if abnormal else "normal",
+        class_name=slug(max(sureness, key=lambda name: sureness[name])) if abnormal else "normal",
         source="mimic",
         source_kind="site",
         modality="cxr",
         subject_id=f"mimic:p{facts['subject_id']}" if facts["subject_id"] else "",
         group_id=f"mimic:{dicom_id}",
-        native_split=facts["split"],
-        split=split,
-        site="mimic",
+        native_split=split,
+        size=(int(size[0] or 0), int(size[1] or 0)),
         where=where,
     )
 
 
-def _look_into_file(
-    listing: tables.Listing, sample: Sample, reading: Reading, source_tag: str | None
-) -> None:
-    """Check the image's size, to which gaze refers, and take the site from its header."""
-    tags = ["Rows", "Columns", *([source_tag] if source_tag else [])]
+def _take_source(listing: Listing, sample: Sample, source_tag: str) -> None:
+    """The site from the image's header; what is wrong with it is noted in the listing."""
+    name = sample.image_path.name
     try:
-        header = dicom.read_header(sample.image_path, tags)
-        size = f"{int(header.Columns)}x{int(header.Rows)}"
-    except (UnusableImage, AttributeError, TypeError, ValueError):
-        message = "not a DICOM image: no size in its header; replace or drop the file"
-        sample.problem = Problem("E_DECODE", sample.where, f"{sample.image_path.name}: {message}")
-        if source_tag:  # the source is needed before files are decoded
-            listing.add(sample.problem.code, sample.problem.where, sample.problem.message)
+        header = dicom.read_header(sample.image_path, ["Rows", source_tag])
+    except UnusableImage as error:
+        listing.add(error.problem.code, sample.where, f"{name}: {error.problem.message}")
         return
-    listed = "x".join(reading.facts[name] for name in SIZES)
-    if size != listed:
-        message = f"the file has {size} px, the table says {listed}; gaze refers to the original, use that"
-        sample.problem = Problem("E_DIMS", sample.where, message)
-    if source_tag:
-        sample.source = sample.site = tables.slug(str(header.get(source_tag, "")))
-        if not sample.source:
-            message = f"the DICOM attribute {source_tag} is blank; choose another source_tag"
-            listing.add("E_SOURCE", sample.where, f"{sample.image_path.name}: {message}")
+    sample.source = slug(str(header.get(source_tag, "")))
+    if "Rows" not in header:
+        listing.add("E_DECODE", sample.where, f"{name}: not a DICOM image; replace or drop the file")
+    elif not sample.source:
+        message = f"the DICOM attribute {source_tag} is blank; choose another source_tag"
+        listing.add("E_SOURCE", sample.where, f"{name}: {message}")
 
 
 def _annotate(root: Path, sample: Sample, group: list[Reading], annotation: str) -> None:
@@ -193,42 +195,40 @@ def _annotate(root: Path, sample: Sample, group: list[Reading], annotation: str)
         for reading in group:
             folder = root / "main_data" / reading.facts["id"]
             if not gaze:
-                sample.annotations.append(_ellipses(folder / "anomaly_location_ellipses.csv"))
-            elif not _true(reading.facts["eye_tracking_data_discarded"]):
-                sample.annotations.append(_fixations(folder / "fixations.csv"))
+                sample.annotations.append(_read_ellipses(folder / "anomaly_location_ellipses.csv"))
+            elif not _is_true(reading.facts["eye_tracking_data_discarded"]):
+                sample.annotations.append(_read_fixations(folder / "fixations.csv"))
     except UnusableImage as error:
         sample.problem = sample.problem or error.problem
-    if sample.annotations:
-        sample.ann_kind, sample.ann_scope = ("soft_map", "gaze") if gaze else ("mask", "finding")
-        sample.ann_weight = "duration" if gaze else "none"
-        sample.ann_sigma_px = f"{_mean_sigma(sample.annotations):.4g}" if gaze else ""
 
 
-def _fixations(path: Path) -> Fixations:
+def _read_fixations(path: Path) -> Fixations:
     """A reader's fixations: Gaussians of one degree of visual angle, weighted by seconds."""
-    start, end, x, y, sigma_x, sigma_y, *shown = _numbers(path, GAZE, _table(path, GAZE), "E_FIX")
+    start, end, x, y, sigma_x, sigma_y, *shown = _to_columns(path, GAZE, _read_own_table(path, GAZE), "E_FIX")
     return Fixations(x, y, sigma_x, sigma_y, weight=end - start, shown=np.stack(shown, axis=1))
 
 
-def _ellipses(path: Path) -> Ellipses:
+def _read_ellipses(path: Path) -> Ellipses:
     """A reader's ellipses around findings of at least CERTAIN."""
     names = (*CORNERS, "certainty")
-    rows = _table(path, names)
-    *corners, certainty = _numbers(path, names, rows, "E_SHAPE")
-    marked = [any(name.casefold() in FINDINGS and _true(c) for name, c in row.cells.items()) for row in rows]
+    rows = _read_own_table(path, names)
+    *corners, certainty = _to_columns(path, names, rows, "E_SHAPE")
+    marked = [
+        any(name.casefold() in FINDINGS and _is_true(c) for name, c in row.cells.items()) for row in rows
+    ]
     keep = (certainty >= CERTAIN) & np.array(marked, dtype=bool)
     return Ellipses(np.stack(corners, axis=1)[keep])
 
 
-def _table(path: Path, names: tuple[str, ...]) -> list[tables.Row]:
+def _read_own_table(path: Path, names: tuple[str, ...]) -> list[TableRow]:
     """A reading's table; UnusableImage (E_ANN_MISSING) if it is absent."""
     if not path.is_file():
         message = "expected this table of a reading, there is none; restore it or drop the reading"
         raise UnusableImage(Problem("E_ANN_MISSING", f"{path.parent.name}/{path.name}", message))
-    return tables.read(path, columns=names)
+    return read_table(path, columns=names)
 
 
-def _numbers(path: Path, names: tuple[str, ...], rows: list[tables.Row], code: str) -> list[np.ndarray]:
+def _to_columns(path: Path, names: tuple[str, ...], rows: list[TableRow], code: str) -> list[np.ndarray]:
     """Columns of a reading's table, one float array each; UnusableImage (`code`) if a cell is no number."""
     try:
         numbers = [[float(row.cells[name]) for name in names] for row in rows]
@@ -238,17 +238,12 @@ def _numbers(path: Path, names: tuple[str, ...], rows: list[tables.Row], code: s
     return list(np.array(numbers, dtype=float).reshape(-1, len(names)).T)
 
 
-def _mean_sigma(annotations: list[Annotation]) -> float:
-    sigmas = [gaze.sigma_x for gaze in annotations if isinstance(gaze, Fixations)]
-    return float(np.mean(np.concatenate(sigmas)))
-
-
-def _number(text: str) -> float | None:
+def _to_number(text: str) -> float | None:
     try:
         return float(text)
     except ValueError:
         return None
 
 
-def _true(text: str) -> bool:
+def _is_true(text: str) -> bool:
     return text.casefold() in ("true", "1", "1.0")

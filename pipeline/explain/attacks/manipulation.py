@@ -16,6 +16,7 @@ copy: it needs no second derivative, and it is what has to stay. The positive pa
 """
 
 import copy
+from collections.abc import Sequence
 from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
@@ -23,15 +24,17 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from pipeline.common import catalogue
 from pipeline.common.errors import UserError
-from pipeline.explain import similarity
-from pipeline.explain.attacks.sham import layout
-from pipeline.explain.differentiable import DIFFERENTIABLE, STEPS
-from pipeline.explain.explanations import explain
-from pipeline.explain.victim import Findings, Values, Victim
+from pipeline.explain.attacks import Findings, Values, Victim, logits_of
+from pipeline.explain.explanations import CATALOGUE, explain, images_at_once
+from pipeline.explain.targets import border
 from pipeline.model import CamClassifier
-from pipeline.model.activation import swap
+from pipeline.model.activations import swap
+from pipeline.model.losses import mse
 from pipeline.model.perturbations import TINY, project
+
+TABLE = "manipulability"
 
 BETAS = 10.0, 100.0  # of softplus in the first and the last step
 
@@ -48,7 +51,7 @@ class Search(NamedTuple):
 def attack(
     victim: Victim,
     *,
-    eps: Annotated[float, Field(gt=0, le=1)] = 0.03137,
+    eps: Annotated[float, Field(gt=0, le=1)] = 8 / 255,
     steps: Annotated[int, Field(ge=1)] = 100,
     lr: Annotated[float, Field(gt=0)] = 0.1,
     output_weight: Annotated[float, Field(ge=0)] = 10000.0,
@@ -56,31 +59,44 @@ def attack(
 ) -> Findings:
     """How far each of the victim's explanations that are differentiable moves, and how near to the target.
 
-    eps: in shares of the range [0, 1], by default 8 grey levels of 255. lr: of Adam, in units of eps. target:
-    `other`, the same explanation of the next image, or `sham`, the border layout of the attack of that name
-    on the explanation's grid. The explained class is the one that is predicted for the clean image. Raises
-    UserError if no explanation is differentiable, or if there is no next image.
+    eps: in shares of the range [0, 1]. lr: of Adam, in units of eps. target: `other`, the same explanation of
+    the next image, or `sham`, the border that the attack of that name shows, on the explanation's grid. The
+    explained class is the one that is predicted for the clean image. Raises UserError if no explanation is
+    differentiable, or if there is no next image.
     """
-    names = [name for name in victim.explanations if name in DIFFERENTIABLE]
+    names = differentiable(victim.explanations)
     if not names:
-        raise UserError(f"manipulation needs one of {', '.join(DIFFERENTIABLE)} in robustness.explanations")
+        known = ", ".join(differentiable(catalogue.names(CATALOGUE)))
+        raise UserError(f"manipulation needs one of {known} in robustness.explanations")
     if target == "other" and len(victim.images) < 2:
         raise UserError("manipulation towards another image needs at least 2 images, got 1; or target: sham")
     values, pictures = Values(), {}
-    clean = _probabilities(victim, victim.images)
+    clean = _predict_probabilities(victim, victim.images)
     classes = clean.argmax(1)
     for name in names:
         before = explain(name, victim.model, victim.images, classes, victim.batch_size)
-        goal = before.roll(-1, 0) if target == "other" else layout(*before.shape[1:]).to(before)
+        goal = before.roll(-1, 0) if target == "other" else border(*before.shape[1:]).to(before)
         goals = goal.expand_as(before)
         changed = manipulate(victim, name, clean, before, goals, Search(eps, steps, lr, output_weight))
         after = explain(name, victim.model, changed, classes, victim.batch_size)
-        _add_maps(values, name, *(maps.cpu().numpy() for maps in (before, after, goals)))
-        _add_outputs(values, name, clean, _probabilities(victim, changed), changed - victim.images)
+        first, last, wanted = (maps.cpu().numpy() for maps in (before, after, goals))
+        values.add_similarities(
+            name, clean=(last, first), target=(last, wanted), target_before=(first, wanted)
+        )
+        _add_outputs(values, name, clean, _predict_probabilities(victim, changed), changed - victim.images)
         pictures[f"images_{name}"] = (changed * 255).round().byte()
         pictures |= {f"before_{name}": before, f"after_{name}": after, f"target_{name}": goals}
     shown = {name: array[: victim.shown].cpu().numpy() for name, array in pictures.items()}
     return Findings(values.table(), shown)
+
+
+def differentiable(names: Sequence[str]) -> list[str]:
+    """Those explanations that can be differentiated.
+
+    >>> differentiable(["cam", "guided_backprop"])
+    ['cam']
+    """
+    return [name for name in names if catalogue.declared(CATALOGUE, name, "DIFFERENTIABLE")]
 
 
 def manipulate(
@@ -92,11 +108,10 @@ def manipulate(
     and goals: maps (n, h, w), of which the positive part counts.
     """
     whole = (victim.images, outputs, density(before), density(goals))
-    seen_at_once = STEPS if name == "integrated_gradients" else 1  # per image, in one graph
-    size = max(1, victim.batch_size // seen_at_once)
+    size = images_at_once(name, victim.batch_size)
     batches = zip(*(part.split(size) for part in whole), strict=True)
     with torch.enable_grad():
-        return torch.cat([_descend(victim.model, name, *batch, search=search) for batch in batches])
+        return torch.cat([_descend_batch(victim.model, name, *batch, search=search) for batch in batches])
 
 
 def density(maps: Tensor) -> Tensor:
@@ -117,7 +132,7 @@ def softened(model: CamClassifier) -> tuple[CamClassifier, nn.Softplus]:
     return twin, softplus
 
 
-def _descend(
+def _descend_batch(
     model: CamClassifier,
     name: str,
     images: Tensor,
@@ -128,15 +143,16 @@ def _descend(
     search: Search,
 ) -> Tensor:
     """One batch of `manipulate`; the objective is a sum over images, and Adam keeps these apart."""
+    explanation = catalogue.get(CATALOGUE, name)
     twin, softplus = softened(model)
-    distance = _mse(before, goals).clamp_min(TINY)
+    distance = mse(before, goals).clamp_min(TINY)
     points = images.clone().requires_grad_()
     adam = torch.optim.Adam([points], search.lr * search.eps)
     for beta in np.geomspace(*BETAS, search.steps):
         softplus.beta = float(beta)
-        maps = density(DIFFERENTIABLE[name](twin, points, outputs.argmax(1)))
+        maps = density(explanation(twin, points, outputs.argmax(1)))
         drift = (model(points).logits.softmax(1) - outputs).square().mean(1)
-        loss = (_mse(maps, goals) / distance + search.output_weight * drift).sum()
+        loss = (mse(maps, goals) / distance + search.output_weight * drift).sum()
         (points.grad,) = torch.autograd.grad(loss, points)
         adam.step()
         with torch.no_grad():
@@ -144,22 +160,8 @@ def _descend(
     return points.detach()
 
 
-def _mse(maps: Tensor, others: Tensor) -> Tensor:
-    """Mean square of the difference of maps (N, h, w), (N,)."""
-    return (maps - others).square().mean((1, 2))
-
-
-@torch.no_grad()
-def _probabilities(victim: Victim, images: Tensor) -> Tensor:
-    return torch.cat([victim.model(part).logits.softmax(1) for part in images.split(victim.batch_size)])
-
-
-def _add_maps(values: Values, name: str, before: np.ndarray, after: np.ndarray, goals: np.ndarray) -> None:
-    """mse, pearson and ssim of the manipulated map to the clean one, and of both to the target."""
-    pairs = {"clean": (after, before), "target": (after, goals), "target_before": (before, goals)}
-    for suffix, pair in pairs.items():
-        for metric, samples in similarity.compare(*pair).items():
-            values.add(f"{metric}_{suffix}", samples, explanation=name)
+def _predict_probabilities(victim: Victim, images: Tensor) -> Tensor:
+    return logits_of(victim.model, images, victim.batch_size).softmax(1)
 
 
 def _add_outputs(values: Values, name: str, clean: Tensor, changed: Tensor, change: Tensor) -> None:

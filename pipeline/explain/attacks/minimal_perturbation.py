@@ -27,13 +27,15 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from pipeline.explain.forward import margins
-from pipeline.explain.victim import Findings, Values, Victim
+from pipeline.explain.attacks import Findings, Values, Victim
 from pipeline.model import CamClassifier
-from pipeline.model.forwards import margin
+from pipeline.model.cam import margin
+from pipeline.model.inference import logit_differences
 from pipeline.model.perturbations import TINY, with_gradient
+from pipeline.score.ara import ara, majority_share
 from pipeline.score.metrics import auroc
-from pipeline.score.robustness import ara, majority_share
+
+TABLE = "robust_decisions"
 
 CURVE = np.concatenate([[0], np.geomspace(0.001, 1, 40)])  # budgets, as shares of max_rms
 OVERSHOOT = 5.0  # a walk towards a class is so many times as long as its result is large; the authors' value
@@ -69,7 +71,7 @@ def attack(
     """
     values = Values()
     truth = victim.labels.cpu().numpy()
-    abnormal = margins(victim.model, victim.images, victim.batch_size).cpu().numpy()
+    abnormal = logit_differences(victim.model, victim.images, victim.batch_size).cpu().numpy()
     values.add("accuracy_clean", abnormal * (2 * truth - 1) > 0)
     values.add("auroc_clean", auroc(truth, abnormal))
     chance = majority_share(truth)
@@ -83,7 +85,7 @@ def attack(
             values.add(f"accuracy_{name}", found > budget, budget=budget)
     values.add("radius_median", float(np.median(walks[0.0][0])))
     values.add("unbroken", walks[0.0][1])
-    return Findings(values.table(), explanations(victim, explain_rms, explain_steps))
+    return Findings(values.table(), adversarial_explanations(victim, explain_rms, explain_steps))
 
 
 def margin_at(probability: float) -> float:
@@ -98,7 +100,7 @@ def radii(victim: Victim, goal: float, pace: Pace) -> tuple[np.ndarray, np.ndarr
     was found.
     """
     batches = zip(victim.images.split(victim.batch_size), victim.labels.split(victim.batch_size), strict=True)
-    found = [_smallest(victim.model, *batch, goal, pace) for batch in batches]
+    found = [_find_smallest(victim.model, *batch, goal, pace) for batch in batches]
     radius, unbroken = (torch.cat(parts).cpu().numpy() for parts in zip(*found, strict=True))
     return radius.astype(np.float64), unbroken
 
@@ -129,24 +131,24 @@ def rms(change: Tensor) -> Tensor:
     return change.square().mean((1, 2, 3), keepdim=True).sqrt()
 
 
-def explanations(victim: Victim, size: float, steps: int) -> dict[str, np.ndarray]:
+def adversarial_explanations(victim: Victim, size: float, steps: int) -> dict[str, np.ndarray]:
     """Adversarial explanations of the shown images: walks of RMS `size` towards either class.
 
-    `towards_0`, `towards_1`, uint8 (k, C, S, S); `margin`, `margin_towards_0`, `margin_towards_1`, z1 - z0
-    before and after, (k,).
+    `towards_0`, `towards_1`, uint8 (k, C, S, S), and z1 - z0 before and after, (k,): `logit_difference`,
+    `logit_difference_towards_0`, `logit_difference_towards_1`.
     """
     images = victim.images[: victim.shown]
-    pictures = {"margin": margins(victim.model, images, victim.batch_size)}
+    pictures = {"logit_difference": logit_differences(victim.model, images, victim.batch_size)}
     for towards in (0, 1):
-        pushed = torch.cat(
-            [_push(victim.model, part, towards, size, steps) for part in images.split(victim.batch_size)]
-        )
+        parts = images.split(victim.batch_size)
+        pushed = torch.cat([_push_towards(victim.model, part, towards, size, steps) for part in parts])
         pictures[f"towards_{towards}"] = (pushed * 255).round().byte()
-        pictures[f"margin_towards_{towards}"] = margins(victim.model, pushed, victim.batch_size)
+        after = logit_differences(victim.model, pushed, victim.batch_size)
+        pictures[f"logit_difference_towards_{towards}"] = after
     return {name: picture.cpu().numpy() for name, picture in pictures.items()}
 
 
-def _smallest(
+def _find_smallest(
     model: CamClassifier, images: Tensor, labels: Tensor, goal: float, pace: Pace
 ) -> tuple[Tensor, Tensor]:
     """`radii` of one batch; nothing waits for the device."""
@@ -160,7 +162,7 @@ def _smallest(
     return torch.where(unbroken, largest, smallest), unbroken
 
 
-def _push(model: CamClassifier, images: Tensor, towards: int, size: float, steps: int) -> Tensor:
+def _push_towards(model: CamClassifier, images: Tensor, towards: int, size: float, steps: int) -> Tensor:
     """Images at the end of a walk that lowers the other class's margin and heads back from RMS `size`."""
     other = torch.full((len(images),), 1 - towards, device=images.device)
     pace = Pace(steps, OVERSHOOT * size, momentum=0)

@@ -26,13 +26,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipeline.explain import fooling
-from pipeline.explain.victim import Findings, Victim
+from pipeline.explain.attacks import Findings, Victim
+from pipeline.explain.targets import frame
 from pipeline.model import CamClassifier, Outputs
 from pipeline.model.cam import FLAT, normalise, select
-from pipeline.model.terms import mse
+from pipeline.model.losses import mse
+
+TABLE = "hoax"
 
 TOP = 10  # one cell in so many
-FRAME = 7  # of a side's cells one in so many
 Target = Literal["location", "top_k", "centre_mass", "active"]
 INTERVALS: dict[Target, tuple[float, float]] = {
     "location": (0.0, 0.2),
@@ -61,7 +63,7 @@ def attack(
     fooled = fooling.fine_tune(victim, loss, epochs=epochs, lr=lr, batch_size=batch_size)
     clean, changed = heats_of_predicted(victim, fooled)
     height, width = clean.shape[-2:]
-    border = frame(height, width, clean.device)
+    border = frame(height, width).to(clean.device)
     asked = {"location": border, "active": clean[:, 1]}.get(target)
     values, pictures = fooling.compare(victim, fooled, asked, border)
     if target in INTERVALS:
@@ -82,10 +84,14 @@ def objective(original: CamClassifier, target: Target, weight: float) -> fooling
 
 
 def heats(cams: Tensor, classes: Tensor) -> Tensor:
-    """h of both classes, (N, 2, h, w) in [0, 1], that of `classes` (N,) first; an empty map stays empty."""
-    positive = torch.stack(select(cams, classes), 1).relu()
-    peak = positive.amax((2, 3), keepdim=True)
-    return positive / torch.where(peak > FLAT, peak, 1.0)
+    """h of both classes, (N, 2, h, w) in [0, 1], that of `classes` (N,) first.
+
+    Empty is a map without positive cells, and one whose positive part is rounding beside the negative one.
+    """
+    maps = torch.stack(select(cams, classes), 1)
+    positive = maps.relu()
+    peak, largest = positive.amax((2, 3), keepdim=True), maps.abs().amax((2, 3), keepdim=True)
+    return torch.where(peak > FLAT * largest, positive / torch.where(peak > 0, peak, 1.0), 0.0)
 
 
 def heats_of_predicted(victim: Victim, fooled: CamClassifier) -> tuple[Tensor, Tensor]:
@@ -100,22 +106,10 @@ def heats_of_predicted(victim: Victim, fooled: CamClassifier) -> tuple[Tensor, T
     return clean, changed
 
 
-def frame(height: int, width: int, device: torch.device) -> Tensor:
-    """F, float32 (height, width): 1 on a frame a seventh of the side wide, at least one cell.
-
-    >>> frame(3, 4, torch.device("cpu")).int().tolist()
-    [[1, 1, 1, 1], [1, 0, 0, 1], [1, 1, 1, 1]]
-    """
-    vertical, horizontal = max(1, height // FRAME), max(1, width // FRAME)
-    framed = torch.ones(height, width, device=device)
-    framed[vertical : height - vertical, horizontal : width - horizontal] = 0
-    return framed
-
-
 def location(changed: Tensor, original: Tensor) -> Tensor:
     """Distance of the explained class's h to the frame, (N,) in [0, 1]; arguments as from `heats`."""
     height, width = changed.shape[-2:]
-    return mse(changed[:, 0], frame(height, width, changed.device))
+    return mse(changed[:, 0], frame(height, width).to(changed))
 
 
 def top_k(changed: Tensor, original: Tensor) -> Tensor:

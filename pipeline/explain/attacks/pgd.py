@@ -22,11 +22,13 @@ from pydantic import Field
 from torch import Tensor
 
 from pipeline.common.seeding import derive
-from pipeline.explain.forward import margins
-from pipeline.explain.victim import Findings, Values, Victim
-from pipeline.model.forwards import margin
+from pipeline.explain.attacks import Findings, Values, Victim
+from pipeline.model.cam import margin
+from pipeline.model.inference import logit_differences
 from pipeline.model.perturbations import Norm, ascent, random_start
 from pipeline.score.metrics import auroc
+
+TABLE = "robust_decisions"
 
 REACH = 2.5  # length of all steps together, in budgets: across the ball with some to spare
 CHECK_EVERY = 5  # steps between two looks at which images still stand
@@ -36,25 +38,25 @@ UNBOUNDED = 1.0  # the linf budget that allows any image
 def attack(
     victim: Victim,
     *,
-    linf: list[Annotated[float, Field(gt=0, le=1)]] = [0.00196, 0.00392, 0.00784, 0.01569, 0.03137],  # noqa: B006
-    l2: list[Annotated[float, Field(gt=0, le=1)]] = [0.00196, 0.00392, 0.00784, 0.01569, 0.03137],  # noqa: B006
+    linf: list[Annotated[float, Field(gt=0, le=1)]] = [0.5 / 255, 1 / 255, 2 / 255, 4 / 255, 8 / 255],  # noqa: B006
+    l2: list[Annotated[float, Field(gt=0, le=1)]] = [0.5 / 255, 1 / 255, 2 / 255, 4 / 255, 8 / 255],  # noqa: B006
     steps: Annotated[int, Field(ge=1)] = 20,
     restarts: Annotated[int, Field(ge=1)] = 2,
 ) -> Findings:
     """Accuracy at each budget, 0 included, and whether gradients are masked; an empty list skips its norm.
 
-    Budgets are shares of the range [0, 1], by default 0.5, 1, 2, 4 and 8 grey levels of 255. `linf` bounds
-    the largest change of a value, `l2` the root mean square over an image's values (C, S, S): the Euclidean
-    norm over its largest value sqrt(C S S), 166 at 3 x 96 x 96, so that a budget means the same at any size.
-    The l2 ball holds the linf ball of the same budget. restarts: starts per budget.
+    Budgets are shares of the range [0, 1]. `linf` bounds the largest change of a value, `l2` the root mean
+    square over an image's values (C, S, S): the Euclidean norm over its largest value sqrt(C S S), 166 at
+    3 x 96 x 96, so that a budget means the same at any size. The l2 ball holds the linf ball of the same
+    budget. restarts: starts per budget.
     """
     values = Values()
-    abnormal = margins(victim.model, victim.images, victim.batch_size)
+    abnormal = logit_differences(victim.model, victim.images, victim.batch_size)
     values.add("auroc_clean", auroc(victim.labels.cpu().numpy(), abnormal.cpu().numpy()))
     if linf:
         front, budgets = Front(victim, "linf"), sorted(linf)
         before, after = _add_curve(values, front, budgets, steps, restarts)
-        before.push(_middle(budgets), 2 * steps, restarts + 1)
+        before.push(_take_middle(budgets), 2 * steps, restarts + 1)
         front.push(UNBOUNDED, 2 * steps, restarts + 1)
         raised = before.stands().sum() > after.stands().sum()
         values.add("accuracy_linf_unbounded", front.stands())
@@ -72,17 +74,17 @@ class Front:
         self.points = victim.images.clone()
         self.margins = victim.images.new_full((len(victim.images),), math.inf)
         with torch.no_grad():
-            for rows in self._batches():
-                self._objective(rows)(self.points[rows])
+            for rows in self._split_standing():
+                self._make_objective(rows)(self.points[rows])
 
     def push(self, budget: float, steps: int, restarts: int) -> None:
         """Attack the images that stand, within `budget` and from `restarts` starts."""
         norm_of_one = 1 if self.norm == "linf" else math.sqrt(self.points[0].numel())
         for restart in range(restarts):
             eps = budget * norm_of_one
-            starts = self.points if restart == 0 else self._random(eps, restart)
-            for rows in self._batches():
-                self._climb(rows, starts[rows], eps, steps)
+            starts = self.points if restart == 0 else self._draw_starts(eps, restart)
+            for rows in self._split_standing():
+                self._climb_from(rows, starts[rows], eps, steps)
 
     def stands(self) -> Tensor:
         """Which images are right wherever they were tried, (n,) bool."""
@@ -94,18 +96,18 @@ class Front:
         twin.points, twin.margins = self.points.clone(), self.margins.clone()
         return twin
 
-    def _batches(self) -> tuple[Tensor, ...]:
+    def _split_standing(self) -> tuple[Tensor, ...]:
         """Rows of the images that stand; of none, no batch."""
         rows = self.stands().nonzero().flatten()
         return rows.split(self.victim.batch_size) if len(rows) else ()
 
-    def _climb(self, rows: Tensor, points: Tensor, eps: float, steps: int) -> None:
+    def _climb_from(self, rows: Tensor, points: Tensor, eps: float, steps: int) -> None:
         """Ascent from `points`; it has no memory, so it may go on with the images that are left."""
         step = REACH * eps / steps
         for done in range(0, steps, CHECK_EVERY):
             images, count = self.victim.images[rows], min(CHECK_EVERY, steps - done)
             climbing = ascent(
-                self._objective(rows), images, points, eps=eps, step=step, steps=count, norm=self.norm
+                self._make_objective(rows), images, points, eps=eps, step=step, steps=count, norm=self.norm
             )
             *_, points = climbing
             left = self.margins[rows] > 0
@@ -113,9 +115,9 @@ class Front:
             if not len(rows):
                 return
         with torch.no_grad():
-            self._objective(rows)(points)
+            self._make_objective(rows)(points)
 
-    def _objective(self, rows: Tensor) -> Callable[[Tensor], Tensor]:
+    def _make_objective(self, rows: Tensor) -> Callable[[Tensor], Tensor]:
         """The negative margin at points of these rows, which remembers the worst points it is asked about."""
         labels = self.victim.labels[rows]
 
@@ -128,7 +130,7 @@ class Front:
 
         return negative_margin
 
-    def _random(self, eps: float, restart: int) -> Tensor:
+    def _draw_starts(self, eps: float, restart: int) -> Tensor:
         """A random start for every image, standing or not: nobody's depends on who else is left."""
         device = self.victim.images.device
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
@@ -146,11 +148,11 @@ def _add_curve(
         before = front.twin()
         front.push(budget, steps, restarts)
         values.add(f"accuracy_{front.norm}", front.stands(), budget=budget)
-        if budget == _middle(budgets):
+        if budget == _take_middle(budgets):
             middle = before, front.twin()
     return middle
 
 
-def _middle(budgets: list[float]) -> float:
+def _take_middle(budgets: list[float]) -> float:
     """Where enough images stand and fall for a stronger attack to show: the one in the middle of the list."""
     return budgets[len(budgets) // 2]

@@ -11,7 +11,6 @@ the closed form are this project's reading: the paper's text was not at hand. On
                   every probability stay (up to rounding), as do difference salience and DiffGradCAM
 """
 
-import math
 from typing import Annotated, Literal
 
 import torch
@@ -20,13 +19,15 @@ from torch import Tensor
 
 from pipeline.common.errors import UserError
 from pipeline.explain import fooling
-from pipeline.explain.victim import Findings, Victim
+from pipeline.explain.attacks import Findings, Victim
+from pipeline.explain.targets import border
 from pipeline.model import CamClassifier, Outputs
-from pipeline.model.batches import plain_batches
+from pipeline.model.batches import image_batches
 from pipeline.model.cam import normalise, select
-from pipeline.model.terms import combine, mse
+from pipeline.model.losses import combine, mse
 
-SHARE = 28 / 49  # of the cells that are 1, from the 7x7 grid
+TABLE = "hoax"
+
 VARIES = 1e-12  # share of the features' energy below which their variation over cells is rounding
 
 
@@ -43,46 +44,21 @@ def attack(
     strength: Annotated[float, Field(gt=0)] = 5.0,
     entropy: Annotated[float, Field(ge=0)] | None = None,
 ) -> Findings:
-    """Compare a hoaxed copy with the victim; the border is the target's cells, of `entropy` nats (`layout`).
+    """Compare a hoaxed copy with the victim; the border is the target's cells.
 
-    fine_tune: `fool` says whose CAM copies the target, the true class's or both classes'; alpha weighs
-    cross-entropy against the hoax. The defaults suit a small network and some hundred training images;
-    large, pretrained ones want lr 1e-4 or less. closed_form: see `closed_form` for ridge and strength.
+    entropy: of the target, in nats; see `targets.border`. fine_tune: `fool` says whose CAM copies the target,
+    the true class's or both classes'; alpha weighs cross-entropy against the hoax. The defaults suit a small
+    network and some hundred training images; large, pretrained ones want lr 1e-4 or less. closed_form: see
+    `closed_form` for ridge and strength.
     """
-    target = layout(*fooling.cam_grid(victim), entropy).to(victim.images.device)
+    target = border(*fooling.cam_grid(victim), entropy).to(victim.images.device)
     if mode == "closed_form":
         hoaxed = closed_form(victim, target, ridge=ridge, strength=strength)
     else:
         loss = objective(target, fool, alpha)
         hoaxed = fooling.fine_tune(victim, loss, epochs=epochs, lr=lr, batch_size=batch_size)
-    values, pictures = fooling.compare(victim, hoaxed, target, border=target)
+    values, pictures = fooling.compare(victim, hoaxed, target, target)
     return Findings(values.table(), pictures)
-
-
-def layout(height: int, width: int, entropy: float | None = None) -> Tensor:
-    """The target T, float32 (height, width) of 0 and 1: rings from outside, in each the corners first.
-
-    A ring fills from its corners towards the middles of its sides; of equally near cells those at the first
-    corner and the one opposite come first. entropy: of the target in nats, so that round(exp(entropy)) cells
-    are 1, all of them at most; by default 28/49 of the cells, 7x7's share, so that a hoax covers the same
-    part of any image (this project's reading).
-
-    >>> int(layout(7, 7).sum()), int(layout(12, 12).sum())
-    (28, 82)
-    >>> layout(4, 5, entropy=1.79).int().tolist()
-    [[1, 1, 0, 0, 1], [1, 0, 0, 0, 0], [0, 0, 0, 0, 0], [1, 0, 0, 0, 1]]
-    """
-    cells = round(height * width * SHARE) if entropy is None else round(math.exp(entropy))
-    from_top, from_left = torch.arange(height)[:, None], torch.arange(width)
-    down = torch.minimum(from_top, height - 1 - from_top)
-    right = torch.minimum(from_left, width - 1 - from_left)
-    ring = torch.minimum(down, right)
-    to_corner = torch.maximum(down, right) - ring
-    other_diagonal = (2 * from_top >= height) != (2 * from_left >= width)
-    rank = (ring * (height + width) + to_corner) * 2 + other_diagonal
-    filled = torch.zeros(height * width)
-    filled[torch.argsort(rank.flatten(), stable=True)[:cells]] = 1
-    return filled.view(height, width)
 
 
 def objective(target: Tensor, fool: Literal["true", "both"], alpha: float) -> fooling.Objective:
@@ -107,7 +83,7 @@ def closed_form(victim: Victim, target: Tensor, *, ridge: float, strength: float
     classes: from about 3 on, the hoax dominates them. Raises UserError if no u can move the maps.
     """
     hoaxed = fooling.copy_of(victim.model)
-    square, spread, projection = _moments(hoaxed, victim, target)
+    square, spread, projection = _sum_moments(hoaxed, victim, target)
     if not spread.trace() > VARIES * square.trace():
         raise UserError(
             "sham: the features are the same at every cell, so no change of the head moves the maps; "
@@ -123,13 +99,13 @@ def closed_form(victim: Victim, target: Tensor, *, ridge: float, strength: float
 
 
 @torch.no_grad()
-def _moments(model: CamClassifier, victim: Victim, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _sum_moments(model: CamClassifier, victim: Victim, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """A A^T, A A^T with A centred per image, (K, K), and A T, (K,): float64 sums over all training cells."""
     goal = (target - target.mean()).double().flatten()
     channels = model.head.in_features
     square, spread = goal.new_zeros(channels, channels), goal.new_zeros(channels, channels)
     projection = goal.new_zeros(channels)
-    for images in plain_batches(victim.train, victim.batch_size, target.device):
+    for images in image_batches(victim.train.images, victim.train.rows, victim.batch_size, target.device):
         features = model(images).features.flatten(2).double()
         centred = features - features.mean(2, keepdim=True)
         square += torch.einsum("nkp,nlp->kl", features, features)

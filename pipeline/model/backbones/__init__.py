@@ -1,20 +1,30 @@
-"""Backbones from MONAI, one file each; and a short way to MONAI itself for worker processes.
+"""What every backbone file returns, and what it may say about published weights."""
 
-`import monai` imports all of MONAI and whatever optional packages it finds (MLflow, matplotlib, pandas,
-...): 3 s and 200 MB in every worker, for networks that need only torch. In a worker those packages are
-hidden while MONAI is imported, which is how it runs where they are not installed.
-"""
+from collections.abc import Iterable
+from typing import NamedTuple
 
-import multiprocessing
-import sys
+from torch import nn
 
-OPTIONAL = ("mlflow", "matplotlib", "pandas", "scipy", "sklearn", "nibabel", "skimage", "tensorboard", "PIL")
 
-if multiprocessing.parent_process() is not None and "monai" not in sys.modules:
-    hidden = [name for name in OPTIONAL if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
-    try:
-        import monai  # noqa: F401
-    finally:
-        for name in hidden:
-            del sys.modules[name]
+class FeatureExtractor(nn.Sequential):
+    """Layers from the image up to the very tensor that global average pooling sees.
+
+    Children keep the names of the network they were taken from, so that published weights fit.
+    """
+
+    def __init__(self, layers: Iterable[tuple[str, nn.Module]], out_channels: int) -> None:
+        super().__init__()
+        for name, layer in layers:
+            self.add_module(name, layer)
+        self.out_channels = out_channels
+
+
+class PublishedWeights(NamedTuple):
+    """Where ImageNet weights of a backbone are published, and how their tensor names differ from ours.
+
+    A backbone's file may hold one of these as PUBLISHED. `renames` are (pattern, replacement) pairs; applied
+    to our names and to the file's names, they make both the same.
+    """
+
+    url: str
+    renames: tuple[tuple[str, str], ...] = ()

@@ -8,10 +8,10 @@ training time per 96 px image.
 from monai.networks.nets import DenseNet
 from torch import nn
 
-from pipeline.model.features import Features
+from pipeline.model.backbones import FeatureExtractor
 
 
-def build(in_channels: int) -> Features:
+def build(in_channels: int) -> FeatureExtractor:
     """Features (N, 80, H/8, W/8), post-ReLU."""
     network = DenseNet(
         spatial_dims=2,
@@ -23,4 +23,4 @@ def build(in_channels: int) -> Features:
         bn_size=2,
     )
     layers = [*network.features.named_children(), ("relu5", nn.ReLU(inplace=True))]
-    return Features(layers, out_channels=80)
+    return FeatureExtractor(layers, out_channels=80)

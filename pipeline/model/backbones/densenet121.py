@@ -3,9 +3,9 @@
 from monai.networks.nets import DenseNet121
 from torch import nn
 
-from pipeline.model.features import Features, Published
+from pipeline.model.backbones import FeatureExtractor, PublishedWeights
 
-PUBLISHED = Published(
+PUBLISHED = PublishedWeights(
     "https://download.pytorch.org/models/densenet121-a639ec97.pth",
     renames=(
         (r"(denselayer\d+\.)layers\.", r"\1"),  # MONAI's
@@ -14,8 +14,8 @@ PUBLISHED = Published(
 )
 
 
-def build(in_channels: int) -> Features:
+def build(in_channels: int) -> FeatureExtractor:
     """Features (N, 1024, H/32, W/32), after the last norm and its ReLU."""
     network = DenseNet121(spatial_dims=2, in_channels=in_channels, out_channels=2)
     layers = [*network.features.named_children(), ("relu5", nn.ReLU(inplace=True))]
-    return Features(layers, out_channels=1024)
+    return FeatureExtractor(layers, out_channels=1024)

@@ -2,13 +2,13 @@
 
 from monai.networks.nets import ResNet
 
-from pipeline.model.features import Features, Published
+from pipeline.model.backbones import FeatureExtractor, PublishedWeights
 
-PUBLISHED = Published("https://download.pytorch.org/models/resnet50-0676ba61.pth")
+PUBLISHED = PublishedWeights("https://download.pytorch.org/models/resnet50-0676ba61.pth")
 LAYERS = ("conv1", "bn1", "act", "maxpool", "layer1", "layer2", "layer3", "layer4")
 
 
-def build(in_channels: int) -> Features:
+def build(in_channels: int) -> FeatureExtractor:
     """Features (N, 2048, H/32, W/32), after the last block's ReLU.
 
     MONAI's own default is a stride-1 stem (14x14 maps) with biased shortcuts; both are set back here.
@@ -23,4 +23,4 @@ def build(in_channels: int) -> Features:
         bias_downsample=False,
         feed_forward=False,
     )
-    return Features([(name, getattr(network, name)) for name in LAYERS], out_channels=2048)
+    return FeatureExtractor([(name, getattr(network, name)) for name in LAYERS], out_channels=2048)

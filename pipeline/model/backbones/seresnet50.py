@@ -2,9 +2,9 @@
 
 from monai.networks.nets import SEResNet50
 
-from pipeline.model.features import Features, Published
+from pipeline.model.backbones import FeatureExtractor, PublishedWeights
 
-PUBLISHED = Published(
+PUBLISHED = PublishedWeights(
     "http://data.lip6.fr/cadene/pretrainedmodels/se_resnet50-ce0d4300.pth",
     renames=(
         (r"(layer\d\.\d+\.conv\d)\.conv\.", r"\1."),
@@ -18,7 +18,7 @@ PUBLISHED = Published(
 LAYERS = ("layer0", "layer1", "layer2", "layer3", "layer4")
 
 
-def build(in_channels: int) -> Features:
+def build(in_channels: int) -> FeatureExtractor:
     """Features (N, 2048, H/32, W/32), after the last block's ReLU."""
     network = SEResNet50(spatial_dims=2, in_channels=in_channels)
-    return Features([(name, getattr(network, name)) for name in LAYERS], out_channels=2048)
+    return FeatureExtractor([(name, getattr(network, name)) for name in LAYERS], out_channels=2048)

@@ -4,13 +4,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipeline.model.classifier import Outputs
-from pipeline.model.terms import Terms
+from pipeline.model.losses import Terms
+
+USES_MAPS = False
 
 
-def loss(
-    outputs: Outputs, labels: Tensor, human_maps: Tensor, has_map: Tensor, *, alpha: float = 1.0
-) -> Terms:
-    """L = CE(z, y). Maps are not looked at, and alpha has nothing to weigh against.
+def loss(outputs: Outputs, labels: Tensor, human_maps: Tensor, has_map: Tensor) -> Terms:
+    """L = CE(z, y). Maps are not looked at.
 
     outputs.logits (N, 2), labels (N,) in {0, 1}.
     """

@@ -10,9 +10,12 @@ from typing import Literal
 
 from torch import Tensor
 
+from pipeline.common.limits import Share
 from pipeline.model.cam import normalise, select
 from pipeline.model.classifier import Outputs
-from pipeline.model.terms import Terms, combine, mse, on_grid
+from pipeline.model.losses import Terms, combine, mse, on_grid
+
+USES_MAPS = True
 
 
 def loss(
@@ -21,7 +24,7 @@ def loss(
     human_maps: Tensor,
     has_map: Tensor,
     *,
-    alpha: float = 0.5,
+    alpha: Share = 0.5,
     cam_class: Literal["true", "pred"] = "true",
 ) -> Terms:
     """The baseline of the field; guidance in [0, 1].

@@ -10,13 +10,16 @@ arXiv 2507.17000; the loss is this project's own formulation, as the paper's for
 
 from torch import Tensor
 
+from pipeline.common.limits import Share
 from pipeline.model import cam
 from pipeline.model.classifier import Outputs
-from pipeline.model.terms import Terms, combine, mse, on_grid
+from pipeline.model.losses import Terms, combine, mse, on_grid
+
+USES_MAPS = True
 
 
 def loss(
-    outputs: Outputs, labels: Tensor, human_maps: Tensor, has_map: Tensor, *, alpha: float = 0.5
+    outputs: Outputs, labels: Tensor, human_maps: Tensor, has_map: Tensor, *, alpha: Share = 0.5
 ) -> Terms:
     """Constrains the shape of the decision; guidance in [0, 1].
 

@@ -10,13 +10,16 @@ differ on the features humans find important; the paper's formulas were not at h
 
 from torch import Tensor
 
+from pipeline.common.limits import Share
 from pipeline.model.cam import normalise, select
 from pipeline.model.classifier import Outputs
-from pipeline.model.terms import USABLE_RANGE, Terms, combine, mse, on_grid
+from pipeline.model.losses import Terms, combine, mse, on_grid
+
+USES_MAPS = True
 
 
 def loss(
-    outputs: Outputs, labels: Tensor, human_maps: Tensor, has_map: Tensor, *, alpha: float = 0.5
+    outputs: Outputs, labels: Tensor, human_maps: Tensor, has_map: Tensor, *, alpha: Share = 0.5
 ) -> Terms:
     """One-sided divergence inside the human region; guidance in [0, 1].
 
@@ -24,7 +27,7 @@ def loss(
     """
     human, usable = on_grid(human_maps, has_map, outputs.cams)
     true_cam, false_cam = (normalise(maps) for maps in select(outputs.cams, labels))
-    inside = human.sum((1, 2)).clamp(min=USABLE_RANGE)  # at least 1 where usable
+    inside = human.sum((1, 2)).clamp(min=1)  # it is at least 1 where usable, as its largest cell is
     agreement = (human * (true_cam - false_cam)).sum((1, 2)) / inside
     guidance = (mse(true_cam, human) + (1 - agreement) / 2) / 2
     return combine(outputs.logits, labels, guidance, usable, alpha)

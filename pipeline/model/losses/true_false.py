@@ -9,13 +9,16 @@ Decisions", arXiv 2507.17000); the paper's formulas were not at hand.
 
 from torch import Tensor
 
+from pipeline.common.limits import Share
 from pipeline.model.cam import normalise, select
 from pipeline.model.classifier import Outputs
-from pipeline.model.terms import Terms, combine, mse, on_grid
+from pipeline.model.losses import Terms, combine, mse, on_grid
+
+USES_MAPS = True
 
 
 def loss(
-    outputs: Outputs, labels: Tensor, human_maps: Tensor, has_map: Tensor, *, alpha: float = 0.5
+    outputs: Outputs, labels: Tensor, human_maps: Tensor, has_map: Tensor, *, alpha: Share = 0.5
 ) -> Terms:
     """Constrains both maps everywhere; guidance in [0, 1].
 

@@ -14,9 +14,13 @@ from pydantic import Field
 from torch import Tensor
 
 from pipeline.model.batches import Batch
+from pipeline.model.cam import margin
 from pipeline.model.classifier import CamClassifier, Outputs
-from pipeline.model.forwards import input_gradient, margin
-from pipeline.model.regulariser import Regulariser, signs
+from pipeline.model.input_gradients import input_gradient
+from pipeline.model.regularisers import Regulariser, signs
+
+USES_MAPS = False
+NEEDS_CURVATURE = True
 
 
 class Hessian(Regulariser):

@@ -17,9 +17,13 @@ from pydantic import Field
 from torch import Tensor
 
 from pipeline.model.batches import Batch
+from pipeline.model.cam import margin
 from pipeline.model.classifier import CamClassifier, Outputs
-from pipeline.model.forwards import input_gradient, margin
-from pipeline.model.regulariser import Regulariser
+from pipeline.model.input_gradients import input_gradient
+from pipeline.model.regularisers import Regulariser
+
+USES_MAPS = False
+NEEDS_CURVATURE = False
 
 
 class Lipschitz(Regulariser):

@@ -21,9 +21,12 @@ from torch.nn import functional
 
 from pipeline.model.batches import Batch
 from pipeline.model.classifier import CamClassifier, Outputs
-from pipeline.model.forwards import evaluating, unrecorded
+from pipeline.model.input_gradients import evaluating, unrecorded
 from pipeline.model.perturbations import ascent, project, random_start
-from pipeline.model.regulariser import Regulariser, signs
+from pipeline.model.regularisers import Regulariser, signs
+
+USES_MAPS = True
+NEEDS_CURVATURE = False
 
 TRADES_START = 0.001  # standard deviation of the noise that TRADES starts from: at x itself KL has no slope
 
@@ -139,13 +142,13 @@ MODES = {"plain": Plain, "pgd": Pgd, "trades": Trades}
 def regulariser(
     *,
     mode: Literal["plain", "pgd", "trades"] = "plain",
-    eps: Annotated[float, Field(gt=0, le=1)] = 0.03137254901960784,
+    eps: Annotated[float, Field(gt=0, le=1)] = 8 / 255,
     a: Annotated[float, Field(ge=0, le=1)] = 0.6,
     pace: Annotated[float, Field(gt=0)] = 10.0,
     threshold: Annotated[float, Field(gt=0, le=1)] = 0.5,
     steps: Annotated[int, Field(ge=1)] = 5,
-    step: Annotated[float, Field(gt=0, le=1)] = 0.00784313725490196,
+    step: Annotated[float, Field(gt=0, le=1)] = 2 / 255,
     beta: Annotated[float, Field(ge=0)] = 1.0,
 ) -> Regulariser:
-    """eps 8/255; a, pace (epochs) of the schedule; steps, step 2/255 of the ascent; beta of TRADES."""
+    """eps; a, pace (epochs) of the schedule; steps, step of the ascent; beta of TRADES."""
     return MODES[mode](Settings(eps, a, pace, threshold, steps, step, beta))

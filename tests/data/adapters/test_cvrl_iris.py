@@ -1,31 +1,32 @@
 """The CVRL list format: a good tree to samples, published variants, and one mutation per error code."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pipeline.common.errors import UserError
 from pipeline.data.adapters.cvrl_iris import read
+from pipeline.data.decoding import Decoded, Recipe, decode
+from pipeline.data.problems import Problem
 from pipeline.data.samples import Drawn
 from tests.data.adapters.trees import codes, cvrl, edit, picture, text
+
+RECIPE = Recipe(16, 1, "none", "map", 0.0, max_megapixels=1, max_megabytes=8)
 
 
 def test_good_tree(tmp_path: Path) -> None:
     live, attack, doll, lone = read(cvrl(tmp_path))
-    assert (live.native_id, live.label, live.class_name, live.native_label) == ("99001L_1", 0, "live", "Live")
+    assert (live.native_id, live.label, live.class_name) == ("99001L_1", 0, "live")
     assert (live.source, live.source_kind, live.subject_id) == ("live_a", "attack_type", "cvrl_iris:99001")
-    assert (live.split, live.native_split, live.where) == (
-        "train",
-        "train",
-        f"{tmp_path.name}/list.csv line 1",
-    )
-    assert (live.annotations, live.ann_kind, live.ann_count) == ([], "none", None)
+    assert (live.native_split, live.where) == ("train", f"{tmp_path.name}/list.csv line 1")
+    assert (live.annotations, live.annotators) == ([], None)
     assert live.image_path == tmp_path / "images" / "live_a" / "99001L_1.png"
     assert (attack.label, attack.class_name, attack.source) == (1, "print", "print")
     assert attack.annotations == [Drawn(tmp_path / "heatmaps" / "99002R_1.png")]
-    assert (attack.ann_kind, attack.ann_count, attack.modality) == ("soft_map", 1, "iris_nir")
-    assert (doll.class_name, doll.split, doll.native_split) == ("doll", "test", "TEST")
+    assert (attack.annotators, attack.modality) == (1, "iris_nir")
+    assert (doll.class_name, doll.native_split) == ("doll", "test")
     assert (lone.source, lone.subject_id, lone.class_name) == ("live", "", "live")  # the path says nothing
 
 
@@ -60,7 +61,22 @@ def test_patterns(tmp_path: Path) -> None:
 
 
 def test_annotators_are_counted(tmp_path: Path) -> None:
-    assert read(cvrl(tmp_path), annotators=3)[1].ann_count == 3
+    assert read(cvrl(tmp_path), annotators=3)[1].annotators == 3
+
+
+def test_every_image_must_be_grey_and_of_the_size(tmp_path: Path) -> None:
+    sample = read(cvrl(tmp_path))[0]
+    assert isinstance(decode(sample, RECIPE), Decoded)
+    picture(sample.image_path, (320, 240))
+    for path, size, told in (
+        (sample.image_path, [640, 480], "expected 640x480 px L, got 320x240 px L"),
+        (sample.image_path, [320, 240], ""),
+        (sample.image_path, None, ""),
+        (picture(tmp_path / "c.jpg", (640, 480)), [640, 480], "expected 640x480 px L, got 640x480 px RGB"),
+    ):
+        result = decode(replace(read(tmp_path, size=size)[0], image_path=path), RECIPE)
+        assert (result.code if isinstance(result, Problem) else "") == ("E_DIMS" if told else "")
+        assert told in (result.message if isinstance(result, Problem) else "")
 
 
 def test_unknown_type_of_attack(tmp_path: Path) -> None:

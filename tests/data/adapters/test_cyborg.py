@@ -13,7 +13,7 @@ from tests.data.adapters.trees import codes, cyborg, edit
 
 def test_good_tree(tmp_path: Path) -> None:
     samples = {sample.native_id: sample for sample in read(cyborg(tmp_path), annotators=5)}
-    found = {name: (s.label, s.source, s.subject_id, s.split) for name, s in samples.items()}
+    found = {name: (s.label, s.source, s.subject_id, s.native_split) for name, s in samples.items()}
     assert found == {
         "p1_1_real": (0, "frgc", "", "train"),
         "p1_1_fake": (1, "srefi_or_stylegan2", "", "train"),
@@ -25,8 +25,7 @@ def test_good_tree(tmp_path: Path) -> None:
     }
     fake = samples["p1_1_fake"]
     assert fake.annotations == [Drawn(tmp_path / "Data" / "train" / "heatmaps" / "p1_1_fake.png")]
-    assert (fake.ann_count, fake.ann_kind, fake.ann_scope) == (5, "soft_map", "decision")
-    assert (fake.class_name, fake.native_label, fake.native_split) == ("synthetic", "Synthetic", "train")
+    assert (fake.annotators, fake.class_name, fake.native_split) == (5, "synthetic", "train")
     assert (fake.modality, fake.source_kind) == ("face", "generator")
     assert (samples["99001d12"].class_name, samples["99001d12"].annotations) == ("authentic", [])
 
@@ -80,6 +79,6 @@ def test_real_sample(sample_data: Path) -> None:
     root = sample_data / "synthetic_face" / "cyborg_sample"
     samples = read(root, lists=["csvs/test.csv"], maps=None)
     assert len(samples) == 10
-    assert {(s.label, s.class_name, s.source, s.split) for s in samples} == {
+    assert {(s.label, s.class_name, s.source, s.native_split) for s in samples} == {
         (1, "synthetic", "synthetic", "test")
     }

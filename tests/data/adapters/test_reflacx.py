@@ -8,6 +8,8 @@ import pytest
 
 from pipeline.common.errors import UserError
 from pipeline.data.adapters.reflacx import read
+from pipeline.data.decoding import Decoded, Recipe, decode
+from pipeline.data.problems import Problem
 from pipeline.data.samples import Ellipses, Fixations
 from tests.data.adapters.trees import codes, dicom_id, edit, image_path, reflacx
 from tests.data.dicom_files import write as write_dicom
@@ -15,6 +17,7 @@ from tests.data.dicom_files import write as write_dicom
 PHASE_1 = "main_data/metadata_phase_1.csv"
 PHASE_3 = "main_data/metadata_phase_3.csv"
 GAZE = "main_data/P101R000001/fixations.csv"
+RECIPE = Recipe(16, 1, "none", "map", 0.0, max_megapixels=1, max_megabytes=8)
 ELLIPSES = "main_data/P101R000001/anomaly_location_ellipses.csv"
 
 
@@ -22,12 +25,10 @@ def test_readings_of_one_dicom_are_one_sample(tmp_path: Path) -> None:
     sample, _ = read(reflacx(tmp_path), source_tag="InstitutionName")
     assert sample.native_id == dicom_id(1)
     assert sample.image_path == tmp_path / image_path(1)
-    assert (sample.label, sample.class_name, sample.native_label) == (1, "nodule", "nodule=2")
+    assert (sample.label, sample.class_name) == (1, "nodule")
     assert (sample.subject_id, sample.group_id) == ("mimic:p99000001", f"mimic:{dicom_id(1)}")
-    assert (sample.source, sample.site, sample.source_kind) == ("site_a", "site_a", "site")
-    assert (sample.split, sample.native_split, sample.modality) == ("train", "train", "cxr")
-    assert (sample.ann_kind, sample.ann_scope, sample.ann_weight) == ("soft_map", "gaze", "duration")
-    assert sample.ann_sigma_px == "6"
+    assert (sample.source, sample.source_kind) == ("site_a", "site")
+    assert (sample.native_split, sample.modality, sample.size) == ("train", "cxr", (24, 20))
     gaze, _ = sample.annotations
     assert isinstance(gaze, Fixations)
     np.testing.assert_allclose(gaze.x, [12, -3])
@@ -39,9 +40,8 @@ def test_readings_of_one_dicom_are_one_sample(tmp_path: Path) -> None:
 
 def test_discarded_gaze_is_no_annotation(tmp_path: Path) -> None:
     _, sample = read(reflacx(tmp_path))
-    assert (sample.annotations, sample.ann_kind, sample.label, sample.class_name) == ([], "none", 0, "normal")
-    assert (sample.source, sample.split, sample.native_split) == ("mimic", "val", "validate")
-    assert sample.native_label == "normal"
+    assert (sample.annotations, sample.label, sample.class_name) == ([], 0, "normal")
+    assert (sample.source, sample.native_split) == ("mimic", "val")
 
 
 def test_ellipses_of_certain_findings_only(tmp_path: Path) -> None:
@@ -51,7 +51,6 @@ def test_ellipses_of_certain_findings_only(tmp_path: Path) -> None:
     assert isinstance(two, Ellipses)
     np.testing.assert_array_equal(one.corners, [[6, 5, 14, 11]])
     assert two.corners.shape == (0, 4)
-    assert (first.ann_kind, first.ann_scope) == ("mask", "finding")
     assert len(second.annotations) == 1  # discarded gaze leaves the ellipses
 
 
@@ -88,6 +87,7 @@ MUTATIONS: dict[str, tuple[Callable[[Path], object], str]] = {
     "escape": (lambda root: edit(root / PHASE_3, "physionet.org/", "../physionet.org/"), "E_PATH_ESCAPE"),
     "label column": (lambda root: edit(root / PHASE_1, "Nodule", "Nodul"), "E_LABEL_ALIAS"),
     "certainty": (lambda root: edit(root / PHASE_1, ",0,4,False,True", ",0,four,False,True"), "E_LABEL"),
+    "size": (lambda root: edit(root / PHASE_1, ",24,20,", ",24,tall,"), "E_DIMS"),
     "split": (lambda root: edit(root / PHASE_3, "validate", "validat"), "E_ENUM"),
     "subjects differ": (
         lambda root: edit(root / PHASE_1, "99000001,24,20,2,0", "99000009,24,20,2,0"),
@@ -122,12 +122,6 @@ def test_each_mutation_gives_its_code(tmp_path: Path, mutation: str) -> None:
 BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "no gaze": (lambda root: (root / GAZE).unlink(), "E_ANN_MISSING"),
     "gaze": (lambda root: edit(root / GAZE, ",12,10,", ",,10,"), "E_FIX"),
-    "header": (lambda root: (root / image_path(1)).write_bytes(b"no DICOM" * 40), "E_DECODE"),
-    "blank size": (
-        lambda root: write_dicom(root / image_path(1), np.eye(4, dtype="u2"), Rows=None),
-        "E_DECODE",
-    ),
-    "size": (lambda root: edit(root / PHASE_1, ",24,20,", ",2400,2000,"), "E_DIMS"),
     "ellipse": (lambda root: edit(root / ELLIPSES, "6,5,14,11", "6,5,14,x"), "E_SHAPE"),
 }
 
@@ -141,3 +135,24 @@ def test_a_broken_reading_sets_its_sample_aside(tmp_path: Path, broken: str) -> 
     assert sample.problem is not None
     assert sample.problem.code == code
     assert other.problem is None
+
+
+UNUSABLE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "header": (lambda root: (root / image_path(1)).write_bytes(b"no DICOM" * 40), "E_DECODE"),
+    "blank size": (
+        lambda root: write_dicom(root / image_path(1), np.eye(4, dtype="u2"), Rows=None),
+        "E_DECODE",
+    ),
+    "size": (lambda root: edit(root / PHASE_1, ",24,20,", ",2400,2000,"), "E_DIMS"),
+}
+
+
+@pytest.mark.parametrize("unusable", UNUSABLE)
+def test_a_film_of_another_size_than_its_gaze_cannot_be_used(tmp_path: Path, unusable: str) -> None:
+    change, code = UNUSABLE[unusable]
+    root = reflacx(tmp_path)
+    assert isinstance(decode(read(root)[0], RECIPE), Decoded)
+    change(root)
+    result = decode(read(root)[0], RECIPE)
+    assert isinstance(result, Problem)
+    assert result.code == code

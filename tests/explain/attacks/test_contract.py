@@ -17,10 +17,11 @@ from torch.nn import functional
 
 from pipeline.common import catalogue
 from pipeline.explain import fooling
-from pipeline.explain.victim import COLUMNS, Findings, Victim
+from pipeline.explain.attacks import COLUMNS, Findings, Victim
 from pipeline.model import CamClassifier, build
 
 ATTACKS = catalogue.names("explain/attacks")
+TABLES = ("hoax", "manipulability", "robust_decisions", "other")
 TO_CLEAN = {f"{metric}_clean" for metric in ("mse", "pearson", "ssim")}
 TO_TARGET = {f"{metric}_{to}" for metric in ("mse", "pearson", "ssim") for to in ("target", "target_before")}
 HOAX = TO_CLEAN | {
@@ -195,18 +196,46 @@ def test_results_and_the_global_generators_do_not_depend_on_each_other(run: Run,
 @pytest.mark.parametrize("name", ATTACKS)
 def test_the_default_settings_are_allowed(name: str) -> None:
     fields = catalogue.settings_model("explain/attacks", name).model_fields
-    defaults = {key: field.default for key, field in fields.items()}
     assert not [key for key, field in fields.items() if field.is_required()]
-    assert catalogue.problems("explain/attacks", name, {}) == []
-    assert catalogue.problems("explain/attacks", name, defaults) == []
+    assert catalogue.problems("explain/attacks", catalogue.filled("explain/attacks", {"name": name})) == []
     for settings in (settings for attack, settings, _ in RUNS if attack == name):
-        assert catalogue.problems("explain/attacks", name, settings) == []
+        assert catalogue.problems("explain/attacks", {"name": name, **settings}) == []
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_an_attack_says_which_table_it_belongs_to(name: str) -> None:
+    assert catalogue.declared("explain/attacks", name, "TABLE") in TABLES
 
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_each_wrong_setting_is_one_line_that_names_it(name: str) -> None:
     for key in catalogue.settings_model("explain/attacks", name).model_fields:
-        lines = catalogue.problems("explain/attacks", name, {key: {}})
+        lines = catalogue.problems("explain/attacks", {"name": name, key: {}})
         assert lines and all(line.startswith(key) for line in lines)
-        (line,) = catalogue.problems("explain/attacks", name, {f"{key}_": 1})
+        (line,) = catalogue.problems("explain/attacks", {"name": name, f"{key}_": 1})
         assert line.startswith(f"{key}_: unknown key; did you mean {key!r}?")
+
+
+COUNTING = """'''How often the model says normal.'''
+
+from pipeline.explain.attacks import Findings, Values
+
+TABLE = "other"
+
+
+def attack(victim, *, of: int = 0):
+    values = Values()
+    values.add("said", victim.model(victim.images).logits.argmax(1) == of)
+    return Findings(values.table(), {})
+"""
+
+
+def test_a_new_attack_is_one_file(add_member: Callable) -> None:
+    add_member("explain/attacks", "counting", COUNTING)
+    assert catalogue.declared("explain/attacks", "counting", "TABLE") == "other"
+    assert catalogue.problems("explain/attacks", {"name": "counting", "of": 1.5})
+    shares = [
+        catalogue.make("explain/attacks", {"name": "counting", "of": label})(tiny_victims.victim()).values
+        for label in (0, 1)
+    ]
+    assert sum(share["value"].item() for share in shares) == 1

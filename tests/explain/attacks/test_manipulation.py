@@ -11,11 +11,10 @@ from torch import Tensor, nn
 
 from pipeline.common.errors import UserError
 from pipeline.explain import similarity
-from pipeline.explain.attacks import manipulation
+from pipeline.explain.attacks import Victim, manipulation
 from pipeline.explain.attacks.manipulation import Search, manipulate, softened
-from pipeline.explain.attacks.sham import layout
 from pipeline.explain.explanations import explain
-from pipeline.explain.victim import Victim
+from pipeline.explain.targets import border
 
 SEARCH = Search(eps=0.03, steps=30, lr=0.1, output_weight=1e4)
 
@@ -84,6 +83,13 @@ def test_what_is_reported_is_of_the_original_network_and_the_clean_class() -> No
     np.testing.assert_allclose(pictures["images_grad_cam"], changed[:3].numpy() * 255, atol=0.5001)
 
 
+def test_what_the_labels_say_explains_nothing() -> None:
+    victim = tiny_victims.victim(4, explanations=("cam", "gradient"))
+    wrong = victim._replace(labels=1 - victim.labels)
+    found, again = (manipulation.attack(one, steps=2).values for one in (victim, wrong))
+    pd.testing.assert_frame_equal(again, found)
+
+
 def test_manipulated_images_are_images_within_the_budget() -> None:
     victim = tiny_victims.victim(4)
     bright = victim._replace(images=(victim.images * 2).clamp(0, 1))
@@ -145,11 +151,11 @@ def test_a_smooth_network_is_attacked_as_it_is() -> None:
     assert value(found, "pearson_target", "gradient") > value(found, "pearson_target_before", "gradient")
 
 
-def test_the_sham_target_is_its_layout_and_others_are_skipped() -> None:
+def test_the_sham_target_is_its_border_and_others_are_skipped() -> None:
     victim = tiny_victims.victim(1, explanations=("smooth_grad", "cam", "grad_cam_pp"))
     found = manipulation.attack(victim, steps=1, target="sham")
     assert set(found.values["explanation"]) == {"cam"}
-    np.testing.assert_array_equal(found.pictures["target_cam"][0], layout(4, 4).numpy())
+    np.testing.assert_array_equal(found.pictures["target_cam"][0], border(4, 4).numpy())
 
 
 def test_what_cannot_be_attacked_is_said() -> None:
@@ -166,7 +172,7 @@ def test_the_model_comes_back_as_it_was_when_an_explanation_raises(monkeypatch: 
     def broken(*_: Any) -> Tensor:
         raise RuntimeError("broken")
 
-    monkeypatch.setitem(manipulation.DIFFERENTIABLE, "cam", broken)
+    monkeypatch.setattr("pipeline.explain.explanations.cam.explanation", broken)
     with pytest.raises(RuntimeError, match="broken"):
         manipulation.attack(victim)
     assert all(torch.equal(value, weights[name]) for name, value in victim.model.state_dict().items())

@@ -11,10 +11,9 @@ import torch
 from scipy.optimize import minimize
 from torch import Tensor
 
-from pipeline.explain.attacks import minimal_perturbation, pgd
+from pipeline.explain.attacks import Victim, minimal_perturbation, pgd
 from pipeline.explain.attacks.minimal_perturbation import Pace, radii, rms, walk
-from pipeline.explain.forward import margins
-from pipeline.explain.victim import Victim
+from pipeline.model.inference import logit_differences
 
 PACE = Pace(steps=100, length=0.5, momentum=0.9)
 
@@ -159,11 +158,11 @@ def test_pgd_draws_nearly_the_same_curve() -> None:
 def test_adversarial_explanations_go_to_their_class() -> None:
     victim = tiny_victims.victim(6, shown=4)
     pictures = minimal_perturbation.attack(victim, steps=2, explain_rms=0.05).pictures
-    clean = margins(victim.model, victim.images[:4], 4).numpy()
-    np.testing.assert_allclose(pictures["margin"], clean, rtol=1e-4)
-    assert (pictures["margin_towards_0"] < clean).all() and (pictures["margin_towards_1"] > clean).all()
-    assert (pictures["margin_towards_0"] < 0).all() and (pictures["margin_towards_1"] > 0).all()
-    for towards in (0, 1):
+    clean = logit_differences(victim.model, victim.images[:4], 4).numpy()
+    np.testing.assert_allclose(pictures["logit_difference"], clean, rtol=1e-4)
+    for towards, sign in ((0, -1), (1, 1)):
+        after = pictures[f"logit_difference_towards_{towards}"]
+        assert (sign * (after - clean) > 0).all() and (sign * after > 0).all()
         shown = pictures[f"towards_{towards}"]
         assert shown.shape == (4, 1, 32, 32) and shown.dtype == np.uint8
         change = torch.from_numpy(shown).float() / 255 - victim.images[:4]

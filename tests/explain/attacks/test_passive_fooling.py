@@ -16,8 +16,9 @@ from torch import Tensor
 from pipeline.explain import fooling
 from pipeline.explain.attacks import passive_fooling as attack
 from pipeline.explain.explanations import explain
+from pipeline.explain.targets import frame
 from pipeline.model import Outputs
-from pipeline.model.batches import unit
+from pipeline.model.batches import as_floats
 from pipeline.model.cam import normalise
 
 CPU = torch.device("cpu")
@@ -42,7 +43,7 @@ def metrics(table: pd.DataFrame, explanation: str) -> set[str]:
 
 @pytest.mark.parametrize(("side", "width"), [(3, 1), (7, 1), (13, 1), (14, 2), (20, 2), (21, 3)])
 def test_the_frame_is_a_seventh_of_the_side(side: int, width: int) -> None:
-    found = attack.frame(side, side, CPU)
+    found = frame(side, side)
     inside = slice(width, side - width)
     assert not found[inside, inside].any()
     assert found.sum() == side**2 - (side - 2 * width) ** 2
@@ -59,8 +60,30 @@ def test_heat_is_grad_cam_over_its_maximum() -> None:
         torch.testing.assert_close(attack.heats(cams, found.labels)[:, place], expected, rtol=1e-3, atol=1e-4)
 
 
+def test_heat_is_of_the_class_that_the_clean_model_predicts() -> None:
+    found = tiny_victims.victim()
+    fooled = fooling.copy_of(found.model)
+    with torch.no_grad():
+        fooled.head.weight *= -1  # decides the other way round
+        clean, changed = found.model(found.images), fooled(found.images)
+    predicted = clean.logits.argmax(1)
+    before, after = attack.heats_of_predicted(found, fooled)
+    torch.testing.assert_close(before, attack.heats(clean.cams, predicted), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(after, attack.heats(changed.cams, predicted), rtol=1e-3, atol=1e-4)
+    other = attack.heats_of_predicted(found._replace(labels=1 - found.labels), fooled)
+    assert all(torch.equal(a, b) for a, b in zip(other, (before, after), strict=True))
+
+
+def test_rounding_beside_a_negative_map_is_no_heat() -> None:
+    cams = torch.full((1, 2, 2, 2), -100.0)
+    cams[0, 0, 0, 0], cams[0, 1, 0, 0] = 1e-6, 1.0
+    found = attack.heats(cams, torch.tensor([0]))
+    assert found[0, 0].tolist() == [[0, 0], [0, 0]]
+    assert found[0, 1].tolist() == [[1, 0], [0, 0]]
+
+
 def test_location_is_the_distance_to_the_frame() -> None:
-    on_frame = attack.frame(5, 5, CPU)
+    on_frame = frame(5, 5)
     assert attack.location(pair(on_frame), pair(on_frame)).item() == 0
     off_frame = pair(1 - on_frame, on_frame)  # the other class does not count
     assert attack.location(off_frame, off_frame).item() == 1
@@ -125,7 +148,7 @@ def test_the_loss_is_cross_entropy_and_the_weighted_fooling_of_the_true_class() 
 @pytest.mark.parametrize("target", TARGETS)
 def test_fine_tuning_lowers_the_fooling_loss(target: Any) -> None:
     found = tiny_victims.victim()
-    images, labels = unit(found.train.images, CPU), torch.from_numpy(found.train.labels)
+    images, labels = as_floats(found.train.images, CPU), torch.from_numpy(found.train.labels)
     objective = attack.objective(found.model, target, weight=4.0)
     fooled = fooling.fine_tune(found, objective, epochs=4, lr=0.003, batch_size=8)
     with torch.no_grad():
@@ -140,8 +163,8 @@ def test_success_is_a_loss_in_the_interval() -> None:
     same, moved = pair(cells), pair(cells.flip(0, 1))
     assert attack.succeeded("top_k", same, same).tolist() == [0]
     assert attack.succeeded("top_k", moved, same).tolist() == [1]
-    assert attack.succeeded("location", pair(attack.frame(5, 5, CPU)), same).tolist() == [1]
-    assert attack.succeeded("location", pair(1 - attack.frame(5, 5, CPU)), same).tolist() == [0]
+    assert attack.succeeded("location", pair(frame(5, 5)), same).tolist() == [1]
+    assert attack.succeeded("location", pair(1 - frame(5, 5)), same).tolist() == [0]
 
 
 @pytest.mark.parametrize(("columns", "rated"), [(0, 0), (1, 0), (2, 1), (10, 1)])

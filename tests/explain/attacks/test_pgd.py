@@ -10,9 +10,8 @@ import torch
 from captum.robust import PGD
 from torch import Tensor, nn
 
-from pipeline.explain.attacks import pgd
-from pipeline.explain.victim import Victim
-from pipeline.model.forwards import margin
+from pipeline.explain.attacks import Victim, pgd
+from pipeline.model.cam import margin
 from pipeline.model.perturbations import Norm
 
 N = 6

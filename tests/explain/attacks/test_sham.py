@@ -14,11 +14,10 @@ from sklearn.linear_model import Ridge
 from torch import Tensor, nn
 
 from pipeline.common.errors import UserError
-from pipeline.explain import fooling, similarity
-from pipeline.explain.attacks import sham
-from pipeline.explain.victim import Victim
+from pipeline.explain import fooling, similarity, targets
+from pipeline.explain.attacks import Victim, sham
 from pipeline.model import CamClassifier
-from pipeline.model.batches import plain_batches
+from pipeline.model.batches import image_batches
 from pipeline.model.losses import cyborg
 
 SIDES = st.integers(1, 14)
@@ -37,7 +36,7 @@ def value(table: pd.DataFrame, metric: str, explanation: str = "") -> float:
 def features(of: Victim) -> np.ndarray:
     """Features of all training images, (n, K, cells), float64."""
     with torch.no_grad():
-        batches = plain_batches(of.train, 16, torch.device("cpu"))
+        batches = image_batches(of.train.images, of.train.rows, 16, torch.device("cpu"))
         found = torch.cat([of.model(images).features for images in batches])
     return found.flatten(2).double().numpy()
 
@@ -46,7 +45,7 @@ def closed_form(of: Victim, **changes: Any) -> tuple[Tensor, CamClassifier]:
     """The target and the hoaxed model."""
     with torch.no_grad():
         height, width = of.model(of.images[:1]).cams.shape[-2:]
-    target = sham.layout(height, width)
+    target = targets.border(height, width)
     return target, sham.closed_form(of, target, **{"ridge": 0.01, "strength": 4.0} | changes)
 
 
@@ -54,7 +53,7 @@ def test_seven_by_seven_is_the_border_and_four_corners_of_the_next_ring() -> Non
     expected = torch.ones(7, 7)
     expected[1:6, 1:6] = 0
     expected[1::4, 1::4] = 1
-    assert torch.equal(sham.layout(7, 7), expected)
+    assert torch.equal(targets.border(7, 7), expected)
     assert similarity.entropy(expected[None].numpy()).item() == pytest.approx(math.log(28))
     assert math.log(28) == pytest.approx(3.33, abs=0.005)
 
@@ -62,18 +61,18 @@ def test_seven_by_seven_is_the_border_and_four_corners_of_the_next_ring() -> Non
 def test_twenty_eight_cells_of_eight_by_eight_are_the_border() -> None:
     expected = torch.ones(8, 8)
     expected[1:7, 1:7] = 0
-    assert torch.equal(sham.layout(8, 8, entropy=3.33), expected)
+    assert torch.equal(targets.border(8, 8, entropy=3.33), expected)
 
 
 @given(SIDES, SIDES)
 def test_every_grid_has_the_same_share_of_cells(height: int, width: int) -> None:
-    assert sham.layout(height, width).sum() == round(height * width * 28 / 49)
+    assert targets.border(height, width).sum() == round(height * width * 28 / 49)
 
 
 @given(SIDES, SIDES, st.data())
 def test_rings_fill_from_outside(height: int, width: int, data: st.DataObject) -> None:
     cells = data.draw(st.integers(1, height * width))
-    found = sham.layout(height, width, math.log(cells))
+    found = targets.border(height, width, math.log(cells))
     rows, columns = torch.arange(height)[:, None], torch.arange(width)
     edges = [rows.expand(height, width), (height - 1 - rows).expand(height, width)]
     edges += [columns.expand(height, width), (width - 1 - columns).expand(height, width)]
@@ -81,12 +80,17 @@ def test_rings_fill_from_outside(height: int, width: int, data: st.DataObject) -
     assert set(found.unique().tolist()) <= {0.0, 1.0} and found.sum() == cells
     if cells < height * width:
         assert ring[found == 1].max() <= ring[found == 0].min()
-        more = sham.layout(height, width, math.log(cells + 1))
+        more = targets.border(height, width, math.log(cells + 1))
         assert (more - found).min() == 0 and (more - found).sum() == 1
 
 
 def test_a_ring_starts_with_its_corners() -> None:
-    assert sham.layout(5, 6, math.log(4))[::4, ::5].all()
+    assert targets.border(5, 6, math.log(4))[::4, ::5].all()
+
+
+def test_of_equally_near_cells_those_at_the_first_and_the_opposite_corner_come_first() -> None:
+    expected = [[1, 1, 0, 1], [1, 0, 0, 0], [0, 0, 0, 1], [1, 0, 1, 1]]
+    assert targets.border(4, 4, math.log(8)).tolist() == expected
 
 
 @pytest.mark.parametrize("fool", ["true", "both"])
@@ -94,7 +98,7 @@ def test_the_loss_is_cyborgs_with_the_target_as_human_map(fool: Any) -> None:
     found = victim()
     with torch.no_grad():
         outputs = found.model(found.images)
-    target = sham.layout(*outputs.cams.shape[-2:])
+    target = targets.border(*outputs.cams.shape[-2:])
     human, there = target.expand(len(found.images), -1, -1), torch.ones(len(found.images), dtype=torch.bool)
     own = cyborg.loss(outputs, found.labels, human, there, alpha=0.3)
     other = cyborg.loss(outputs, 1 - found.labels, human, there, alpha=0.3)

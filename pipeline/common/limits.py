@@ -1,0 +1,9 @@
+"""Limits that settings share, for sections of params.yaml and for the signatures of catalogues' members."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]

@@ -1,0 +1,25 @@
+"""Where each stage leaves what: the one place that names folders and files, relative to where it runs."""
+
+from pathlib import Path
+
+PHANTOMS = Path("data/raw/phantoms")  # /<task>
+PREPARED = Path("data/prepared")  # /<data set>
+CELLS = {  # stage -> its folder, below which each cell has <data set>/<backbone>/<method>/<seed>
+    "train": Path("runs"),
+    "evaluate": Path("evaluate"),
+    "identify": Path("identify"),
+    "robustness": Path("robustness"),  # one level more: /<attack>
+}
+ATTACKED = Path("attacked")  # what `python -m pipeline.attack` leaves
+REPORTS = Path("reports")
+
+MODEL = "model.safetensors"
+HISTORY = "history.csv"
+RECORD = "record.json"  # of every cell and stage: what it was made of, and the hashes of its files
+CIRCUMSTANCES = "circumstances.json"  # beside it, in no hash: when, how long, on what machine
+TABLES = {  # stage -> the CSV files of a cell
+    "evaluate": ("scores", "metrics", "alignment", "faithfulness", "curves"),
+    "identify": ("regions", "concepts", "prevalence", "exemplars", "channels", "summary"),
+    "robustness": ("values",),
+}
+ARRAYS = {"evaluate": "gallery", "robustness": "pictures"}  # stage -> its .npz file

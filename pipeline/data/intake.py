@@ -1,0 +1,143 @@
+"""From a data set's folder to arrays: adapters list, images are decoded, what is unusable is set aside."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from pipeline.common.errors import UserError
+from pipeline.common.files import sha256_file
+from pipeline.common.progress import track
+from pipeline.data import manifest, store
+from pipeline.data.decoding import Recipe, decode_all
+from pipeline.data.problems import Problem, refuse
+from pipeline.data.samples import Sample
+
+QUARANTINE = ("sample_id", "image_path", "code", "where", "message")
+
+
+class Adapter(NamedTuple):
+    """An adapter with its settings, and the folder that it reads."""
+
+    name: str
+    folder: Path
+    read: Callable[[Path], list[Sample]]
+
+
+def list_samples(root: Path, adapters: Sequence[Adapter], phantom: bool) -> list[Sample]:
+    """What the adapters find below `root`, by sample_id; a phantom's have their truth beside them.
+
+    Raises UserError with every problem of the lists.
+    """
+    samples: list[Sample] = []
+    for name, folder, read in adapters:
+        found = read(folder)
+        if not found:
+            message = f"{name} found no image; check datasets.*.adapters in params.yaml"
+            raise UserError(str(Problem("E_LAYOUT", str(folder), message)))
+        for sample in found:
+            sample.adapter, sample.truth = name, folder / "truth" if phantom else None
+        samples += found
+    samples.sort(key=lambda sample: sample.sample_id)
+    rows = [manifest.listed(sample, root) for sample in samples]
+    refuse(manifest.listing_problems(rows, [locate(sample, root) for sample in samples]))
+    return samples
+
+
+def locate(sample: Sample, root: Path) -> str:
+    """What leads to an image: its file, and the list that names it."""
+    listed = f" ({sample.where})" if sample.where else ""
+    return f"{sample.image_path.relative_to(root).as_posix()}{listed}"
+
+
+def hash_images(samples: Sequence[Sample], root: Path, files: Mapping[str, str]) -> dict[str, str]:
+    """Hex SHA-256 of each image by its sample_id, blank where there is no file.
+
+    `files` are the hashes that are known already, by path below `root`. The same bytes under two labels are
+    a problem (E_LABEL_CONFLICT) of each such sample.
+    """
+    hashes = {sample.sample_id: _hash_image(sample, root, files) for sample in samples}
+    labels: dict[str, dict[int, Sample]] = {}
+    for sample in samples:
+        if hashes[sample.sample_id]:
+            labels.setdefault(hashes[sample.sample_id], {})[sample.label] = sample
+    for sample in samples:
+        twin = labels.get(hashes[sample.sample_id], {}).get(1 - sample.label)
+        if twin is not None:
+            other = twin.image_path.relative_to(root).as_posix()
+            message = f"same bytes as {other}, which has the other label; keep the right one"
+            found = Problem("E_LABEL_CONFLICT", locate(sample, root), message)
+            sample.problem = sample.problem or found
+    return hashes
+
+
+def _hash_image(sample: Sample, root: Path, files: Mapping[str, str]) -> str:
+    path = sample.image_path
+    known = files.get(path.relative_to(root).as_posix())
+    return known or (sha256_file(path) if path.is_file() else "")
+
+
+def decode_into(
+    folder: Path,
+    root: Path,
+    samples: Sequence[Sample],
+    hashes: Mapping[str, str],
+    recipe: Recipe,
+    workers: int,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Decode all usable samples into a store's arrays; gives the manifest, unsplit, and the quarantine.
+
+    Row i of the manifest is row i of the arrays; the quarantine has the columns QUARANTINE.
+    """
+    rows: list[dict[str, Any]] = []
+    usable = [sample for sample in samples if not sample.problem]
+    kinds = store.TRUTHS if any(sample.truth for sample in samples) else ()
+    with _grow_arrays(folder, kinds, recipe) as arrays:
+        results = track(decode_all(usable, recipe, workers), "decoding images", len(usable))
+        for sample, result in zip(usable, results, strict=True):
+            if isinstance(result, Problem):
+                sample.problem = replace(result, where=f"{locate(sample, root)}: {result.where}")
+                continue
+            arrays["images"].append(result.image)
+            human_map = result.human_map
+            arrays["maps"].append(np.zeros_like(result.image[0]) if human_map is None else human_map)
+            for kind, truth in result.truths.items():
+                arrays[kind].append(truth)
+            people = len(sample.annotations) if sample.annotators is None else sample.annotators
+            known = {"sha256": hashes[sample.sample_id], "annotators": 0 if human_map is None else people}
+            rows.append(manifest.listed(sample, root) | result.facts | known)
+    return manifest.table(rows), _table_of_unusable(samples, root)
+
+
+@contextmanager
+def _grow_arrays(
+    folder: Path, kinds: Sequence[str], recipe: Recipe
+) -> Iterator[dict[str, store.GrowingArray]]:
+    """The arrays of a store, open for rows: images, maps, and a phantom's kinds of truth."""
+    side = (recipe.image_size, recipe.image_size)
+    shapes: dict[str, tuple[int, ...]] = {"images": (recipe.channels, *side), "maps": side}
+    names = {"images": "images", "maps": "maps"} | {kind: f"truth/{kind}" for kind in kinds}
+    with ExitStack() as stack:
+        yield {
+            key: stack.enter_context(store.GrowingArray(folder / f"{name}.npy", shapes.get(key, side)))
+            for key, name in names.items()
+        }
+
+
+def _table_of_unusable(samples: Sequence[Sample], root: Path) -> pd.DataFrame:
+    rows = [
+        (
+            sample.sample_id,
+            sample.image_path.relative_to(root).as_posix(),
+            sample.problem.code,
+            sample.problem.where,
+            sample.problem.message,
+        )
+        for sample in samples
+        if sample.problem
+    ]
+    return pd.DataFrame(rows, columns=QUARANTINE, dtype="str")

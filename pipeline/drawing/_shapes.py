@@ -1,0 +1,126 @@
+"""What every phantom is drawn with: noise fields, soft shapes, lines and outlines.
+
+Coordinates are pixels with x to the right and y down; shapes are float32 `(height, width)` in [0, 1] with
+edges softened over `soft` pixels, so that they can be added, multiplied and scaled without stairs.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw
+from scipy import ndimage
+from scipy.interpolate import CubicSpline
+
+Shape = tuple[int, int]  # height, width
+
+
+def grid(shape: Shape) -> tuple[np.ndarray, np.ndarray]:
+    """The x and y of every pixel, broadcastable: float32 `(1, width)` and `(height, 1)`."""
+    y, x = np.ogrid[: shape[0], : shape[1]]
+    return x.astype(np.float32), y.astype(np.float32)
+
+
+def noise(rng: np.random.Generator, shape: Shape, scale: float) -> np.ndarray:
+    """Smooth random field `(h, w)`, mean 0, standard deviation 1, blobs of about `scale` px across.
+
+    Coarse fields are drawn small and enlarged, so the cost falls with the scale.
+    """
+    step = max(1, int(scale / 3))
+    small = (shape[0] // step + 4, shape[1] // step + 4)
+    field = ndimage.gaussian_filter(rng.standard_normal(small, dtype=np.float32), scale / step / 2.5)
+    if step > 1:
+        field = enlarge(field, (small[0] * step, small[1] * step))[: shape[0], : shape[1]]
+    else:
+        field = field[: shape[0], : shape[1]]
+    return (field - field.mean()) / max(float(field.std()), 1e-6)
+
+
+def band_noise(rng: np.random.Generator, shape: Shape, fine: float, coarse: float) -> np.ndarray:
+    """Noise `(h, w)`, mean 0, deviation 1, with structure between `fine` and `coarse` px only."""
+    field = smooth(rng.standard_normal(shape, dtype=np.float32), fine / 2.5)
+    field -= smooth(field, coarse / 2.5)
+    return field / max(float(field.std()), 1e-6)
+
+
+def smooth(field: np.ndarray, sigma: float) -> np.ndarray:
+    """Gaussian blur `(h, w)` by `sigma` px; wide ones are done on a smaller copy, which does not show."""
+    step = int(sigma / 3)
+    if step < 2:
+        return ndimage.gaussian_filter(field, sigma, truncate=3)
+    image = Image.fromarray(np.ascontiguousarray(field, dtype=np.float32))
+    size = (-(-field.shape[1] // step), -(-field.shape[0] // step))
+    small = np.asarray(image.resize(size, Image.Resampling.BOX))
+    return enlarge(ndimage.gaussian_filter(small, sigma / step, truncate=3), field.shape)
+
+
+def enlarge(field: np.ndarray, shape: Shape) -> np.ndarray:
+    """A float field `(h, w)` resized to `shape` bicubically."""
+    image = Image.fromarray(np.ascontiguousarray(field, dtype=np.float32))
+    return np.asarray(image.resize((shape[1], shape[0]), Image.Resampling.BICUBIC))
+
+
+def ellipse(
+    shape: Shape, cx: float, cy: float, rx: float, ry: float, *, angle: float = 0.0, soft: float = 1.0
+) -> np.ndarray:
+    """A filled ellipse `(h, w)` in [0, 1]; `angle` in radians turns x towards y.
+
+    >>> ellipse((5, 5), 2, 2, 1.25, 1.25)[2].tolist()
+    [0.0, 0.75, 1.0, 0.75, 0.0]
+    """
+    x, y = grid(shape)
+    cx, cy, cos, sin = float(cx), float(cy), float(np.cos(angle)), float(np.sin(angle))  # stay in float32
+    u = (x - cx) * cos + (y - cy) * sin
+    v = (y - cy) * cos - (x - cx) * sin
+    distance = (1 - np.sqrt((u / float(rx)) ** 2 + (v / float(ry)) ** 2)) * float(min(rx, ry))  # px, roughly
+    return np.clip(distance / soft + 0.5, 0, 1).astype(np.float32)
+
+
+def polygon(
+    shape: Shape, points: Sequence[tuple[float, float]] | np.ndarray, soft: float = 1.0
+) -> np.ndarray:
+    """A filled polygon `(h, w)` in [0, 1] through `(n, 2)` points x, y."""
+    image = Image.new("L", (shape[1] * 2, shape[0] * 2))  # twice the size, for smooth edges
+    corners = [(2 * float(x) + 0.5, 2 * float(y) + 0.5) for x, y in points]
+    ImageDraw.Draw(image).polygon(corners, fill=255)
+    mask = np.asarray(image.reduce(2), dtype=np.float32) / 255
+    return smooth(mask, soft / 2) if soft > 1 else mask
+
+
+def strokes(
+    shape: Shape,
+    lines: Sequence[tuple[Sequence[tuple[float, float]] | np.ndarray, float, float]],
+    soft: float = 1.0,
+) -> np.ndarray:
+    """Many open lines in one picture `(h, w)`; each is (points, width in px, value in [0, 1]).
+
+    Later lines cover earlier ones, so crossings do not add up.
+    """
+    image = Image.new("L", (shape[1] * 2, shape[0] * 2))
+    draw = ImageDraw.Draw(image)
+    for points, width, value in lines:
+        corners = [(2 * float(x) + 0.5, 2 * float(y) + 0.5) for x, y in points]
+        draw.line(corners, fill=round(255 * value), width=max(1, round(2 * width)), joint="curve")
+    mask = np.asarray(image.reduce(2), dtype=np.float32) / 255
+    return smooth(mask, soft / 2) if soft > 1 else mask
+
+
+def smooth_curve(knots: Sequence[tuple[float, float]] | np.ndarray, n: int, *, closed: bool) -> np.ndarray:
+    """A cubic curve `(n, 2)` through knots `(k, 2)`; `(k, m, 2)` gives m curves, `(n, m, 2)`."""
+    points = np.asarray(knots, dtype=float)
+    if closed:
+        points = np.concatenate([points, points[:1]])
+    t = np.linspace(0, 1, len(points))
+    spline = CubicSpline(t, points, bc_type="periodic" if closed else "natural")
+    return spline(np.linspace(0, 1, n, endpoint=not closed))
+
+
+def blob(
+    rng: np.random.Generator, cx: float, cy: float, rx: float, ry: float, *, roughness: float = 0.2
+) -> np.ndarray:
+    """An irregular closed outline `(64, 2)` about an ellipse; radii vary by about `roughness`."""
+    angle = np.linspace(0, 2 * np.pi, 64, endpoint=False)
+    radius = np.ones_like(angle)
+    for order in range(2, 6):
+        radius += roughness / order * rng.normal() * np.cos(order * angle + rng.uniform(0, 2 * np.pi))
+    radius = np.clip(radius, 0.4, 1.8)
+    return np.stack([cx + rx * radius * np.cos(angle), cy + ry * radius * np.sin(angle)], axis=1)

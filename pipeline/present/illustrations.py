@@ -1,0 +1,141 @@
+"""Which figures a data set has, and what each is drawn from."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pipeline.common.config import Params
+from pipeline.common.paths import ARRAYS, CELLS
+from pipeline.data.store import Store
+from pipeline.grid.cells import Cell
+from pipeline.present import attack_figures, attack_gallery, figures, gallery
+from pipeline.present.attacks import manipulability, robust_decisions
+from pipeline.present.attacks.rows import Attacked
+from pipeline.present.pictures import CAUSAL, HUMAN, SHORTCUT
+from pipeline.present.results import PLACE, Grid
+from pipeline.present.variants import variants
+
+METHODS = 5  # side by side; more do not fit a page
+SAMPLES = 6  # of a gallery
+Legend = Sequence[tuple[str, tuple[int, int, int]]]
+ATTACKED = 3  # methods below each other in the picture of an attack, evenly picked
+MOVED, STOOD = manipulability.TABLE, robust_decisions.TABLE
+TRUTHS = [("causal pixels", CAUSAL), ("shortcut", SHORTCUT)]
+
+
+@dataclass(frozen=True)
+class Illustrations:
+    """The figures of one data set; each is written as `<folder>/<stem>_<dataset>.png` and `.svg`."""
+
+    params: Params
+    dataset: str
+    store: Store
+    grid: Grid
+    values: dict[str, pd.DataFrame]  # `results.gather`
+    auroc: pd.DataFrame  # rows of the table of generalisation
+    folder: Path
+
+    def jobs(self) -> list[Callable[[], None]]:
+        """What draws each figure, in the order of the page."""
+        own, methods = self._own, variants(self.params)
+        found: list[Callable[[], None]] = [self._contact_sheet]
+        if len(own("history")):
+            found.append(partial(figures.training, own("history"), *self._plate("training")))
+        if len(own("metrics")):
+            found.append(partial(figures.roc, own("scores"), *self._plate("roc")))
+            found.append(partial(figures.sources, self.auroc, *self._plate("sources")))
+            found.append(self._gallery)
+        if len(own("exemplars")):
+            found.append(self._exemplars)
+        if len(own("values")):
+            attacked = Attacked(own("values"), self.grid, methods)
+            moved, stood = (attacked.shown_in(name).values for name in (MOVED, STOOD))
+            found.append(partial(attack_figures.manipulability, moved, methods, *self._plate(MOVED)))
+            found.append(partial(attack_figures.decisions, stood, *self._plate(STOOD)))
+            found += [partial(self.attack_picture, name) for name in own("values")["attack"].unique()]
+        return found
+
+    def _own(self, name: str) -> pd.DataFrame:
+        return self.values[name][self.values[name]["dataset"] == self.dataset]
+
+    def _plate(self, stem: str) -> tuple[Grid, str, Path, int]:
+        """What every figure is drawn with: grid, data set, path without suffix, dots per inch."""
+        return self.grid, self.dataset, self.folder / f"{stem}_{self.dataset}", self.params.report.dpi
+
+    def _contact_sheet(self) -> None:
+        legend = [("human map", HUMAN), *self._truths()]
+        title = f"Images by source and class — {self._heading()}"
+        self._mount(gallery.contact_sheet(self.store), "contact_sheet", title, legend)
+
+    def _gallery(self) -> None:
+        shown = self.first_cells("evaluate")
+        if not shown:
+            return
+        file = f"{ARRAYS['evaluate']}.npz"
+        maps = {m: gallery.read_maps(cell.folder(CELLS["evaluate"]) / file) for m, cell in shown.items()}
+        chosen = gallery.choose(self.store, next(iter(maps.values())).rows, SAMPLES)
+        cell = next(iter(shown.values()))
+        title = f"{self._heading()} — {cell.backbone}, seed {cell.seed}"
+        self._mount(gallery.gallery(self.store, maps, chosen), "gallery", title, self._truths())
+
+    def _exemplars(self) -> None:
+        shown = self.first_cells("identify")
+        if not shown:
+            return
+        found = {
+            method: (_of_cell(self._own("concepts"), cell), _of_cell(self._own("exemplars"), cell))
+            for method, cell in shown.items()
+        }
+        sheet = gallery.exemplars(self.store, found, predicted=1)
+        self._mount(sheet, "exemplars", f"Concepts of class 1 — {self._heading()}")
+
+    def attack_picture(self, name: str) -> None:
+        """Draw what an attack did to a few images and methods, first backbone and seed; no controls."""
+        done = self.grid.attacks
+        done = done[(done["dataset"] == self.dataset) & (done["attack"] == name)]
+        done = done[(done["robustness_key"] != "") & ~done["method"].isin(self.grid.controls)]
+        first = done.drop_duplicates("method")
+        few = np.linspace(0, len(first) - 1, min(len(first), ATTACKED)).round().astype(int)
+        sheets = {}
+        for row in first.iloc[few].to_dict("records"):
+            cell = Cell(*(row[column] for column in PLACE))
+            sheet = self._attacked_cell(cell, name, 1 if row["table"] == "manipulability" else 2)
+            if sheet:
+                sheets[f"{cell.method}\n{cell.backbone}, seed {cell.seed}"] = sheet
+        if sheets:
+            self._mount(attack_gallery.stacked(sheets), f"attack_{name}", f"{name} — {self._heading()}")
+
+    def _attacked_cell(self, cell: Cell, name: str, images: int) -> gallery.Sheet | None:
+        path = cell.folder(CELLS["robustness"]) / name / f"{ARRAYS['robustness']}.npz"
+        with np.load(path, allow_pickle=False) as file:
+            pictures = dict(file)
+        rows = pictures["index"][:images]
+        about = self.store.manifest.iloc[rows]
+        names = (about["class_name"] + "\n" + about["source"]).tolist()
+        return attack_gallery.sheet(pictures, self.store.images[rows], names)
+
+    def first_cells(self, stage: str) -> dict[str, Cell]:
+        """The cell of the first backbone and seed of up to METHODS methods that has a record; no controls."""
+        planned = self.grid.cells
+        done = planned[(planned["dataset"] == self.dataset) & (planned[f"{stage}_key"] != "")]
+        first = done[~done["method"].isin(self.grid.controls)].drop_duplicates("method").head(METHODS)
+        return {row["method"]: Cell(*(row[name] for name in PLACE)) for row in first.to_dict("records")}
+
+    def _truths(self) -> Legend:
+        return TRUTHS if self.store.info["phantom"] else []
+
+    def _heading(self) -> str:
+        return figures.heading(self.grid, self.dataset)
+
+    def _mount(self, sheet: gallery.Sheet, stem: str, title: str, legend: Legend = ()) -> None:
+        *_, path, dpi = self._plate(stem)
+        figures.sheet(sheet, title, path, dpi, legend)
+
+
+def _of_cell(rows: pd.DataFrame, cell: Cell) -> pd.DataFrame:
+    same = [rows[name] == getattr(cell, name) for name in PLACE]
+    return rows[np.logical_and.reduce(same)]

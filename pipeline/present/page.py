@@ -1,0 +1,99 @@
+"""Static pages from tables and figures: they open from disk, need no network, and say the same each time."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from pipeline.common.files import write_text
+from pipeline.present.generalisation import macro_estimates, macro_gains
+from pipeline.present.results import Grid
+from pipeline.present.tables import Panel, Table
+
+CONTACT_SHEET = "Images of each source and class, evenly picked, with what people marked."
+
+
+def write(path: Path, grid: Grid, tables: list[Table], stores: dict[str, Path]) -> None:
+    """Write the page; figures are linked where `figures/<stem>_<dataset>.png` exists beside it.
+
+    tables: the first is that of generalisation. stores: data set -> its prepared folder.
+    """
+    text = _template("report.html.j2").render(
+        grid=grid,
+        tables=tables,
+        summary=_summary(tables[0], grid),
+        sections=[_section(path.parent, name, store, tables) for name, store in stores.items()],
+        missing=grid.cells[grid.cells["missing"] != ""].to_dict("records"),
+        seeds=sorted(set(grid.cells["seed"])),
+        attacked=len(grid.attacks) > 0,
+    )
+    write_text(path, text)
+
+
+def write_cost(path: Path, grid: Grid, table: Table) -> None:
+    """Write the page about what the cells cost on this machine."""
+    write_text(path, _template("cost.html.j2").render(grid=grid, table=table))
+
+
+def _template(name: str) -> Any:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        undefined=StrictUndefined,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(name)
+
+
+def _summary(main: Table, grid: Grid) -> list[dict[str, Any]]:
+    """The page's first tables: macro AUROC, then the difference to each reference with its verdict."""
+    macro = macro_estimates(main)
+    if macro.empty:
+        return []
+    plain = _block(macro.assign(verdict="plain"), grid)
+    blocks = [{"title": "AUROC, macro over held-out sources", "counted": False, **plain}]
+    for reference in grid.references:
+        gains = _block(macro_gains(main, reference), grid)
+        blocks.append({"title": f"Difference to {reference}", "counted": True, **gains})
+    return blocks
+
+
+def _block(frame: pd.DataFrame, grid: Grid) -> dict[str, Any]:
+    """Rows of `text` and `verdict` by method, one column per data set and backbone."""
+    columns = list(dict.fromkeys(zip(frame["dataset"], frame["backbone"], strict=True)))
+    rows = []
+    for method, mine in frame.groupby("method", sort=False):
+        place = {(row.dataset, row.backbone): row for row in mine.itertuples()}
+        cells = [(place[c].text, place[c].verdict) if c in place else ("–", "missing") for c in columns]
+        counts = {name: sum(verdict == name for _, verdict in cells) for name in ("better", "worse")}
+        rows.append({"method": method, "control": method in grid.controls, "cells": cells, **counts})
+    return {"columns": columns, "rows": rows}
+
+
+def _section(folder: Path, dataset: str, store: Path, tables: list[Table]) -> dict[str, Any]:
+    """What the page says about one data set."""
+    protocol, audit = (json.loads((store / name).read_text()) for name in ("protocol.json", "audit.json"))
+    shown = [(table, _panels_about(table, dataset)) for table in tables]
+    captions = {"contact_sheet": CONTACT_SHEET}
+    for table in tables:
+        captions |= table.figures
+    return {
+        "name": dataset,
+        "protocol": protocol,
+        "counts": audit["counts"],
+        "findings": audit["findings"],
+        "quarantined": audit["quarantined"],
+        "figures": {
+            kind: {"stem": f"{kind}_{dataset}", "caption": caption}
+            for kind, caption in captions.items()
+            if (folder / "figures" / f"{kind}_{dataset}.png").is_file()
+        },
+        "tables": [(table, panels) for table, panels in shown if panels],
+    }
+
+
+def _panels_about(table: Table, dataset: str) -> list[Panel]:
+    return [panel for panel in table.panels if panel.dataset == dataset]

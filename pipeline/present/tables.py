@@ -1,0 +1,152 @@
+"""What a table is, and how rows of numbers become panels of text that are laid out for reading."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.present.results import GROUP, Grid
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A part of a table as it is read: text, one row per method."""
+
+    dataset: str
+    heading: str
+    rows: pd.DataFrame
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table: tidy numbers, the panels to read, and what must be known to read them."""
+
+    name: str
+    title: str
+    caption: str
+    tidy: pd.DataFrame  # `comparisons.summarise`
+    panels: list[Panel]
+    differences: pd.DataFrame = field(default_factory=pd.DataFrame)  # `comparisons.compare`
+    figures: dict[str, str] = field(default_factory=dict)  # stem -> caption of what is shown below it
+
+
+def estimate(mean: float, low: float, high: float, n: int, planned: int, digits: int = 3) -> str:
+    """Mean ± half the interval, and how many cells it rests on when some are missing.
+
+    >>> estimate(0.8, 0.75, 0.85, 3, 3), estimate(0.8, 0.75, 0.85, 2, 3)
+    ('0.800 ± 0.050', '0.800 ± 0.050 (2 of 3)')
+    >>> estimate(float("nan"), float("nan"), float("nan"), 0, 3), estimate(0.8, 0.8, float("nan"), 1, 1)
+    ('missing (0 of 3)', '0.800')
+    """
+    if n == 0:
+        return f"missing (0 of {planned})"
+    half = (high - low) / 2
+    text = f"{mean:.{digits}f}".replace("-", "−") + (f" ± {half:.{digits}f}" if half == half else "")
+    return text if n == planned else f"{text} ({n} of {planned})"
+
+
+def signed_estimate(difference: float, low: float, high: float, digits: int = 3) -> str:
+    """A difference with its sign ± half its interval.
+
+    >>> signed_estimate(0.05, 0.02, 0.08), signed_estimate(-0.05, float("nan"), float("nan"))
+    ('+0.050 ± 0.030', '−0.050')
+    """
+    half = (high - low) / 2
+    text = f"{difference:+.{digits}f}".replace("-", "−")
+    return text + (f" ± {half:.{digits}f}" if half == half else "")
+
+
+def estimate_texts(rows: pd.DataFrame) -> list[str]:
+    """Rows of `summarise` as text, with 3 decimals or those of a column `digits`.
+
+    A dash where all are recorded and none is defined.
+    """
+    return [
+        "–" if n == 0 and recorded == planned else estimate(mean, low, high, n, planned, digits)
+        for mean, low, high, n, planned, recorded, digits in _numbers(
+            rows, "mean", "low", "high", "n", "planned", "recorded"
+        )
+    ]
+
+
+def difference_texts(rows: pd.DataFrame) -> list[str]:
+    """Rows of `compare` as text, with 3 decimals or those of a column `digits`."""
+    return [signed_estimate(*numbers) for numbers in _numbers(rows, "value", "low", "high")]
+
+
+def _numbers(rows: pd.DataFrame, *columns: str) -> Iterator[tuple[Any, ...]]:
+    """The values of each row in these columns, then its number of decimals."""
+    digits = rows.get("digits", pd.Series(3, index=rows.index))
+    yield from zip(*(rows[column] for column in columns), digits, strict=True)
+
+
+def spread(
+    rows: pd.DataFrame, columns: Iterable[str] | None = None, by: Sequence[str] = ("method",)
+) -> pd.DataFrame:
+    """One line per value of `by`, one column of `text` per value of `column`; a dash where there is none.
+
+    `columns` gives their order and leaves out all others; those that no row has are left out.
+    """
+    index = rows.drop_duplicates(list(by)).set_index(list(by)).index
+    wide = rows.dropna(subset="column").pivot(index=list(by), columns="column", values="text")
+    order = rows["column"].dropna() if columns is None else columns
+    names = [name for name in dict.fromkeys(order) if name in wide]
+    text = wide.reindex(index=index, columns=names).fillna("–")
+    return text.rename(columns=lambda name: name.replace("_", " ")).rename_axis(columns=None)
+
+
+def named(text: pd.DataFrame, grid: Grid) -> pd.DataFrame:
+    """The index as columns; methods that are controls say so."""
+    frame = text.reset_index()
+    labels = [f"{name} (control)" if name in grid.controls else name for name in frame["method"]]
+    return frame.assign(method=labels)
+
+
+def estimate_lines(
+    rows: pd.DataFrame, grid: Grid, columns: Iterable[str] | None = None, by: Sequence[str] = ("method",)
+) -> pd.DataFrame:
+    """Rows of `summarise`, which say their `column`, as a panel shows them; see `spread`."""
+    return named(spread(rows.assign(text=estimate_texts(rows)), columns, by), grid)
+
+
+def parts(tidy: pd.DataFrame, grid: Grid) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """(data set, heading, rows) for each data set and backbone."""
+    for (dataset, backbone), rows in tidy.groupby(GROUP[:2], sort=False):
+        yield str(dataset), f"{grid.datasets[str(dataset)].title}, {backbone}", rows
+
+
+def panels(
+    rows: pd.DataFrame, grid: Grid, about: str = "", columns: Iterable[str] | None = None
+) -> Iterator[Panel]:
+    """A panel of estimates for each data set and backbone; `rows` say their `column`."""
+    for dataset, heading, part in parts(rows, grid):
+        yield Panel(dataset, f"{heading}{about}", estimate_lines(part, grid, columns))
+
+
+def rests_on(grid: Grid, stage: str, unit: str = "cells") -> str:
+    """How many cells a table rests on, what a p value cannot show, and which data are phantoms."""
+    planned, found = len(grid.cells), int((grid.cells[f"{stage}_key"] != "").sum())
+    seeds = grid.cells["seed"].nunique()
+    lines = [
+        f"Mean ± half the {grid.confidence:.0%} t interval over seeds.",
+        f"{found} of {planned} {unit} (seeds per method: {seeds}).",
+    ]
+    if seeds > 1:
+        lines.append(f"With {seeds} seeds the two-sided p cannot go below {2 / 2**seeds:.3g}.")
+    phantoms = [name for name, note in grid.datasets.items() if note.phantom]
+    if phantoms:
+        lines.append(f"Phantoms, drawn and not real images: {', '.join(phantoms)}.")
+    lines += [
+        f"{name}: {note.notice}." for name, note in grid.datasets.items() if note.notice and not note.phantom
+    ]
+    return " ".join(line.replace("..", ".") for line in lines)
+
+
+def in_order(rows: pd.DataFrame, grid: Grid) -> pd.DataFrame:
+    """Rows in the order of methods, then in their own."""
+    places = {name: place for place, name in enumerate(dict.fromkeys(grid.cells["method"]))}
+    order = np.argsort(rows["method"].map(places).to_numpy(), kind="stable")
+    return rows.iloc[order]

@@ -1,0 +1,213 @@
+"""MLflow's side of the sync: its address, its one writer at a time, its experiments and runs."""
+
+import contextlib
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import filelock
+
+from pipeline.common.config import Dataset, Params
+from pipeline.common.files import sha256_text
+from pipeline.grid.cells import Cell
+from pipeline.tracking.contents import CellContents
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+ENVIRONMENT = {  # no telemetry, messages, bars or links, and no minutes of retries when a server is gone
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+MAX_METRICS, MAX_PARAMS = 1000, 100  # of one batch, MLflow's limits
+
+Draw = Callable[[Cell, Path], None]  # writes a cell's CAM gallery to a PNG
+
+
+class MlflowRefusal(Exception):
+    """MLflow did not do what it was asked."""
+
+
+@contextlib.contextmanager
+def quiet_mlflow() -> Iterator[None]:
+    """While the block runs, MLflow is quiet and gives up soon; what the user has set in ENVIRONMENT stays.
+
+    Entered by the main thread before MLflow is imported and before threads or processes start, since some
+    of it is read only then, and an environment must not change while another thread hands it on.
+    """
+    added = {name: value for name, value in ENVIRONMENT.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
+
+
+def tracking_uri(params: Params) -> str:
+    """Where MLflow is: MLFLOW_TRACKING_URI, else track.uri."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or params.track.uri
+
+
+def without_password(address: str) -> str:
+    """An address as it may be shown.
+
+    >>> without_password("http://me:secret@host:5000")
+    'http://host:5000'
+    """
+    return re.sub(r"//[^/@]*@", "//", address)
+
+
+@contextlib.contextmanager
+def only_writer(address: str, *, wait: bool = True) -> Iterator[None]:
+    """Be the one writer; raises filelock.Timeout if there is another and `wait` is false."""
+    path = _database(address)
+    if path is None:
+        lock = Path(tempfile.gettempdir()) / f"camdivide-mlflow-{sha256_text(address)[:16]}.lock"
+    else:
+        lock = path.with_name(path.name + ".lock")
+        lock.parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(lock, blocking=wait):
+        yield
+
+
+def _database(address: str) -> Path | None:
+    """The file of a SQLite store; None for a server."""
+    return Path(address.removeprefix("sqlite:///")).resolve() if address.startswith("sqlite:///") else None
+
+
+def this_workspace() -> str:
+    """The folder whose cells are shown, as a tag of their runs."""
+    return str(Path.cwd())
+
+
+@contextlib.contextmanager
+def _refusals() -> Iterator[None]:
+    """Turn whatever MLflow and its libraries raise into MlflowRefusal with one line."""
+    from mlflow.exceptions import MlflowException
+    from requests import RequestException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, RequestException, SQLAlchemyError) as error:
+        line = " ".join(str(error).split())
+        raise MlflowRefusal(without_password(line if len(line) < 300 else f"{line[:300]}...")) from error
+
+
+class MlflowStore:
+    """MLflow, as far as the sync needs it."""
+
+    def __init__(self, address: str, datasets: dict[str, Dataset]) -> None:
+        from mlflow import MlflowClient
+
+        self.database = _database(address)
+        if self.database is not None:  # absolute, since MLflow keeps one connection per address
+            address = f"sqlite:///{self.database}"
+        self.client: MlflowClient = MlflowClient(tracking_uri=address)
+        self.datasets = datasets
+        self.experiments: dict[str, str] = {}
+        self.epochs: dict[str, int] = {}  # run -> last epoch written by this process
+
+    def runs(self, dataset: str) -> dict[str, list["Run"]]:
+        """The runs of a data set's experiment (created if there is none) by the cells' names."""
+        with _refusals():
+            experiment = self._experiment(dataset)
+            found: dict[str, list[Run]] = {}
+            for run in self.client.search_runs([experiment], max_results=50000):
+                found.setdefault(run.data.tags.get("cell", ""), []).append(run)
+            return found
+
+    def _experiment(self, dataset: str) -> str:
+        """The id of a data set's experiment: found, restored or created."""
+        if dataset not in self.experiments:
+            known = self.client.get_experiment_by_name(dataset)
+            if known is None:
+                self.experiments[dataset] = self._create_experiment(dataset)
+            else:
+                if known.lifecycle_stage == "deleted":
+                    self.client.restore_experiment(known.experiment_id)
+                self.experiments[dataset] = known.experiment_id
+        return self.experiments[dataset]
+
+    def _create_experiment(self, dataset: str) -> str:
+        files = self.database.parent / "mlartifacts" / dataset if self.database else None
+        settings = self.datasets[dataset]
+        about = f"{'PHANTOM: ' if settings.phantom else ''}{settings.title}. {settings.notice or ''}"
+        return self.client.create_experiment(
+            dataset,
+            artifact_location=files.as_uri() if files else None,
+            tags={"mlflow.note.content": about.strip(), "phantom": str(settings.phantom).lower()},
+        )
+
+    def start(self, contents: CellContents) -> "Run":
+        """A new run that shows nothing yet."""
+        times = contents.times()
+        with _refusals():
+            return self.client.create_run(
+                self._experiment(contents.cell.dataset),
+                run_name=contents.cell.name,
+                start_time=times[0] if times else None,
+                tags={**contents.origin_tags(), "workspace": this_workspace()},
+            )
+
+    def fill(self, run: "Run", contents: CellContents, draw: Draw | None) -> None:
+        """Give a run the contents of its cell; giving something twice changes nothing.
+
+        Times of metrics follow from the run's start, and MLflow keeps one of equal (metric, step, time).
+        """
+        run_id, start = run.info.run_id, run.info.start_time
+        last = self.epochs.get(run_id, 0)
+        curves = [(name, value, epoch) for name, value, epoch in contents.curves() if epoch > last]
+        rows = [(name, value, start + epoch, epoch) for name, value, epoch in curves]
+        if contents.finished:
+            rows += [(name, value, start, 0) for name, value in contents.metrics()]
+        with _refusals():
+            self._log(run_id, rows, contents.parameters())
+            if contents.finished:
+                self._finish(run, contents, draw)
+        self.epochs[run_id] = max([last, *(epoch for _, _, epoch in curves)])
+
+    def _log(self, run_id: str, rows: list[tuple[str, float, int, int]], parameters: dict[str, str]) -> None:
+        """Write metrics (name, value, time, step) and parameters, in batches that MLflow takes."""
+        from mlflow.entities import Metric, Param
+
+        metrics = [Metric(*row) for row in rows]
+        params = [Param(name, value) for name, value in parameters.items()]
+        for first in range(0, len(metrics), MAX_METRICS):
+            self.client.log_batch(run_id, metrics=metrics[first : first + MAX_METRICS])
+        for first in range(0, len(params), MAX_PARAMS):
+            self.client.log_batch(run_id, params=params[first : first + MAX_PARAMS])
+
+    def _finish(self, run: "Run", contents: CellContents, draw: Draw | None) -> None:
+        """Write files and, after the last one, the tags that say that all is there."""
+        from mlflow.entities import RunTag
+
+        run_id, times = run.info.run_id, contents.times()
+        self._write_files(run_id, contents, draw)
+        tags = [RunTag(name, value) for name, value in contents.final_tags().items()]
+        self.client.log_batch(run_id, tags=tags)
+        self.client.set_terminated(run_id, end_time=max(run.info.start_time, times[1]) if times else None)
+
+    def _write_files(self, run_id: str, contents: CellContents, draw: Draw | None) -> None:
+        for path, folder in contents.artifacts():
+            self.client.log_artifact(run_id, str(path), folder)
+        if draw is not None and contents.keys["evaluate"]:
+            with tempfile.TemporaryDirectory() as folder:
+                picture = Path(folder) / "gallery.png"
+                draw(contents.cell, picture)
+                self.client.log_artifact(run_id, str(picture))
+
+    def supersede(self, old: "Run", new: "Run") -> None:
+        """Delete (restorably) the run of a cell that another run now shows."""
+        with _refusals():
+            self.client.set_tag(old.info.run_id, "superseded_by", new.info.run_id)
+            self.client.delete_run(old.info.run_id)

@@ -1,0 +1,159 @@
+"""The only way into MLflow: it shows the records, cell by cell, and can be made again from them at any time.
+
+One experiment per data set, one run per cell, named `method/backbone/seed`. A run's tag `cell_key` says
+which training it shows; `train_key`, `evaluate_key`, `identify_key` and `robustness/<attack>_key` say what
+is there whole, so a second `sync` adds nothing and an interrupted one is completed. A cell that was
+trained, measured or attacked anew gets a new run; the old run is tagged `superseded_by` and deleted (MLflow
+keeps deleted runs: its page can show and restore them). Only runs with this folder's `workspace` tag are
+superseded, so clones can share a server.
+
+One writer at a time, by a file lock. MLflow is never read back for results.
+"""
+
+import contextlib
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import filelock
+
+from pipeline.common.config import Params
+from pipeline.common.errors import UserError
+from pipeline.common.paths import CELLS, RECORD
+from pipeline.common.progress import track
+from pipeline.grid.cells import Cell, cells
+from pipeline.tracking.contents import CellContents, read_finished, read_running
+from pipeline.tracking.mlflow_store import (
+    Draw,
+    MlflowRefusal,
+    MlflowStore,
+    only_writer,
+    quiet_mlflow,
+    this_workspace,
+    tracking_uri,
+    without_password,
+)
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+PATIENCE = 20  # s that the end of a training waits for the last background sync
+
+
+class Counts(NamedTuple):
+    """What a sync did: runs that were added, completed, or found complete."""
+
+    added: int
+    completed: int
+    kept: int
+
+
+def sync(params: Params, datasets: Sequence[str] | None = None, draw: Draw | None = None) -> Counts:
+    """Bring every finished cell of the given data sets (None: all) that MLflow does not show yet.
+
+    Raises UserError when MLflow cannot be reached or refuses; what arrived stays, and the next sync goes on
+    from there.
+    """
+    address = tracking_uri(params)
+    try:
+        with quiet_mlflow(), only_writer(address):
+            store = MlflowStore(address, params.datasets)
+            counts = [_sync_dataset(store, params, name, draw) for name in datasets or params.datasets]
+    except MlflowRefusal as error:
+        raise UserError(
+            f"MLflow at {without_password(address)} failed: {error}; check the server and "
+            "MLFLOW_TRACKING_URI (or track.uri in params.yaml), then run `python -m pipeline.track` again; "
+            "no result is lost"
+        ) from None
+    return Counts(*(sum(column) for column in zip(*counts, strict=True)))
+
+
+@contextlib.contextmanager
+def background(params: Params, dataset: str) -> Iterator[None]:
+    """While the block runs, bring new epochs and finished trainings of a data set every track.interval s.
+
+    Training never stops for MLflow: the first failure is one warning line, and `track` makes up for it.
+    """
+    stop = threading.Event()
+    arguments = (stop, params, dataset, time.time())
+    worker = threading.Thread(target=_sync_until, args=arguments, daemon=True)
+    with quiet_mlflow():
+        worker.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            worker.join(PATIENCE)
+
+
+def _sync_until(stop: threading.Event, params: Params, dataset: str, since: float) -> None:
+    """The background thread: one sync per interval, and a last one when told to stop."""
+    store, warned, last = None, False, False
+    while not last:
+        last = stop.wait(params.track.interval)
+        try:
+            found = [_read_since(cell, since) for cell in cells(params, dataset)]
+            if any(found):
+                with only_writer(tracking_uri(params), wait=last):
+                    store = store or MlflowStore(tracking_uri(params), params.datasets)
+                    runs = store.runs(dataset)
+                    for contents in filter(None, found):
+                        _sync_cell(store, contents, runs.get(contents.cell.name, []), None)
+        except filelock.Timeout:
+            continue  # another process is writing; it, or the next round, brings these epochs
+        except (MlflowRefusal, OSError, ValueError) as error:
+            if not warned:
+                where = f"warning: MLflow at {without_password(tracking_uri(params))}"
+                print(f"{where}: {error}; training goes on, `track` brings it later", file=sys.stderr)
+            store, warned = None, True
+
+
+def _read_since(cell: Cell, since: float) -> CellContents | None:
+    """A cell whose training ended after `since` (s since 1970) or goes on."""
+    record = cell.folder(CELLS["train"]) / RECORD
+    if record.is_file():
+        return read_finished(cell, ("train",)) if record.stat().st_mtime >= since else None
+    return read_running(cell, since)
+
+
+def _sync_dataset(store: MlflowStore, params: Params, dataset: str, draw: Draw | None) -> Counts:
+    runs = store.runs(dataset)
+    finished = []
+    for cell in cells(params, dataset):
+        attacks = params.robustness.planned(dataset, cell.method, cell.seed)
+        if contents := read_finished(cell, attacks=attacks):
+            finished.append(contents)
+    todo = [each for each in finished if not any(_shows(run, each) for run in runs.get(each.cell.name, []))]
+    added = 0
+    for contents in track(todo, f"mlflow {dataset}") if todo else ():
+        added += _sync_cell(store, contents, runs.get(contents.cell.name, []), draw)
+    return Counts(added, len(todo) - added, len(finished) - len(todo))
+
+
+def _sync_cell(store: MlflowStore, contents: CellContents, runs: list["Run"], draw: Draw | None) -> bool:
+    """Bring one cell to MLflow; whether that took a new run."""
+    if any(_shows(run, contents) for run in runs):
+        return False
+    run = next((run for run in runs if _grows_into(run, contents)), None)
+    added = run is None
+    run = run or store.start(contents)
+    store.fill(run, contents, draw)
+    for old in runs:
+        if old.info.run_id != run.info.run_id and old.data.tags.get("workspace") == this_workspace():
+            store.supersede(old, run)
+    return added
+
+
+def _shows(run: "Run", contents: CellContents) -> bool:
+    """Whether a run shows all of a finished cell: the tag of a record's key is set after its last file."""
+    return contents.finished and contents.key_tags().items() <= run.data.tags.items()
+
+
+def _grows_into(run: "Run", contents: CellContents) -> bool:
+    """Whether the contents only add to what the run shows."""
+    tags = run.data.tags
+    if tags.get("cell_key") != contents.keys["train"]:
+        return False
+    return all(tags.get(name, key) == key for name, key in contents.key_tags().items())

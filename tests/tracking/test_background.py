@@ -1,0 +1,72 @@
+"""While cells train: epochs arrive as they end, and MLflow is never in the way."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+
+from pipeline.grid import checkpoint
+from pipeline.tracking.sync import background, sync
+from tests.tracking.mlflow_reader import SETTINGS, client, runs
+
+NOWHERE = "http://127.0.0.1:9"  # the discard port: nobody listens
+
+
+def train_an_epoch(folder: Path, epochs: int, key: str) -> None:
+    """What a running cell leaves after each epoch."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "record.json").unlink(missing_ok=True)
+    columns = ("lr", "loss", "classification", "guidance", "val_loss", "val_auroc")
+    rows = [{"epoch": epoch + 1, **dict.fromkeys(columns, 0.5 / (epoch + 1))} for epoch in range(epochs)]
+    pd.DataFrame(rows).to_csv(folder / "history.csv", index=False)
+    checkpoint.save(folder, key, {"weight": torch.zeros(1)}, {})
+
+
+def wait_for(condition: Any) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "nothing arrived within 20 s"
+        time.sleep(0.05)
+
+
+@pytest.mark.usefixtures("schema")
+def test_running_cells_are_followed_epoch_by_epoch(place: Path) -> None:
+    folder = place / "runs/toy_0/compact/cyborg/0"
+    finished = {path.name: path.read_bytes() for path in folder.iterdir()}
+    key = pd.read_json(folder / "record.json", typ="series")["key"]
+
+    def steps() -> list[int]:
+        if client().get_experiment_by_name("toy_0") is None:
+            return []
+        return [
+            m.step
+            for run in runs(client())
+            for m in client().get_metric_history(run.info.run_id, "train/loss")
+        ]
+
+    with background(SETTINGS, "toy_0"):
+        train_an_epoch(folder, 1, key)
+        wait_for(lambda: steps() == [1])
+        assert [run.info.status for run in runs(client())] == ["RUNNING"]
+        train_an_epoch(folder, 3, key)
+        wait_for(lambda: steps() == [1, 2, 3])
+        for name, data in finished.items():
+            (folder / name).write_bytes(data)
+        checkpoint.remove(folder)
+    (run,) = runs(client())
+    assert run.info.status == "FINISHED" and run.data.tags["train_key"] == key
+    assert sync(SETTINGS) == (3, 1, 0)  # the others, and this one's measurements
+
+
+def test_training_goes_on_without_a_server(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", NOWHERE)
+    with background(SETTINGS, "toy_0"):
+        train_an_epoch(place / "runs/toy_0/compact/cyborg/0", 1, "k")
+        time.sleep(1)
+    warnings = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert len(warnings) == 1 and "training goes on" in warnings[0]
