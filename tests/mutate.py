@@ -3,9 +3,9 @@
     make mutate                                     MUTANTS changes of the files in ROOMS, drawn by SEED
     python tests/mutate.py --count 50 pipeline/score/metrics.py
 
-A mutant is one changed operator, comparison, condition or number. It is killed when a test of its room
-fails; the tests that name its module come first. Survivors are listed with their line: each is a test that is
-missing, or a change that changes nothing. Work is done on copies; the checkout is left alone.
+A mutant is one changed operator, comparison, condition or number. It is killed when a test of its room that
+names its module fails. Survivors are listed with their line: each is a test that is missing, or a change that
+changes nothing. Work is done on copies; the checkout is left alone.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import copy
 import multiprocessing
 import os
 import random
+import re
 import shutil
 import signal
 import sys
@@ -69,8 +70,10 @@ def changes(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
 
 
 def _within_code(tree: ast.AST) -> Iterator[ast.AST]:
-    """All nodes but annotations, what exceptions say, texts, and decorators."""
+    """All nodes but annotations, what exceptions say, texts, decorators, and the guard `strict=True`."""
     for field, value in ast.iter_fields(tree):
+        if isinstance(tree, ast.keyword) and tree.arg == "strict":
+            continue
         if field in ("annotation", "returns", "decorator_list") or isinstance(
             tree, ast.Raise | ast.JoinedStr
         ):
@@ -131,14 +134,12 @@ def draw(paths: list[Path], count: int) -> list[Mutant]:
 
 
 def tests_of(path: Path) -> list[str]:
-    """A module's doctests, and the tests of its room: those that name the module first."""
-    room = path.parts[1]
-    files = sorted((ROOT / "tests" / room).rglob("test_*.py"))
+    """A module's doctests, and the tests of its room that name it: first those that are called after it."""
+    files = sorted((ROOT / "tests" / path.parts[1]).rglob("test_*.py"))
     stem = path.stem if path.stem != "__init__" else path.parent.name
-    named = [file for file in files if stem in file.name]
-    telling = [file for file in files if stem in file.read_text(encoding="utf-8") and file not in named]
-    rest = [file for file in files if file not in (*named, *telling)]
-    return [str(path), *(str(file.relative_to(ROOT)) for file in (*named, *telling, *rest))]
+    called = [file for file in files if stem in file.name]
+    telling = [file for file in files if re.search(rf"\b{stem}\b", file.read_text(encoding="utf-8"))]
+    return [str(path), *(str(file.relative_to(ROOT)) for file in dict.fromkeys([*called, *telling]))]
 
 
 def survives(mutant: Mutant, folder: Path) -> bool:

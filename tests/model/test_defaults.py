@@ -1,0 +1,72 @@
+"""What losses, regularisers and activations are when nothing is said, and the limits of their settings."""
+
+from typing import Any
+
+import pytest
+
+from pipeline.common import catalogue
+
+DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
+    "losses": {
+        "cross_entropy": {},
+        "cyborg": {"alpha": 0.5, "cam_class": "true"},
+        "difference_salience": {"alpha": 0.5},
+        "divergence": {"alpha": 0.5},
+        "true_false": {"alpha": 0.5},
+    },
+    "regularisers": {
+        "hessian": {"weight": 0.001},
+        "lipschitz": {"psi0": 220.0, "kappa": 0.02, "target_loss": 0.45, "zeta": 0.2, "z": 2.0},
+        "saliency_adversarial": {
+            "mode": "plain", "eps": 8 / 255, "a": 0.6, "pace": 10.0, "threshold": 0.5, "steps": 5,
+            "step": 2 / 255, "beta": 1.0,
+        },
+    },
+    "activations": {"half_huber": {"width": 0.5}, "softplus": {"beta": 20.0}},
+}  # fmt: skip
+MEMBERS = [(kind, name) for kind, members in DEFAULTS.items() for name in members]
+
+
+@pytest.mark.parametrize(("kind", "name"), MEMBERS)
+def test_defaults(kind: str, name: str) -> None:
+    assert catalogue.filled(f"model/{kind}", {"name": name}) == {"name": name, **DEFAULTS[kind][name]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "choice", "allowed"),
+    [
+        *(("losses", {"name": name, "alpha": 0}, True) for name in ("cyborg", "divergence", "true_false")),
+        *(("losses", {"name": name, "alpha": 1}, False) for name in ("cyborg", "difference_salience")),
+        ("regularisers", {"name": "hessian", "weight": 0}, False),
+        ("regularisers", {"name": "hessian", "weight": 0.5}, True),
+        ("regularisers", {"name": "lipschitz", "psi0": 0}, False),
+        ("regularisers", {"name": "lipschitz", "psi0": 0.5, "kappa": 0, "zeta": 0, "z": 1}, True),
+        ("regularisers", {"name": "lipschitz", "zeta": 1, "target_loss": 0.5}, True),
+        ("regularisers", {"name": "lipschitz", "zeta": 1.1}, False),
+        ("regularisers", {"name": "lipschitz", "target_loss": 0}, False),
+        ("regularisers", {"name": "lipschitz", "z": 0.9}, False),
+        ("regularisers", {"name": "lipschitz", "kappa": -0.1}, False),
+        ("regularisers", {"name": "saliency_adversarial", "eps": 1, "a": 0, "pace": 0.5, "step": 1}, True),
+        (
+            "regularisers",
+            {"name": "saliency_adversarial", "a": 1, "threshold": 1, "steps": 1, "beta": 0},
+            True,
+        ),
+        ("regularisers", {"name": "saliency_adversarial", "eps": 0}, False),
+        ("regularisers", {"name": "saliency_adversarial", "eps": 1.1}, False),
+        ("regularisers", {"name": "saliency_adversarial", "a": 1.1}, False),
+        ("regularisers", {"name": "saliency_adversarial", "pace": 0}, False),
+        ("regularisers", {"name": "saliency_adversarial", "threshold": 0}, False),
+        ("regularisers", {"name": "saliency_adversarial", "threshold": 1.1}, False),
+        ("regularisers", {"name": "saliency_adversarial", "steps": 0}, False),
+        ("regularisers", {"name": "saliency_adversarial", "step": 0}, False),
+        ("regularisers", {"name": "saliency_adversarial", "step": 1.1}, False),
+        ("activations", {"name": "half_huber", "width": 0}, False),
+        ("activations", {"name": "half_huber", "width": 0.25}, True),
+        ("activations", {"name": "softplus", "beta": 0}, False),
+        ("activations", {"name": "softplus", "beta": 0.5}, True),
+    ],
+    ids=str,
+)
+def test_limits(kind: str, choice: dict[str, Any], allowed: bool) -> None:
+    assert (catalogue.problems(f"model/{kind}", choice) == []) == allowed
