@@ -173,6 +173,20 @@ def test_flat_maps(level: float) -> None:
     assert found["kl"] == pytest.approx(np.log((1 / 3) / (1 / 4)) / 3 + np.log((2 / 3) / (1 / 4)) * 2 / 3)
 
 
+def test_all_mass_in_one_cell() -> None:
+    """A map and a reference that share their only cell are as alike as two maps can be."""
+    one = np.array([[[0.0, 0.0], [1.0, 0.0]]])
+    found = {name: float(v[0]) for name, v in alignment.measure(one, one).items()}
+    assert (found["sim"], found["energy_pointing"], found["iou"]) == (1, 1, 1)
+    assert found["kl"] == pytest.approx(0, abs=1e-9)
+
+
+def test_a_flat_map_of_a_reference_that_covers_everything() -> None:
+    """There is no cell outside, so that no area is defined."""
+    found = alignment.measure(np.ones((1, 2, 2)), np.ones((1, 2, 2)))
+    assert np.isnan(found["auc_judd"][0])
+
+
 def test_a_reference_that_covers_everything() -> None:
     found = alignment.measure(MAP, np.ones((1, 2, 2)))
     assert np.isnan(found["cc"][0])

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from pipeline.common import catalogue
+from pipeline.explain.attacks import manipulation, minimal_perturbation, passive_fooling, pgd
 
 GREY_LEVELS = [level / 255 for level in (0.5, 1, 2, 4, 8)]
 ATTACKS: dict[str, dict[str, Any]] = {
@@ -25,6 +26,13 @@ EXPLANATIONS = {"integrated_gradients": {"steps": 30}, "smooth_grad": {"noise": 
 @pytest.mark.parametrize("name", sorted(ATTACKS))
 def test_attacks(name: str) -> None:
     assert catalogue.filled("explain/attacks", {"name": name}) == {"name": name, **ATTACKS[name]}
+
+
+def test_values_of_the_papers_that_no_setting_changes() -> None:
+    assert manipulation.BETAS == (10.0, 100.0)
+    assert minimal_perturbation.OVERSHOOT == 5.0
+    assert passive_fooling.INTERVALS == {"location": (0, 0.2), "top_k": (0, 0.3), "centre_mass": (0.1, 1)}
+    assert pgd.REACH == 2.5
 
 
 @pytest.mark.parametrize("name", sorted(EXPLANATIONS))

@@ -92,6 +92,13 @@ def test_location_is_the_distance_to_the_frame() -> None:
     assert attack.location(pair(one_wrong), off_frame).item() == pytest.approx(0.25 / 25)
 
 
+def test_a_tenth_of_twenty_cells_is_two() -> None:
+    original, changed = torch.zeros(4, 5), torch.zeros(4, 5)
+    original[0, 0], original[3, 4] = 1.0, 0.9
+    changed[3, 4] = 1.0  # heat is left in the second hottest alone
+    assert attack.top_k(pair(changed), pair(original)).item() == pytest.approx(1 / 2)
+
+
 def test_top_k_is_the_heat_left_in_the_hottest_tenth_of_the_original() -> None:
     original = torch.zeros(5, 5)  # 25 cells: the two hottest count
     original[0, 0], original[4, 4], original[2, 2] = 1.0, 0.9, 0.8
