@@ -126,6 +126,21 @@ def test_images_that_are_broken_are_not_looked_at_again() -> None:
     assert set(seen[8:]) == {1}
 
 
+@pytest.mark.parametrize("steps", [1, 5, 7, 10])
+def test_an_image_that_stands_is_stepped_on_as_often_as_asked(steps: int) -> None:
+    seen = []
+
+    def score(images: Tensor) -> Tensor:
+        seen.append(len(images))
+        return images.mean((1, 2, 3))
+
+    images = torch.full((N, 1, 8, 8), 0.9)
+    front = pgd.Front(scored(score, images, torch.ones(N, dtype=torch.int64))._replace(batch_size=64), "linf")
+    seen.clear()
+    front.push(0.01, steps, restarts=2)
+    assert len(seen) == 2 * (steps + 1)  # a gradient for each step, and a last look, from each start
+
+
 def test_a_network_without_gradients_is_masked() -> None:
     """Small random changes do not move a rounded mean, and its slope is zero everywhere."""
     images = torch.full((N, 1, 8, 8), 0.7)
