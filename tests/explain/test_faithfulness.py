@@ -172,3 +172,25 @@ def test_mean_fill_is_per_image_and_channel() -> None:
     images = torch.stack([torch.zeros(2, 3, 3), torch.ones(2, 3, 3)])
     images[1, 0] = 0.5
     assert faithfulness.mean_fill(images).flatten().tolist() == [0, 0, 0.5, 1]
+
+
+def test_a_small_image_is_blurred_by_its_neighbours_alone() -> None:
+    """At 40 px sigma is 0.9 px and the kernel three cells wide."""
+    image = torch.zeros(1, 1, 40, 40)
+    image[0, 0, 20, 20] = 1
+    found = faithfulness.blur(image)[0, 0]
+    assert found[19:22, 19:22].min() > 0
+    assert found.sum().item() == pytest.approx(found[19:22, 19:22].sum().item())
+
+
+def test_images_need_not_be_square() -> None:
+    images = torch.rand(2, 1, 6, 9, generator=torch.Generator().manual_seed(0))
+    maps = {"map": torch.rand(2, 2, 3, generator=torch.Generator().manual_seed(1)), "random": None}
+
+    def brightness(batch: Tensor) -> Tensor:
+        return batch.mean(dim=(1, 2, 3))
+
+    found = faithfulness.curves(brightness, images, torch.tensor([1, 1]), maps, 3)
+    assert {points.shape for points in found.values()} == {(2, 3)}
+    ranks = faithfulness.pixel_ranks(maps["map"], 2, (6, 9))
+    assert ranks.shape == (2, 6, 9) and sorted(ranks[0].flatten().tolist()) == list(range(54))
