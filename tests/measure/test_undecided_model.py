@@ -238,3 +238,30 @@ def test_a_concept_is_worth_what_the_margin_loses_without_it(
 def test_completeness_holds_for_both_classes(identified: Measurement) -> None:
     summary = identified.tables["summary"].set_index(["role", "metric", "reference"])["value"]
     assert (summary.xs("completeness_error", level="metric") < 1e-3).all()
+
+
+def test_as_many_exemplars_as_asked_for_where_there_are_enough(identified: Measurement) -> None:
+    regions, found = identified.tables["regions"], identified.tables["exemplars"]
+    members = regions.dropna(subset="concept").groupby(["predicted", "concept"])["sample_id"].nunique()
+    counted = found.groupby(["predicted", "concept"]).size()
+    assert (members > IDENTIFY["exemplars"]).any()
+    for place, count in counted.items():
+        assert count == min(members[place], IDENTIFY["exemplars"])
+
+
+def test_a_quantity_that_no_sample_has_is_no_row(model: CamClassifier, store: Store) -> None:
+    samples = identification.look_at_all(model, store, 0.2, 7).samples
+    without = samples.assign(causal_iou=np.nan)
+    found = identification.summary_table(without)
+    assert not ((found["metric"] == "iou") & (found["reference"] == "causal")).any()
+    assert ((found["metric"] == "iou") & (found["reference"] == "shortcut")).any()
+
+
+def test_a_metric_that_one_unseen_source_lacks_has_no_macro_mean(store: Store) -> None:
+    samples = measured(store)
+    unseen = [
+        pd.DataFrame({"metric": ["auroc", "ap", "auroc_low", "auroc_high"], "value": [0.5, ap, 0.4, 0.6]})
+        for ap in (0.7, np.nan)
+    ]
+    values = evaluation.macro(unseen, samples).set_index("metric")["value"]
+    assert values["auroc"] == 0.5 and np.isnan(values["ap"])
