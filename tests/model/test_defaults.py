@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
+import torch
 
 from pipeline.common import catalogue
+from pipeline.model import Outputs
 
 DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
     "losses": {
@@ -70,3 +72,28 @@ def test_defaults(kind: str, name: str) -> None:
 )
 def test_limits(kind: str, choice: dict[str, Any], allowed: bool) -> None:
     assert (catalogue.problems(f"model/{kind}", choice) == []) == allowed
+
+
+DECLARED = {  # member -> (USES_MAPS, NEEDS_CURVATURE)
+    "hessian": (False, True),
+    "lipschitz": (False, False),
+    "saliency_adversarial": (True, False),
+}
+
+
+def test_what_regularisers_declare() -> None:
+    constants = ("USES_MAPS", "NEEDS_CURVATURE")
+    for name, expected in DECLARED.items():
+        assert tuple(catalogue.declared("model/regularisers", name, each) for each in constants) == expected
+
+
+@pytest.mark.parametrize("name", catalogue.names("model/losses"))
+def test_a_loss_uses_maps_if_it_says_so_and_only_then(name: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    cams = torch.randn(4, 2, 3, 3, generator=generator)
+    outputs = Outputs(cams.mean((2, 3)), cams, cams)
+    labels, there = torch.tensor([0, 1, 0, 1]), torch.ones(4, dtype=torch.bool)
+    maps = torch.rand(2, 4, 6, 6, generator=generator)
+    loss = catalogue.make("model/losses", {"name": name})
+    one, other = (loss(outputs, labels, each, there).total.item() for each in maps)
+    assert (one != other) == catalogue.declared("model/losses", name, "USES_MAPS")

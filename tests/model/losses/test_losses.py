@@ -152,6 +152,13 @@ def test_random_maps_against_the_formulas(name: str, seed: int) -> None:
     assert guidance(name, cams, human) == pytest.approx(by_numpy(name, cams.numpy(), human.numpy()))
 
 
+@pytest.mark.parametrize("name", GUIDED)
+def test_a_human_map_of_one_cell_against_the_formulas(name: str) -> None:
+    cams, human = maps(3)[0], torch.zeros(3, 4, 4, dtype=torch.float64)
+    human[:, 1, 2] = 1
+    assert guidance(name, cams, human) == pytest.approx(by_numpy(name, cams.numpy(), human.numpy()))
+
+
 def test_cyborg_can_follow_the_predicted_class() -> None:
     cams, human = maps()
     predicted = cams.mean((2, 3)).argmax(1)
