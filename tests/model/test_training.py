@@ -333,3 +333,9 @@ def test_a_gpu_that_is_not_there(device: str, monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(UserError, match=rf"train\.device: {device}: this machine shows 0 CUDA devices"):
         choose_device(device)
     assert choose_device("auto") == torch.device("cpu")
+
+
+def test_a_model_takes_the_channels_of_its_images() -> None:
+    """More of them would be taken without a word, since one grey channel can stand for many."""
+    fitted, _ = run(settings(epochs=1))
+    assert fitted.model.in_channels == TRAIN.images.shape[1] == 1
