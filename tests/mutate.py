@@ -28,6 +28,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("measure", "score", "model", "explain")
 MUTANTS, SEED = 520, 2507
+CONTRACTS = ("test_every", "test_contract")
 PATIENCE = 240  # s for the tests of one mutant; an endless loop is a failure too
 NEEDED = ("pipeline", "tests", "profiles", "params.yaml", "dvc.yaml", "pyproject.toml", ".dvcignore")
 HEAVY = ("torch", "numpy", "pandas", "scipy.stats", "sklearn.metrics", "sklearn.cluster", "hypothesis",
@@ -134,12 +135,14 @@ def draw(paths: list[Path], count: int) -> list[Mutant]:
 
 
 def tests_of(path: Path) -> list[str]:
-    """A module's doctests, and the tests of its room that name it: first those that are called after it."""
+    """A module's doctests, then tests of its room: called after it, naming it, or of all members."""
     files = sorted((ROOT / "tests" / path.parts[1]).rglob("test_*.py"))
     stem = path.stem if path.stem != "__init__" else path.parent.name
     called = [file for file in files if stem in file.name]
     telling = [file for file in files if re.search(rf"\b{stem}\b", file.read_text(encoding="utf-8"))]
-    return [str(path), *(str(file.relative_to(ROOT)) for file in dict.fromkeys([*called, *telling]))]
+    of_all = [file for file in files if file.name.startswith(CONTRACTS)]
+    chosen = dict.fromkeys([*called, *telling, *of_all])
+    return [str(path), *(str(file.relative_to(ROOT)) for file in chosen)]
 
 
 def survives(mutant: Mutant, folder: Path) -> bool:
