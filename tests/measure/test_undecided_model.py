@@ -265,3 +265,21 @@ def test_a_metric_that_one_unseen_source_lacks_has_no_macro_mean(store: Store) -
     ]
     values = evaluation.macro(unseen, samples).set_index("metric")["value"]
     assert values["auroc"] == 0.5 and np.isnan(values["ap"])
+
+
+def test_summaries_by_hand() -> None:
+    """Means of ratios, but the worst error of completeness; one sample is enough for a row."""
+    samples = pd.DataFrame(
+        {
+            "role": ["test_closed", "test_closed", "test_open"],
+            "shared_salience": [0.2, 0.4, 0.9],
+            "completeness_error": [0.1, 0.5, 0.3],
+            "causal_iou": [0.5, np.nan, 0.25],
+        }
+    )
+    found = identification.summary_table(samples).set_index(["role", "metric"])[["value", "n"]]
+    assert found.loc[("test_closed", "shared_salience")].tolist() == [pytest.approx(0.3), 2]
+    assert found.loc[("test_closed", "completeness_error")].tolist() == [0.5, 2]
+    assert found.loc[("test_closed", "iou")].tolist() == [0.5, 1]
+    assert found.loc[("test_open", "iou")].tolist() == [0.25, 1]
+    assert len(found) == 6
