@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -199,22 +200,30 @@ def _work(mutants: list[Mutant], results: "multiprocessing.Queue[tuple[Mutant, b
     os.environ.update(OMP_NUM_THREADS="1", NO_ALBUMENTATIONS_UPDATE="1")
     for name in HEAVY:  # once, and not in every test run; nothing of the project itself
         __import__(name)
+    with copied() as folder:
+        for mutant in mutants:
+            results.put((mutant, survives(mutant, folder)))
+
+
+@contextmanager
+def copied() -> Iterator[Path]:
+    """A copy of the project that is nobody else's; it is gone when the block ends."""
     with tempfile.TemporaryDirectory(prefix="mutants-") as top:
         folder = Path(top)
         for name in NEEDED:
-            source = ROOT / name
-            skip = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(source, folder / name, ignore=skip) if source.is_dir() else shutil.copy(
-                source, folder
-            )
-        for mutant in mutants:
-            results.put((mutant, survives(mutant, folder)))
+            source, skip = ROOT / name, shutil.ignore_patterns("__pycache__")
+            if source.is_dir():
+                shutil.copytree(source, folder / name, ignore=skip)
+            else:
+                shutil.copy(source, folder)
+        yield folder
 
 
 def unsound(paths: list[Path]) -> list[str]:
     """The rooms whose tests fail without any change: they would kill every mutant."""
     one_each = {path.parts[1]: path for path in paths}
-    return [room for room, path in one_each.items() if _status(_forked(ROOT, tests_of(path)))]
+    with copied() as folder:
+        return [room for room, path in one_each.items() if _status(_forked(folder, tests_of(path)))]
 
 
 def _forked(folder: Path, tests: list[str]) -> int:
