@@ -1,10 +1,13 @@
 """A small prepared phantom with unseen sources and exact masks, and cells trained on it by the real stage."""
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 import tiny_store
 
 from pipeline.common.config import Params
@@ -79,3 +82,12 @@ def project(root: Path) -> None:
     """Data set and trained cells below `root`, which must be the working directory."""
     write(root / "data" / "prepared" / tiny_store.NAME)
     train(settings(), tiny_store.NAME)
+
+
+def copied(trained: Path, root: Path, run: Callable[[], None]) -> Path:
+    """A copy of a project in the empty folder `root`, where a stage has run."""
+    shutil.copytree(trained, root, dirs_exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        run()
+    return root

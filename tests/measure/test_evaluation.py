@@ -34,11 +34,7 @@ OTHER = Path("compact/difference_salience/0")
 def measured(trained_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny project, evaluated; tests only read it."""
     root = tmp_path_factory.mktemp("measured")
-    shutil.copytree(trained_project, root, dirs_exist_ok=True)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        evaluate(tiny_cells.settings(), NAME)
-    return root
+    return tiny_cells.copied(trained_project, root, lambda: evaluate(tiny_cells.settings(), NAME))
 
 
 def table(root: Path, name: str, cell: Path = CELL) -> pd.DataFrame:

@@ -28,11 +28,7 @@ SHARE = 0.2  # params.yaml's
 def identified(trained_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny project, examined; tests only read it."""
     root = tmp_path_factory.mktemp("identified")
-    shutil.copytree(trained_project, root, dirs_exist_ok=True)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        identify(tiny_cells.settings(), NAME)
-    return root
+    return tiny_cells.copied(trained_project, root, lambda: identify(tiny_cells.settings(), NAME))
 
 
 def table(root: Path, name: str) -> pd.DataFrame:

@@ -50,11 +50,7 @@ def settings(**changes: object) -> Params:
 def attacked(trained_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny project, attacked; tests only read it."""
     root = tmp_path_factory.mktemp("attacked")
-    shutil.copytree(trained_project, root, dirs_exist_ok=True)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        robustness(settings(), NAME)
-    return root
+    return tiny_cells.copied(trained_project, root, lambda: robustness(settings(), NAME))
 
 
 def folder(root: Path, attack: str, cell: Path = CELL) -> Path:
