@@ -53,9 +53,9 @@ def cells(params: Params, dataset: str) -> list[Cell]:
     This and not the folders on disk says which cells exist: results of a method that was since removed
     stay where they are, and appear nowhere.
     """
-    chosen = params.datasets[dataset].methods
-    methods = [method for method in params.methods if chosen is None or method in chosen]
-    axes = product(params.backbones, methods, params.train.seeds)
+    chosen = params.datasets[dataset]
+    methods = [method for method in params.methods if chosen.methods is None or method in chosen.methods]
+    axes = product(params.backbones, methods, chosen.seeds or params.train.seeds)
     return [Cell(dataset, backbone, method, seed) for backbone, method, seed in axes]
 
 

@@ -29,6 +29,13 @@ def test_a_data_set_may_choose_its_methods() -> None:
     assert [cell.method for cell in cells(params, "tiny")] == ["difference_salience"]
 
 
+def test_a_data_set_may_have_seeds_of_its_own() -> None:
+    params = tiny_store.params()
+    dataset = params.datasets["tiny"].model_copy(update={"seeds": [4, 2]})
+    params = params.model_copy(update={"datasets": {"tiny": dataset}})
+    assert [cell.seed for cell in cells(params, "tiny")] == [4, 2, 4, 2]
+
+
 def test_where_a_cell_lives() -> None:
     assert Cell("cxr", "compact", "cyborg", 2).folder(Path("runs")) == Path("runs/cxr/compact/cyborg/2")
 
