@@ -23,7 +23,7 @@ from torch import Tensor
 
 from pipeline.data.store import Store
 from pipeline.explain import alignment, faithfulness
-from pipeline.measure import Measurement
+from pipeline.measure import Measurement, scopes
 from pipeline.measure.roles import TEST, by_hash, measured
 from pipeline.model import CamClassifier, cam, inference
 from pipeline.score import metrics, stats
@@ -72,28 +72,11 @@ def fitted_threshold(scores: pd.DataFrame, rule: dict[str, Any]) -> float:
 def error_table(scores: pd.DataFrame, threshold: float) -> pd.DataFrame:
     """Detection metrics on known sources, on each unseen source, and their mean over unseen sources."""
     tables = [errors(scores[scores["role"] == "test_closed"], threshold, scope="closed", source="")]
-    groups = held_out_groups(scores)
+    groups = scopes.held_out_groups(scores)
     if groups:
         unseen = [errors(group, threshold, "held_out", source) for source, group in groups.items()]
         tables += [*unseen, macro(unseen, pd.concat(groups.values()))]
     return pd.concat(tables, ignore_index=True)
-
-
-def held_out_groups(scores: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """For each unseen source with positives: these, and the negatives that they are told from.
-
-    Its own negatives if it has some, else those of all unseen sources, else the known sources' test
-    negatives.
-    """
-    unseen = scores[scores["role"] == "test_open"]
-    known_negatives = scores[(scores["role"] == "test_closed") & (scores["label"] == 0)]
-    negatives = unseen[unseen["label"] == 0]
-    others = negatives if len(negatives) else known_negatives
-    groups = {}
-    for source, own in unseen.groupby("source"):
-        if (own["label"] == 1).any():
-            groups[str(source)] = own if (own["label"] == 0).any() else pd.concat([own, others])
-    return groups
 
 
 def errors(group: pd.DataFrame, threshold: float, scope: str, source: str) -> pd.DataFrame:

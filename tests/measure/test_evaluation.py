@@ -19,7 +19,7 @@ from pipeline.data.store import open_store
 from pipeline.evaluate import evaluate
 from pipeline.explain import alignment
 from pipeline.identify import identify
-from pipeline.measure import evaluation
+from pipeline.measure import evaluation, scopes
 from pipeline.measure.roles import by_hash
 from pipeline.measure.roles import measured as measured_samples
 from pipeline.model import cam, load
@@ -147,7 +147,7 @@ def samples(*rows: tuple[str, str, int]) -> pd.DataFrame:
 )
 def test_what_unseen_positives_are_told_from(unseen: list, expected: dict) -> None:
     known = [("test_closed", "k", 0), ("test_closed", "k", 0), ("test_closed", "k", 1), ("val", "k", 0)]
-    groups = evaluation.held_out_groups(samples(*known, *[("test_open", *row) for row in unseen]))
+    groups = scopes.held_out_groups(samples(*known, *[("test_open", *row) for row in unseen]))
     assert {source: sorted(group["label"]) for source, group in groups.items()} == expected
 
 
