@@ -14,9 +14,11 @@ DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
         "cyborg": {"alpha": 0.5, "cam_class": "true"},
         "difference_salience": {"alpha": 0.5},
         "divergence": {"alpha": 0.5},
+        "evidence": {"alpha": 0.5},
         "true_false": {"alpha": 0.5},
     },
     "regularisers": {
+        "exchange": {"probability": 0.5},
         "hessian": {"weight": 0.001},
         "lipschitz": {"psi0": 220.0, "kappa": 0.02, "target_loss": 0.45, "zeta": 0.2, "z": 2.0},
         "saliency_adversarial": {
@@ -39,6 +41,8 @@ def test_defaults(kind: str, name: str) -> None:
     [
         *(("losses", {"name": name, "alpha": 0}, True) for name in ("cyborg", "divergence", "true_false")),
         *(("losses", {"name": name, "alpha": 1}, False) for name in ("cyborg", "difference_salience")),
+        *(("losses", {"name": "evidence", "alpha": alpha}, alpha < 1) for alpha in (0, 0.1, 1)),
+        *(("regularisers", {"name": "exchange", "probability": p}, 0 <= p <= 1) for p in (-0.1, 0, 1, 1.1)),
         ("regularisers", {"name": "hessian", "weight": 0}, False),
         ("regularisers", {"name": "hessian", "weight": 0.5}, True),
         ("regularisers", {"name": "lipschitz", "psi0": 0}, False),
@@ -75,6 +79,7 @@ def test_limits(kind: str, choice: dict[str, Any], allowed: bool) -> None:
 
 
 DECLARED = {  # member -> (USES_MAPS, NEEDS_CURVATURE)
+    "exchange": (True, False),
     "hessian": (False, True),
     "lipschitz": (False, False),
     "saliency_adversarial": (True, False),
