@@ -7,8 +7,8 @@ training rows; its C is the one of CS with the lowest loss on validation. Test d
     sorted_block_means      the same values in order of size: a histogram without places
     radial_spectrum         log power by distance from the spectrum's centre
     band_energies           quantiles over patches of their log power in bands of frequency
-    patch_detector          log power spectra of single patches, taught by human maps: a patch is positive if it
-                            lies in a positive's map; an image scores the mean of its 10 highest patches
+    patch_detector          log power spectra of single patches, taught by human maps: a patch that lies in a
+                            positive's map is positive; an image scores the mean of its 10 highest patches
     patch_detector_shuffled the same, taught by other positives' maps
 
 The last two exist where training positives have maps. Images larger than SIDE are reduced to it first.
@@ -40,10 +40,10 @@ PATCH, STRIDE = 16, 8  # px
 BANDS = (1, 2, 3, 4, 6, 9)  # limits of the patches' bands, waves per patch
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 TOP = 10  # patches that make up an image's score
-INSIDE = 0.5  # share of a patch that must lie in the map's region
+INSIDE = 0.8  # share of a patch that must lie in the map's region
 TAUGHT = 400  # training images of either class, at most, whose patches teach
 CS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
-PATCH_C = 1.0  # patches are many, so that its choice hardly matters
+PATCH_C = 1.0  # patches are many: its choice moves nothing
 NOISE = 1 / 12 / 255**2
 BATCH = 128  # images whose features are computed at once
 
