@@ -3,12 +3,12 @@
     l = 1 - sum H ReLU(D) / (sum |D| + e),   D = S_t - S_f (raw),   e = 1e-6
     L = alpha * CE + (1 - alpha) * mean of l over annotated samples
 
-D is taken raw: its sign counts, so that no bias can carry a decision against its map. The loss does not change
-with the scale of D, is blind to what is added to both maps, and pushes evidence outside down whatever its size.
-This project's own. Relatives: right for the right reasons (Ross, Hughes, Doshi-Velez, IJCAI 2017) takes input
-gradients, the energy loss (Rao et al., ICCV 2023) the positive attribution of one class; see also
-Core-Focused Cross-Entropy (OpenReview BDNctVKwuD). D is the "Difference Salience" of Piland, Sweet and Czajka,
-arXiv 2507.17000.
+D is taken raw: its sign counts, so that no bias can carry a decision against its map. The loss does not
+change with the scale of D, is blind to what is added to both maps, and pushes evidence outside down whatever
+its size. This project's own. Relatives: right for the right reasons (Ross, Hughes, Doshi-Velez, IJCAI 2017)
+takes input gradients, the energy loss (Rao et al., ICCV 2023) the positive attribution of one class; see also
+Core-Focused Cross-Entropy (OpenReview BDNctVKwuD). D is the "Difference Salience" of Piland, Sweet and
+Czajka, arXiv 2507.17000.
 """
 
 from torch import Tensor

@@ -19,6 +19,7 @@ from pipeline.model.batches import Batch
 from pipeline.model.classifier import CamClassifier
 from pipeline.model.fills import fill, soft_regions
 from pipeline.model.regularisers import Regulariser
+from pipeline.model.regularisers._regions import marked
 
 USES_MAPS = True
 NEEDS_CURVATURE = False
@@ -33,8 +34,7 @@ class Exchange(Regulariser):
 
     def perturb(self, model: CamClassifier, batch: Batch, epoch: int) -> Batch:
         """See `Regulariser`; labels stay, and images outside a pair stay with their maps."""
-        marked = batch.has_map & batch.maps.flatten(1).any(1)
-        partner = partners(batch.labels, marked, self.probability)
+        partner = partners(batch.labels, marked(batch), self.probability)
         owner = torch.where(batch.labels == 1, torch.arange(len(partner), device=partner.device), partner)
         maps = batch.maps[owner]
         mixed = fill(batch.images[partner], batch.images, soft_regions(maps))
@@ -42,13 +42,13 @@ class Exchange(Regulariser):
         return batch._replace(images=mixed, maps=maps, has_map=batch.has_map[owner])
 
 
-def partners(labels: Tensor, marked: Tensor, probability: float) -> Tensor:
+def partners(labels: Tensor, has_region: Tensor, probability: float) -> Tensor:
     """Whom each sample exchanges with, int64 (N,), itself if with nobody; everybody is asked once at most.
 
-    Positives that are `marked` (N,) bool are paired at random with negatives, labels (N,) in {0, 1}, until
+    Positives that have a region, (N,) bool, are paired at random with negatives, labels (N,) in {0, 1}, until
     one of the two runs out, and each pair is kept with `probability`. Nothing waits for the device.
     """
-    positive, negative = (labels == 1) & marked, labels == 0
+    positive, negative = (labels == 1) & has_region, labels == 0
     draws = torch.rand(3, len(labels), device=labels.device)
     first, second = (draws[0] + ~positive).argsort(), (draws[1] + ~negative).argsort()  # who can, in front
     everybody = torch.arange(len(labels), device=labels.device)

@@ -90,7 +90,7 @@ def test_it_sees_the_classes_scales_and_levels() -> None:
 
 
 def test_misplaced_evidence_is_pushed_down_in_proportion_to_the_evidence_in_place() -> None:
-    """By hand: l = 1 - A / T gives sizes of A / T^2 outside, whatever D is there, and (T - A) / T^2 inside."""
+    """By hand: l = 1 - A / T gives sizes of A / T^2 outside, whatever D is, and (T - A) / T^2 inside."""
     human = torch.zeros(3, 2, 2, dtype=torch.float64)
     human[:, 0, 0] = 1
     difference = torch.tensor([[3.0, 1.0], [0.1, -2.0]], dtype=torch.float64).expand(3, 2, 2)
