@@ -18,14 +18,15 @@ from pipeline.common.cli import run_dataset_stage
 from pipeline.common.code import code_hash
 from pipeline.common.config import Choice, Params
 from pipeline.common.errors import UserError
-from pipeline.common.files import atomic, sha256_file
+from pipeline.common.files import atomic, canonical_json, sha256_file, sha256_text
 from pipeline.common.paths import CELLS, HISTORY, MODEL, PREPARED
 from pipeline.data.store import Store, open_store
 from pipeline.grid import checkpoint, engine, records
 from pipeline.grid.cells import Cell, Task, cells, key
 from pipeline.model import augment, save
-from pipeline.model.batches import StoreRows, map_rows
+from pipeline.model.batches import StoreRows
 from pipeline.model.devices import choose_device
+from pipeline.model.map_sources import maps_of
 from pipeline.model.training import Row, State, fit
 from pipeline.model.weights import find
 from pipeline.tracking import sync
@@ -61,7 +62,7 @@ def train_cell(task: Task, *, prepared: Path, device: str) -> None:
 
     fitted = fit(
         task.settings,
-        _samples(store, "train"),
+        _samples(store, "train", task.settings["method"]["map_source"]),
         _samples(store, "val"),
         device=device,
         start=None if saved is None else State(*saved),
@@ -110,7 +111,7 @@ def _check(params: Params, dataset: str, store: Store) -> None:
             problems.append(
                 f"{dataset}: {role} needs samples of labels 0 and 1, got {present.tolist()}; check its split"
             )
-    samples = _samples(store, "train")
+    samples = _samples(store, "train", "truth")
     annotated = samples.rows[samples.has_map[samples.rows]]
     guided = any(np.ptp(store.maps[row]) for row in annotated)  # a constant map guides nobody
     for method in dict.fromkeys(cell.method for cell in cells(params, dataset)):
@@ -121,10 +122,10 @@ def _check(params: Params, dataset: str, store: Store) -> None:
                 f"methods.{method}: {readers[0]} is guided by human maps, and no training image of "
                 f"{dataset} has one; annotate some, or list other methods in datasets.{dataset}.methods"
             )
-        elif chosen.map_source == "shuffled":
-            attempt(map_rows, samples, 0)
+        else:
+            attempt(maps_of, chosen.map_source, samples, 0)
     if problems:
-        raise UserError(problems)
+        raise UserError(list(dict.fromkeys(problems)))
 
 
 def _backbone(choice: Choice) -> dict[str, Any]:
@@ -144,7 +145,7 @@ def _task(params: Params, cell: Cell, store: Store, backbone: dict[str, Any]) ->
         "preprocessing": store.info["preprocessing"],
     }
     code = tuple(_code(settings))
-    data, program = store.digest(*SEEN), code_hash(*code)
+    data, program = _data(store, settings["method"]["map_source"]), code_hash(*code)
     folder = cell.folder(RUNS).absolute()
     return Task(cell, folder, key(settings, data, program), settings, data, program, code=code)
 
@@ -158,12 +159,21 @@ def _code(settings: Mapping[str, Any]) -> list[str]:
     members += [("model/regularisers", choice) for choice in method["regularisers"]]
     return [
         "pipeline.model.training:fit",
+        f"pipeline.model.map_sources:{method['map_source']}",
         *(catalogue.entry(kind, choice["name"]) for kind, choice in members),
     ]
 
 
-def _samples(store: Store, role: str) -> StoreRows:
-    return StoreRows(store.images, store.maps, store.has_map, store.labels, store.rows(role))
+def _data(store: Store, map_source: str) -> str:
+    """The hash of all that training sees."""
+    seen = store.digest(*SEEN)
+    return sha256_text(canonical_json([seen, store.truth_digest()])) if map_source == "truth" else seen
+
+
+def _samples(store: Store, role: str, map_source: str = "human") -> StoreRows:
+    """What training sees of a role; the true causes only if they guide it."""
+    causal = store.truth("causal") if map_source == "truth" else None
+    return StoreRows(store.images, store.maps, store.has_map, store.labels, store.rows(role), causal)
 
 
 def _write_history(folder: Path, history: list[Row]) -> None:

@@ -133,6 +133,11 @@ def test_a_loss_trains_its_own_cells_again(edited) -> None:
     assert found == {"train": {"difference_salience/compact/0"}}
 
 
+def test_a_map_source_trains_the_cells_that_it_guides_again(edited) -> None:
+    assert edited(("model/map_sources.py", in_the_body("class_mean"))) == {}
+    assert len(edited(("model/map_sources.py", in_the_body("human")))["train"]) == CELLS_PLANNED
+
+
 def test_an_attack_runs_again_alone(edited) -> None:
     found = edited(("explain/attacks/sham.py", in_the_body("attack")))
     assert found.keys() == {"robustness"}
@@ -180,6 +185,8 @@ TRAINED = {"train"}  # a new training gets a new key, and with it everything tha
         ("train", {"optimizer": {"name": "adamw", "lr": 0.1, "momentum": 0.9, "weight_decay": 0.0}}, TRAINED),
         ("train", {"schedule": {"name": "constant", "step_epochs": 1, "gamma": 0.1}}, TRAINED),
         ("train", {"early_stopping": 1}, TRAINED),
+        ("train", {"selection": {"metric": "auroc", "tolerance": 0.02}}, TRAINED),
+        ("train", {"selection": {"metric": "alignment", "tolerance": 0.0}}, TRAINED),
         ("train", {"augment": []}, TRAINED),
         ("train", {"precision": "bfloat16"}, TRAINED),
         ("train", {"device": "auto"}, set()),
@@ -215,6 +222,7 @@ def test_settings(tiny_project: Path, section: str, change: dict[str, Any], stag
         {"loss": {"name": "difference_salience", "alpha": 0.4}},
         {"loss": {"name": "divergence", "alpha": 0.5}},
         {"map_source": "inverted"},
+        {"map_source": "truth"},
         {"weight_decay": 0.5},
         {"activation": {"name": "softplus"}},
         {"regularisers": [{"name": "lipschitz"}]},
@@ -313,6 +321,14 @@ def test_data(tiny_project: Path, edit: Callable[[Path], None], stages: set[str]
     before = keys(settings())
     resealed(edit)
     assert run_again(before, keys(settings())).keys() == stages
+
+
+def test_exact_causes_are_data_of_the_cells_that_they_guide(tiny_project: Path) -> None:
+    methods = {name: {**method, "map_source": "truth"} for name, method in tiny_store.METHODS.items()}
+    methods["cross_entropy"] = tiny_store.METHODS["cross_entropy"]
+    before = keys(settings(methods=methods))
+    resealed(array("truth/causal"))
+    assert run_again(before, keys(settings(methods=methods)))["train"] == {"difference_salience/compact/0"}
 
 
 def test_a_measurement_hangs_on_the_training_and_on_the_very_model(tiny_project: Path) -> None:

@@ -114,6 +114,9 @@ def test_what_makes_a_method_robust_is_part_of_the_key(workspace: Path, change: 
     assert keys[0] != keys[1]
 
 
+PLAIN = {"loss": {"name": "cross_entropy"}, "map_source": "human", "activation": None, "regularisers": []}
+
+
 def test_a_cells_code_is_its_own_members_alone() -> None:
     """Editing an activation or a regulariser retrains the cells that use it."""
     robust, plain = (
@@ -121,7 +124,7 @@ def test_a_cells_code_is_its_own_members_alone() -> None:
             place.split(":")[0]
             for place in reached(*stage._code({"method": method, "backbone": {"name": "compact"}}))
         }
-        for method in (ROBUST, {"loss": {"name": "cross_entropy"}, "activation": None, "regularisers": []})
+        for method in ({**ROBUST, "map_source": "human"}, PLAIN)
     )
     members = ("activations.softplus", "regularisers.lipschitz", "regularisers.saliency_adversarial")
     own = {f"pipeline.model.{name}" for name in (*members, "perturbations")}
