@@ -14,10 +14,12 @@ training rows; its C is the one of CS with the lowest loss on validation. Test d
 The last two exist where training positives have maps. Images larger than SIDE are reduced to it first.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
@@ -28,9 +30,12 @@ from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d
 
 from pipeline.common.seeding import numpy_rng
 from pipeline.data.store import Store
+from pipeline.measure import Measurement, evaluation
+from pipeline.measure.roles import measured
 from pipeline.model import fills
 from pipeline.model.batches import as_floats
 
+FLOOR = "floor"  # the column that names one
 Features = Callable[[Tensor], Tensor]  # images (N, C, S, S) in [0, 1] -> (N, ...)
 Floor = Callable[[Tensor], np.ndarray]  # images -> scores (N,), higher: more positive
 
@@ -46,6 +51,26 @@ CS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 PATCH_C = 1.0  # patches are many: its choice moves nothing
 NOISE = 1 / 12 / 255**2
 BATCH = 128  # images whose features are computed at once
+
+
+def measure(store: Store, settings: Mapping[str, Any]) -> Measurement:
+    """The tables of `evaluation.decisions` for every floor, which the column `floor` names.
+
+    settings: those of `evaluation.measure`.
+    """
+    tables: dict[str, list[pd.DataFrame]] = {}
+    results: dict[str, float] = {}
+    images = _rows_of(store.images, measured(store)["row"].to_numpy())
+    for name, floor in fitted(store).items():
+        scores = evaluation.scored(store, floor(images))
+        found, headlines = evaluation.decisions(floor, scores, store, settings)
+        results |= {f"{name}_{headline}": value for headline, value in headlines.items()}
+        for table, rows in found.items():
+            rows.insert(0, FLOOR, name)
+            tables.setdefault(table, []).append(rows)
+    return Measurement(
+        {table: pd.concat(parts, ignore_index=True) for table, parts in tables.items()}, results
+    )
 
 
 def floor_scores(store: Store) -> dict[str, np.ndarray]:

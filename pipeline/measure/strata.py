@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from pipeline.data.store import Store
 from pipeline.measure import scopes
 from pipeline.score import metrics
 
@@ -25,13 +26,21 @@ STRATA = {  # name -> (negative carries the mark, positive carries it), for each
 COLUMNS = ["scope", "source", "stratum", "auroc", "n_negative", "n_positive"]
 
 
+def marked(store: Store) -> np.ndarray | None:
+    """Which images of a store carry the shortcut's mark, bool (N,); None for real data."""
+    masks = store.truth("shortcut")
+    return None if masks is None else np.asarray(masks.any(axis=(1, 2)))
+
+
 def strata_table(scores: pd.DataFrame, novel: Sequence[str] = ()) -> pd.DataFrame:
     """AUROC by stratum on known sources, on each unseen one, and its means over those; columns as COLUMNS.
 
-    scores: one row per sample: sample_id, label, source, role, marked (bool), logit_difference. novel: unseen
-    sources whose causes no known source has; see `scopes`. A stratum without a pair is NaN, and so is every
-    mean over it.
+    scores: one row per sample: sample_id, label, source, role, logit_difference, and marked, in {0, 1}, or
+    NaN on real data, which has no strata. novel: unseen sources whose causes no known source has; see
+    `scopes`. A stratum without a pair is NaN, and so is every mean over it.
     """
+    if scores["marked"].isna().any():
+        return pd.DataFrame(columns=COLUMNS)
     groups = scopes.held_out_groups(scores)
     found = {source: strata(group) for source, group in groups.items()}
     tables = [strata(scores[scores["role"] == "test_closed"]).assign(scope="closed", source="")]
