@@ -8,10 +8,12 @@ AUROC of the same images, untouched.
     cause, shortcut     phantoms: the exact mask, widened by 4 % of the side, on the closed test, where `twin`
                         shows what the fill itself does; who has none borrows one
 
-so that the shape of a region never tells the class; what is borrowed is drawn by sample, within a role. Every
-model sees the same changed images. Fills: `blur`, the image itself, widely blurred;
-`swap`, the pixels of another image of its class and role; `twin`, phantoms: the image drawn again without
-its cause, or without its shortcut.
+so that the shape of a region never tells the class. What is borrowed is drawn by sample, within a role: every
+model sees the same changed images. Fills:
+
+    blur    the image itself, widely blurred
+    swap    the pixels of another negative, for both classes alike
+    twin    phantoms: the image drawn again without its cause, or without its shortcut
 """
 
 from collections.abc import Callable, Iterator

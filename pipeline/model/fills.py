@@ -2,7 +2,7 @@
 
 A region comes from a map or a mask. An image that shows no cause is given the region of one that does, so
 that the shape of what was filled never tells the class. Fills: a wide blur of the image itself, or, as a
-check, the pixels of another image of the same class at the same place, since either may leave traces.
+check, a negative's pixels at the same place, for both classes alike, since either may leave traces.
 """
 
 from functools import cache
@@ -70,16 +70,19 @@ def lenders(labels: np.ndarray, has_region: np.ndarray, ids: list[str], seed: in
 
 
 def substitutes(labels: np.ndarray, ids: list[str], seed: int) -> np.ndarray:
-    """Whose pixels each sample is given in a swap, int64 (N,): those of a random other one of its class.
+    """Whose pixels each sample is given in a swap, int64 (N,): those of a random other negative.
 
-    A sample that is alone in its class keeps its own.
+    Of its own class they would bring along what goes with the label elsewhere, and tell it; of a positive
+    they might bring a cause. Where no negative can lend, any sample can; one that is alone keeps its own. The
+    draw is a function of (seed, the sample's id) alone and of who can lend.
     """
-    found = np.arange(len(labels))
-    for label in np.unique(labels):
-        rows = np.flatnonzero(labels == label)
-        for place, row in enumerate(rows if len(rows) > 1 else ()):
-            step = int(numpy_rng(seed, "swapped pixels", ids[row]).integers(1, len(rows)))
-            found[row] = rows[(place + step) % len(rows)]
+    every, negatives = np.arange(len(labels)), np.flatnonzero(labels == 0)
+    found = every.copy()
+    for row in every:
+        others = negatives[negatives != row]
+        others = others if len(others) else every[every != row]
+        if len(others):
+            found[row] = others[int(numpy_rng(seed, "swapped pixels", ids[row]).integers(len(others)))]
     return found
 
 
