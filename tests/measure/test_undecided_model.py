@@ -15,6 +15,7 @@ from pipeline.data.store import Store, open_store
 from pipeline.explain import alignment, faithfulness
 from pipeline.measure import Measurement, evaluation, identification
 from pipeline.measure.roles import ROLES, TEST, by_hash, measured
+from pipeline.measure.survey import look_at_all
 from pipeline.model import CamClassifier, build
 
 EVALUATE = {
@@ -209,7 +210,7 @@ def test_channels_add_up_to_the_margin_of_either_class(
 def test_a_concept_is_worth_what_the_margin_loses_without_it(
     identified: Measurement, model: CamClassifier, store: Store
 ) -> None:
-    survey = survey.look_at_all(model, store, IDENTIFY["important_share"], 7)
+    survey = look_at_all(model, store, IDENTIFY["important_share"], 7)
     regions = identification.with_concepts(survey, IDENTIFY["max_concepts"])
     drops = identification.margin_drops(model, store, survey, regions, 7)
     called = survey.samples.loc[drops["image"], "predicted"]
@@ -250,7 +251,7 @@ def test_as_many_exemplars_as_asked_for_where_there_are_enough(identified: Measu
 
 
 def test_a_quantity_that_no_sample_has_is_no_row(model: CamClassifier, store: Store) -> None:
-    samples = survey.look_at_all(model, store, 0.2, 7).samples
+    samples = look_at_all(model, store, 0.2, 7).samples
     without = samples.assign(causal_iou=np.nan)
     found = identification.summary_table(without)
     assert not ((found["metric"] == "iou") & (found["reference"] == "causal")).any()
