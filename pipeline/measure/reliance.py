@@ -14,22 +14,24 @@ shares beside it are for judging the alarm on phantoms and reach no verdict. Col
     in_causal, in_shortcut, truth    of its salience, in a phantom's exact masks; which of the two is more
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
-from pipeline.data.store import Store
+from pipeline.data.store import TRUTHS, Store
 from pipeline.explain import suspicion
 from pipeline.measure import scopes
 from pipeline.measure.roles import TEST
 from pipeline.measure.survey import Survey
-from pipeline.model import CamClassifier, inference
+from pipeline.model import CamClassifier, fills, inference
 from pipeline.score import metrics
 
 CONCEPT = ["predicted", "concept"]
 TOLD = ["known_auroc", "known_auroc_min", "unseen_auroc", "unseen_auroc_min"]
 TRUTH = ["in_causal", "in_shortcut", "truth"]
 COLUMNS = [*CONCEPT, "score", "verdict", "evidence", "weight", "inside_maps", "n_maps", "margin_fall", *TOLD]
-FAINT = 0.03  # share of salience in exact masks up to which a concept shows neither cause nor shortcut
+LIFT = 2  # how many times its share of the image a concept has in an exact mask if it shows what is there
 
 
 def alarm_table(
@@ -64,11 +66,11 @@ def alarm_table(
     found = presences(model, store, survey, learned, table, batch_size)
     table[TOLD] = tellings(samples, table["predicted"], found)
     table = table.join(suspicion.judge(table))[COLUMNS]
-    return (
-        table.join(truths(shown), on=CONCEPT)
-        if "in_causal" in shown
-        else table.assign(in_causal=np.nan, in_shortcut=np.nan, truth="")
-    )
+    masks = {kind: mask for kind in TRUTHS if (mask := store.truth(kind)) is not None}
+    if not masks:
+        return table.assign(in_causal=np.nan, in_shortcut=np.nan, truth="")
+    areas = {kind: fills.peak_regions(mask).mean(axis=(1, 2)) for kind, mask in masks.items()}
+    return table.join(truths(shown, areas), on=CONCEPT)
 
 
 def weights(tested: pd.DataFrame) -> pd.Series:
@@ -92,11 +94,18 @@ def falls(samples: pd.DataFrame, drops: pd.DataFrame) -> pd.Series:
     return (sums["drop"] / sums["margin"]).rename("margin_fall")
 
 
-def truths(shown: pd.DataFrame) -> pd.DataFrame:
-    """What phantoms' concepts really are: TRUTH by concept; blank where they are neither."""
-    table = pd.concat([salience_in(shown, column) for column in TRUTH[:2]], axis=1)
-    more = np.where(table["in_shortcut"] > table["in_causal"], suspicion.SHORTCUT, suspicion.CAUSE)
-    return table.assign(truth=np.where(table.max(axis=1) > FAINT, more, ""))
+def truths(shown: pd.DataFrame, areas: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """What phantoms' concepts really are: TRUTH by concept.
+
+    `areas` have each store row's share of exact mask, by kind. Blank for class 0, which no cause speaks for,
+    and where a concept meets neither mask LIFT times as much as anything of its size would.
+    """
+    met = {kind: salience_in(shown, f"in_{kind}") for kind in TRUTHS}
+    chance = {kind: salience_in(shown.assign(area=areas[kind][shown["row"]]), "area") for kind in TRUTHS}
+    clear = np.logical_or.reduce([met[kind] > LIFT * chance[kind] for kind in TRUTHS])
+    more = np.where(met["shortcut"] > met["causal"], suspicion.SHORTCUT, suspicion.CAUSE)
+    known = clear & (met["causal"].index.get_level_values("predicted") == 1)
+    return pd.concat(met.values(), axis=1).assign(truth=np.where(known, more, ""))
 
 
 def presences(

@@ -132,12 +132,18 @@ def test_presence_tells_by_source() -> None:
 
 def test_evidence_is_summed_over_regions() -> None:
     shown = pd.DataFrame(
-        [(1, 1, 3.0, 1.0, 0.0), (1, 1, 1.0, 0.0, 0.01), (1, 2, 4.0, 0.1, 0.2), (0, 1, 5.0, 0.03, 0.02)],
-        columns=["predicted", "concept", "importance", "in_causal", "in_shortcut"],
-    )
+        [
+            (1, 1, 3.0, 1.0, 0.0, 0), (1, 1, 1.0, 0.0, 0.01, 1), (1, 2, 4.0, 0.1, 0.2, 1),
+            (0, 1, 5.0, 0.03, 0.02, 0), (1, 3, 1.0, 0.19, 0.01, 0),
+        ],
+        columns=["predicted", "concept", "importance", "in_causal", "in_shortcut", "row"],
+    )  # fmt: skip
+    shown, fainter = shown.iloc[:4], shown
     assert reliance.salience_in(shown, "in_causal").to_dict() == {(0, 1): 0.03, (1, 1): 0.75, (1, 2): 0.1}
     assert reliance.weights(shown).to_dict() == {(0, 1): 1, (1, 1): 0.5, (1, 2): 0.5}
-    assert reliance.truths(shown)["truth"].to_dict() == {(0, 1): "", (1, 1): "cause", (1, 2): "shortcut"}
+    areas = {"causal": np.array([0.1, 0.0]), "shortcut": np.array([0.01, 0.09])}
+    truth = reliance.truths(fainter, areas)["truth"].to_dict()
+    assert truth == {(0, 1): "", (1, 1): "cause", (1, 2): "shortcut", (1, 3): ""}
 
 
 def test_falls_are_shares_of_the_margin() -> None:
