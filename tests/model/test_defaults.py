@@ -27,7 +27,7 @@ DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
         "neutral": {"weight": 1.0, "level": "chance"},
         "neutral_features": {"weight": 1.0, "level": "chance"},
         "random_erasing": {"probability": 0.5, "smallest": 0.02, "largest": 0.4},
-        "right_reasons": {"weight": 10.0},
+        "right_reasons": {"weight": 1.0},
         "saliency_adversarial": {
             "mode": "plain", "eps": 8 / 255, "a": 0.6, "pace": 10.0, "threshold": 0.5, "steps": 5,
             "step": 2 / 255, "beta": 1.0,

@@ -40,6 +40,6 @@ class RightReasons(Regulariser):
         return self.weight * torch.where(usable, found, 0.0).sum() / usable.sum().clamp(min=1)
 
 
-def regulariser(*, weight: Annotated[float, Field(gt=0)] = 10.0) -> Regulariser:
+def regulariser(*, weight: Annotated[float, Field(gt=0)] = 1.0) -> Regulariser:
     """weight: lambda_1 of the paper, which wants both terms of a size."""
     return RightReasons(weight)
