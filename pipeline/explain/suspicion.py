@@ -11,6 +11,8 @@ The first two are suspicions in [0, 1]. The score is their mean; where only one 
 drawn to 1/2 by SINGLE, and always by how little the margin falls. All of this is this project's own.
 """
 
+from itertools import compress
+
 import numpy as np
 import pandas as pd
 
@@ -51,8 +53,8 @@ def judge(evidence: pd.DataFrame) -> pd.DataFrame:
     relied = (evidence["margin_fall"] / RELIED).clip(0, 1).fillna(0)
     score = 0.5 + ((both.mean(axis=1) - 0.5) * worth).fillna(0) * relied
     verdict = np.select([score >= ALARM, score <= CLEARED], [SHORTCUT, CAUSE], UNCLEAR)
-    kinds = {"maps": outside.notna(), "sources": lost.notna(), "fill": evidence["margin_fall"].notna()}
-    named = [" ".join(kind for kind in kinds if kinds[kind].loc[row]) for row in evidence.index]
+    there = zip(outside.notna(), lost.notna(), evidence["margin_fall"].notna(), strict=True)
+    named = [" ".join(compress(("maps", "sources", "fill"), kinds)) for kinds in there]
     return pd.DataFrame({"score": score, "verdict": verdict, "evidence": named}, index=evidence.index)
 
 
