@@ -14,7 +14,7 @@ training rows; its C is the one of CS with the lowest loss on validation. Test d
 The last two exist where training positives have maps. Images larger than SIDE are reduced to it first.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -60,14 +60,14 @@ def measure(store: Store, settings: Mapping[str, Any]) -> Measurement:
     """
     tables: dict[str, list[pd.DataFrame]] = {}
     results: dict[str, float] = {}
-    images = _rows_of(store.images, measured(store)["row"].to_numpy())
+    rows = measured(store)["row"].to_numpy()
     for name, floor in fitted(store).items():
-        scores = evaluation.scored(store, floor(images))
+        scores = evaluation.scored(store, _scores(floor, store, rows))
         found, headlines = evaluation.decisions(floor, scores, store, settings)
         results |= {f"{name}_{headline}": value for headline, value in headlines.items()}
-        for table, rows in found.items():
-            rows.insert(0, FLOOR, name)
-            tables.setdefault(table, []).append(rows)
+        for table, part in found.items():
+            part.insert(0, FLOOR, name)
+            tables.setdefault(table, []).append(part)
     return Measurement(
         {table: pd.concat(parts, ignore_index=True) for table, parts in tables.items()}, results
     )
@@ -75,25 +75,22 @@ def measure(store: Store, settings: Mapping[str, Any]) -> Measurement:
 
 def floor_scores(store: Store) -> dict[str, np.ndarray]:
     """The scores of every row of a store by every floor, name -> float64 (N,)."""
-    images = _rows_of(store.images, np.arange(len(store.labels)))
-    return {name: floor(images) for name, floor in fitted(store).items()}
+    rows = np.arange(len(store.labels))
+    return {name: _scores(floor, store, rows) for name, floor in fitted(store).items()}
 
 
 def fitted(store: Store, seed: int = 0) -> dict[str, Floor]:
     """Every floor, fitted on the training rows of a store; seed: of who teaches and whose map."""
-    rows = {role: store.rows(role) for role in ("train", "val")}
-    images = {role: _rows_of(store.images, own) for role, own in rows.items()}
-    labels = {role: store.labels[own] for role, own in rows.items()}
-    floors = {name: _global(features, images, labels) for name, features in GLOBAL.items()}
-
+    floors = {name: _global(features, store) for name, features in GLOBAL.items()}
     taught = _taught(store, seed)
-    positive = taught[store.labels[taught] == 1]
-    shown, maps = _rows_of(store.images, taught), _rows_of(store.maps[:, None], taught)[:, 0]
-    if len(positive):
-        floors["patch_detector"] = _detector(shown, maps, store.labels[taught])
-    if len(positive) > 1:
-        others = torch.cat([maps[: -len(positive)], maps[-len(positive) :].roll(1, 0)])
-        floors["patch_detector_shuffled"] = _detector(shown, others, store.labels[taught])
+    labels = store.labels[taught]
+    maps = torch.cat(list(_batches(store.maps[:, None], taught)))[:, 0]
+    count = int(labels.sum())  # the last ones
+    if count:
+        floors["patch_detector"] = _detector(store, taught, maps)
+    if count > 1:
+        others = torch.cat([maps[:-count], maps[-count:].roll(1, 0)])
+        floors["patch_detector_shuffled"] = _detector(store, taught, others)
     return floors
 
 
@@ -135,17 +132,18 @@ GLOBAL: dict[str, Features] = {
 }
 
 
-def _global(features: Features, images: dict[str, Tensor], labels: dict[str, np.ndarray]) -> Floor:
+def _global(features: Features, store: Store) -> Floor:
     """A regression on features of the whole image, with the C of the lowest loss on validation."""
-    train, val = (_in_batches(features, images[role]) for role in ("train", "val"))
-    models = [_regression(c).fit(train, labels["train"]) for c in CS]
-    losses = [log_loss(labels["val"], model.predict_proba(val), labels=[0, 1]) for model in models]
+    train, val = store.rows("train"), store.rows("val")
+    given, unseen = (_features(features, _batches(store.images, rows)) for rows in (train, val))
+    models = [_regression(c).fit(given, store.labels[train]) for c in CS]
+    losses = [log_loss(store.labels[val], model.predict_proba(unseen), labels=[0, 1]) for model in models]
     best = models[int(np.argmin(losses))]
-    return lambda given: best.decision_function(_in_batches(features, reduced(given)))
+    return lambda images: best.decision_function(_features(features, reduced(images).split(BATCH)))
 
 
-def _detector(images: Tensor, maps: Tensor, labels: np.ndarray) -> Floor:
-    """A regression on single patches; labels (N,), maps (N, S, S): of negatives they are not read.
+def _detector(store: Store, rows: np.ndarray, maps: Tensor) -> Floor:
+    """A regression on single patches of some rows, by maps (n, S, S): those of negatives are not read.
 
     Positive: the patches of positives that lie in the map's region, at least the one that lies there most.
     Negative: all patches of negatives, and those of positives that the region does not touch.
@@ -153,13 +151,14 @@ def _detector(images: Tensor, maps: Tensor, labels: np.ndarray) -> Floor:
     regions = torch.from_numpy(fills.peak_regions(maps.numpy())).float()
     shares = avg_pool2d(regions[:, None], PATCH, STRIDE).flatten(1).numpy()
     most = shares.max(axis=1, keepdims=True)
+    labels = store.labels[rows]
     inside = (labels == 1)[:, None] & (shares > 0) & ((shares >= INSIDE) | (shares == most))
     used = inside | (labels == 0)[:, None] | (shares == 0)
-    patches = _in_batches(patch_spectra, images)
+    patches = _features(patch_spectra, _batches(store.images, rows))
     model = _regression(PATCH_C, class_weight="balanced").fit(patches[used], inside[used])
 
-    def score(given: Tensor) -> np.ndarray:
-        found = _in_batches(patch_spectra, reduced(given))
+    def score(images: Tensor) -> np.ndarray:
+        found = _features(patch_spectra, reduced(images).split(BATCH))
         heights = model.decision_function(found.reshape(-1, found.shape[-1])).reshape(found.shape[:2])
         scores: np.ndarray = np.sort(heights, axis=1)[:, -TOP:].mean(axis=1)
         return scores
@@ -212,17 +211,15 @@ def reduced(images: Tensor) -> Tensor:
     return images if images.shape[-1] <= SIDE else adaptive_avg_pool2d(images, SIDE)
 
 
-def _rows_of(array: np.ndarray, rows: np.ndarray) -> Tensor:
-    """Rows of a store's uint8 images (N, C, S, S) in [0, 1], no larger than SIDE."""
-    device = torch.device("cpu")
-    return torch.cat(
-        [
-            reduced(as_floats(array[rows[start : start + BATCH]], device))
-            for start in range(0, len(rows), BATCH)
-        ]
-    )
+def _batches(array: np.ndarray, rows: np.ndarray) -> Iterator[Tensor]:
+    """Rows of a store's uint8 images (N, C, S, S) in [0, 1], no larger than SIDE, BATCH by BATCH."""
+    for start in range(0, len(rows), BATCH):
+        yield reduced(as_floats(array[rows[start : start + BATCH]], torch.device("cpu")))
 
 
-def _in_batches(features: Features, images: Tensor) -> np.ndarray:
-    """Features of images, computed BATCH by BATCH."""
-    return torch.cat([features(part) for part in images.split(BATCH)]).numpy()
+def _features(features: Features, batches: Iterable[Tensor]) -> np.ndarray:
+    return torch.cat([features(batch) for batch in batches]).numpy()
+
+
+def _scores(floor: Floor, store: Store, rows: np.ndarray) -> np.ndarray:
+    return np.concatenate([floor(batch) for batch in _batches(store.images, rows)])

@@ -24,6 +24,7 @@ EVALUATE = {
     "curve_samples": 8,
     "gallery": 3,
     "threshold": {"rule": "bpcer", "value": 0.2},
+    "novel": [],
 }
 IDENTIFY = {"batch_size": 7, "important_share": 0.2, "max_concepts": 3, "exemplars": 2}
 
