@@ -27,7 +27,8 @@ from pipeline.model import augment, save
 from pipeline.model.batches import StoreRows
 from pipeline.model.devices import choose_device
 from pipeline.model.map_sources import maps_of
-from pipeline.model.training import Row, State, fit
+from pipeline.model.selection import COLUMNS, Row
+from pipeline.model.training import State, fit
 from pipeline.model.weights import find
 from pipeline.tracking import sync
 
@@ -70,14 +71,15 @@ def train_cell(task: Task, *, prepared: Path, device: str) -> None:
     )
     save(fitted.model, task.folder / MODEL)
     _write_history(task.folder, fitted.history)
-    epochs = len(fitted.history)
+    epochs, best = len(fitted.history), fitted.history[fitted.best_epoch - 1]
     records.write(
         task,
         stage="train",
         files=[MODEL, HISTORY],
         results={
             "best_epoch": fitted.best_epoch,
-            "val_auroc": fitted.val_auroc,
+            "selected_by": fitted.selected_by,
+            **{name: best[name] for name in COLUMNS.values() if name in best},
             "epochs": epochs,
             "parameters": sum(parameter.numel() for parameter in fitted.model.parameters()),
         },
