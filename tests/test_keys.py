@@ -160,6 +160,8 @@ def test_an_explanation_runs_the_attacks_that_watch_it_again(
     [
         ("measure/identification.py", "concept_table", {"identify"}),
         ("measure/evaluation.py", "alignment_table", {"evaluate"}),
+        ("measure/counterfactuals.py", "altered", {"evaluate"}),
+        ("measure/strata.py", "strata_table", {"evaluate"}),
         ("measure/under_attack.py", "victim_of", {"robustness"}),
         ("model/backbones/compact.py", "build", {"train"}),
         ("model/training.py", "learning_rate", {"train"}),
@@ -310,11 +312,12 @@ TRAIN_ROW, VAL_ROW, TEST_ROW, UNSEEN_ROW = 0, 20, 32, 42  # of `tiny_cells.SOURC
         (row(TRAIN_ROW, split="none"), {"train", "robustness"}),
         (row(TRAIN_ROW, annotators="0"), {"train", "robustness"}),
         (protocol(threshold={"rule": "eer", "value": 0.0}), {"evaluate"}),
+        (protocol(novel=["lens"]), {"evaluate"}),
         (protocol(held_out={"0": ["site_b"], "1": ["site_b", "lens"]}), {"evaluate", "identify"}),
     ],
     ids=[
         *("images", "maps", "causal", "shortcut", "train label", "val label", "test label", "test class"),
-        *("unseen label", "split", "map or none", "threshold", "held out"),
+        *("unseen label", "split", "map or none", "threshold", "novel", "held out"),
     ],
 )
 def test_data(tiny_project: Path, edit: Callable[[Path], None], stages: set[str]) -> None:
