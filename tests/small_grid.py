@@ -19,7 +19,7 @@ def grid(phantom: bool = True, datasets: tuple[str, ...] = ("d",)) -> Grid:
     """All cells done."""
     cells = pd.DataFrame(
         [
-            {"dataset": dataset, "backbone": "b", "method": method, "seed": seed,
+            {"dataset": dataset, "backbone": "b", "method": method, "draw": dataset, "seed": seed,
              "cell": f"{method[:3]}{seed}", "train_key": "k", "evaluate_key": "k", "identify_key": "k",
              "missing": ""}
             for dataset in datasets for method in METHODS for seed in (0, 1, 2)
@@ -33,8 +33,9 @@ def metrics(skip: tuple[str, int] | None = None, dataset: str = "d") -> pd.DataF
     """metrics.csv of all cells but one."""
     return pd.DataFrame(
         [
-            {"dataset": dataset, "backbone": "b", "method": method, "seed": seed, "scope": scope,
-             "source": source, "metric": "auroc", "value": value + shift, "n_negative": 40, "n_positive": 41}
+            {"dataset": dataset, "backbone": "b", "method": method, "draw": dataset, "seed": seed,
+             "scope": scope, "source": source, "metric": "auroc", "value": value + shift,
+             "n_negative": 40, "n_positive": 41}
             for (method, seed), value in AUROC.items() if (method, seed) != skip
             for (scope, source), shift in SHIFTS.items()
         ]

@@ -1,9 +1,9 @@
-"""Uncertainty of scores: DeLong intervals over test samples, t intervals and exact tests over seeds.
+"""Uncertainty of scores: DeLong intervals over test samples, t intervals and exact tests over units.
 
 DeLong (1988), computed by midranks as in Sun and Xu (2014), covers the noise of one model's test sample;
-intervals over seeds cover the noise of training. They answer different questions, so reports give both.
-Small numbers of seeds limit what a test can say: the smallest two-sided sign-flip p is 2 / 2^n (0.25 for n
-= 3, 0.0625 for n = 5).
+intervals over seeds cover the noise of training; `bootstrap` has both at once, and that of draws. Small
+numbers of units limit what a test can say: the smallest two-sided sign-flip p is 2 / 2^n, above 0.05 for
+less than FEWEST of them.
 """
 
 from collections.abc import Sequence
@@ -16,6 +16,7 @@ from scipy.stats import rankdata
 from pipeline.common.seeding import numpy_rng
 from pipeline.score import refuses_undefined_scores
 
+FEWEST = 6  # units below which no p is given
 MAX_FLIPS = 24  # 2^23 sums are held in memory
 DRAWN_FLIPS = 2**16  # random sign patterns where there are more pairs than that
 
