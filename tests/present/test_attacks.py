@@ -142,6 +142,14 @@ def test_variants_are_compared_to_the_nearest_and_the_plain_method() -> None:
     assert "masking" not in rows
 
 
+def test_what_twice_the_effort_lowers_is_shown_and_not_compared() -> None:
+    more = values("pgd", {("", "overstated_linf", NAN): {m: [0.0, 0.1, 0.2] for m in METHODS}})
+    table = made(robust_decisions, pd.concat([PGD, more]), grid(("pgd", "pgd")))
+    shown, compared = table.panels[0].rows, panel(table, "; differences").rows
+    assert cell(shown, "overstated", method="cyborg").startswith("0.100 ±")
+    assert "overstated" not in compared and "overstated" in table.caption
+
+
 def test_a_method_with_two_defences_is_compared_to_both_bases() -> None:
     flat = VARIANTS.loc[["smooth"]].rename(index={"smooth": "cyborg"}).assign(nearest="smooth")
     methods = pd.concat([VARIANTS.drop("cyborg"), flat])
