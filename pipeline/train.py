@@ -1,8 +1,9 @@
 """Train every cell of a data set's grid: (backbone, method, seed), all on one schedule.
 
 Reads data/prepared/<dataset>; writes runs/<dataset>/<backbone>/<method>/<seed>/ with model.safetensors,
-history.csv and record.json. A cell whose record carries its key is skipped; a cell that was interrupted
-goes on from its last epoch. While cells train, their curves are copied to MLflow.
+history.csv and record.json. A cell whose loss lists several alphas trains each in a folder of its own, keeps
+the best, and says in candidates.csv how good each was. A cell whose record carries its key is skipped; one
+that was interrupted goes on from its last epoch. While cells train, their curves are copied to MLflow.
 """
 
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ from pipeline.common.errors import UserError
 from pipeline.common.files import atomic, canonical_json, sha256_file, sha256_text
 from pipeline.common.paths import CELLS, HISTORY, MODEL, PREPARED
 from pipeline.data.store import Store, open_store
-from pipeline.grid import checkpoint, engine, records
+from pipeline.grid import candidates, checkpoint, engine, records
 from pipeline.grid.cells import Cell, Task, cells, key
 from pipeline.model import augment, save
 from pipeline.model.batches import StoreRows
@@ -40,9 +41,20 @@ def train(params: Params, dataset: str) -> None:
     """Train what is not trained yet; raises UserError listing every cell that failed."""
     store = open_store(PREPARED / dataset)
     _check(params, dataset, store)
-    work = partial(train_cell, prepared=store.folder.resolve())
+    planned = tasks(params, store)
+    due = [task for task in planned if candidates.of(task) and not records.finished(task.folder, task.key)]
+    trainings = [each for task in due for each in candidates.of(task).values()]
+    trainings += [task for task in planned if not candidates.of(task)]
+    run = partial(engine.run, "train", engine=params.engine, device=params.train.device)
+    failed: list[str] = []
     with sync.background(params, dataset):
-        engine.run("train", tasks(params, store), work, params.engine, device=params.train.device)
+        try:
+            run(trainings, partial(train_cell, prepared=store.folder.resolve()))
+        except UserError as error:
+            failed = error.problems
+        run([task for task in due if candidates.trained(task)], candidates.choose, unit="choices")
+    if failed:
+        raise UserError(failed)
 
 
 def tasks(params: Params, store: Store) -> list[Task]:

@@ -15,6 +15,7 @@ REPORTS = Path("reports")
 
 MODEL = "model.safetensors"
 HISTORY = "history.csv"
+CANDIDATES = "candidates.csv"  # of a cell whose loss lists several alphas: how good each was
 RECORD = "record.json"  # of every cell and stage: what it was made of, and the hashes of its files
 CIRCUMSTANCES = "circumstances.json"  # beside it, in no hash: when, how long, on what machine
 TABLES = {  # stage -> the CSV files of a cell
