@@ -21,14 +21,31 @@ from pipeline.present.tables import Panel, Table, in_order, parts, rests_on
 from pipeline.score import metrics
 
 VERDICTS = (SHORTCUT, CAUSE, UNCLEAR)
-COLOURS = {SHORTCUT: pictures.SHORTCUT, CAUSE: pictures.CAUSAL, UNCLEAR: (120, 120, 120)}  # of boxes
+COLOURS = {SHORTCUT: pictures.SHORTCUT, CAUSE: pictures.CAUSAL, UNCLEAR: (120, 120, 120)}
+LEGEND = tuple(COLOURS.items())  # of the boxes in pictures
 MOST, SOME = 0.5, 0.1  # shares of what speaks for class 1
+STANDS = 0.75  # AUROC with marked places covered from which what people marked cannot be all
 CONCEPTS, EXEMPLARS = 3, 3  # of a row of pictures
 
+CAPTION = (
+    "Concepts are places that come back from image to image and speak for class 1. Each is judged by what real "
+    "data offer: whether people marked it, whether it still tells the classes apart in sources never learned "
+    f"from, and what the margin loses without it; a score from {suspicion.ALARM:g} is called a shortcut, one "
+    f"up to {suspicion.CLEARED:g} a cause. Shares are of all that concepts add to the margins of test images, "
+    "mean over cells. Where people marked nothing there is less evidence, and a verdict needs more of it. The "
+    "alarm sees what a model's maps show; a model may decide by more, which only covering the marked places "
+    "tells. The alarm itself: AUROC of the score over the concepts of all cells whose truth is known "
+    "(phantoms: which exact mask they meet more); false alarms: causes that were called shortcuts."
+)
 
-def table(alarms: pd.DataFrame, grid: Grid) -> Table:
-    """A sentence per data set, backbone and method, and on phantoms how well the alarm tells."""
-    tidy = in_order(shares(alarms), grid)
+
+def table(alarms: pd.DataFrame, counterfactuals: pd.DataFrame, grid: Grid) -> Table:
+    """A sentence per data set, backbone and method, and on phantoms how well the alarm tells.
+
+    `counterfactuals` are the rows of `counterfactuals.csv` of all cells: verdicts on what maps show are held
+    against what is left when marked places are covered.
+    """
+    tidy = in_order(shares(alarms).join(covered(counterfactuals), on=GROUP), grid)
     found = [
         Panel(dataset, heading, pd.DataFrame([_line(row, grid) for row in rows.to_dict("records")]))
         for dataset, heading, rows in parts(tidy, grid)
@@ -36,23 +53,14 @@ def table(alarms: pd.DataFrame, grid: Grid) -> Table:
     for row in judged(alarms).to_dict("records"):
         name = row["dataset"]
         found.append(Panel(name, f"{grid.datasets[name].title}, the alarm itself", _judged_line(row)))
-    caption = (
-        "Concepts are places that come back from image to image and speak for class 1. Each is judged by "
-        "what real data offer: whether people marked it, whether it still tells the classes apart in sources "
-        "never learned from, and what the margin loses without it; a score from "
-        f"{suspicion.ALARM:g} is called a shortcut, one up to {suspicion.CLEARED:g} a cause. Shares are of "
-        "all that concepts add to the margins of test images, mean over cells. Where people marked nothing "
-        "there is less evidence, and a verdict needs more of it. The alarm itself: AUROC of the score over "
-        "the concepts of all cells whose truth is known (phantoms: which exact mask they meet more); false "
-        "alarms: causes that were called shortcuts. "
-        f"{rests_on(grid, 'identify')}"
-    )
     shown = {
         "alarm": "Concepts of class 1 with the alarm's verdict, the heaviest first, first seed. A grey tile: "
         "fewer images than places show it.",
         "alarm_roc": "Shortcuts against causes by the alarm's score, over the concepts of all cells.",
     }
-    return Table("alarm", "What models rely on", caption, tidy, found, figures=shown)
+    return Table(
+        "alarm", "What models rely on", f"{CAPTION} {rests_on(grid, 'identify')}", tidy, found, figures=shown
+    )
 
 
 def shares(alarms: pd.DataFrame) -> pd.DataFrame:
@@ -70,6 +78,13 @@ def shares(alarms: pd.DataFrame) -> pd.DataFrame:
     sums = dict.fromkeys(VERDICTS, "mean") | {"alarms": "sum", "n": "sum"}
     kinds = abnormal.groupby(GROUP)["evidence"].agg(lambda texts: " ".join(_kinds(texts)))
     return cells.groupby(GROUP, sort=False).agg(sums).join(kinds).reset_index()
+
+
+def covered(counterfactuals: pd.DataFrame) -> pd.Series:
+    """Per data set, backbone and method: mean AUROC in known sources with what people marked blurred."""
+    wanted = {"role": "test_closed", "region": "human", "fill": "blur", "test": "without"}
+    chosen = np.logical_and.reduce([counterfactuals[name] == value for name, value in wanted.items()])
+    return counterfactuals[chosen].groupby(GROUP)["auroc"].mean().rename("covered")
 
 
 def judged(alarms: pd.DataFrame) -> pd.DataFrame:
@@ -158,14 +173,18 @@ def _boxed(picture: np.ndarray, region: Any, colour: tuple[int, int, int]) -> np
 
 def _line(row: Mapping[Any, Any], grid: Grid) -> dict[str, str]:
     percent = {f"{verdict}": f"{row[verdict]:.0%}" for verdict in VERDICTS}
-    counted = {"alarm in": f"{row['alarms']} of {row['n']} cells"}
+    counted = {
+        "alarm in": f"{row['alarms']} of {row['n']} cells",
+        "AUROC, marked places covered": f"{row['covered']:.2f}" if row["covered"] == row["covered"] else "–",
+    }
     return {"method": grid.label(row["method"]), **percent, **counted, "in words": sentence(row)}
 
 
 def sentence(row: Mapping[Any, Any]) -> str:
-    """What a reader of its verdicts should know, from a row of `shares`.
+    """What a reader of its verdicts should know, from a row of the table.
 
-    >>> sentence({"shortcut": 0.8, "cause": 0.2, "unclear": 0, "evidence": "maps sources fill"})[:60]
+    >>> row = {"shortcut": 0.8, "cause": 0.2, "evidence": "maps sources fill", "covered": 1.0}
+    >>> sentence(row)[:60]
     'Mostly a shortcut (80 %): its positive calls rest on places '
     """
     kinds = str(row["evidence"]).split()
@@ -183,9 +202,11 @@ def sentence(row: Mapping[Any, Any]) -> str:
         much = "Mostly" if row[SHORTCUT] >= MOST else "In part"
         said = f"{much} a shortcut ({shortcut}): its positive calls rest on places {why}. Check each by eye."
     elif row[CAUSE] >= MOST:
-        said = f"Mostly what people look for ({cause}): no sign of a shortcut was found, which is no proof."
+        said = f"Mostly what people look for ({cause}): its maps show no sign of a shortcut."
     else:
         said = "Unclear: neither a shortcut nor a cause explains most of its positive calls."
+    if row[SHORTCUT] < SOME and row["covered"] >= STANDS:
+        limits.insert(0, f"But AUROC is {row['covered']:.2f} with those places covered: it decides by more.")
     return " ".join([said, *limits])
 
 

@@ -34,6 +34,16 @@ def alarms(**changes: object) -> pd.DataFrame:
     ).assign(**changes)
 
 
+def counterfactuals(**changes: object) -> pd.DataFrame:
+    """Of cyborg alone; the mean of both seeds in known sources without the human region, blurred, is 0.8."""
+    wanted = ("test_closed", "human", "blur", "without")
+    rows = [(*wanted, 0.7, 0), (*wanted, 0.9, 1)]
+    for place, other in enumerate(("val", "cause", "swap", "only")):
+        rows.append((*wanted[:place], other, *wanted[place + 1 :], 0.1, 0))
+    table = pd.DataFrame(rows, columns=["role", "region", "fill", "test", "auroc", "seed"])
+    return table.assign(dataset="d", draw="d", backbone="b", method="cyborg").assign(**changes)
+
+
 def test_shares_are_means_over_cells_of_class_1() -> None:
     found = alarm.shares(alarms()).set_index("method")
     expected = {"shortcut": 0.375, "cause": 0.15, "unclear": 0.475, "alarms": 1, "n": 2}
@@ -59,16 +69,25 @@ def test_without_maps_only_sources_speak() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shares", "evidence", "told"),
+    ("shares", "evidence", "covered", "told"),
     [
-        ((0.6, 0.4), "maps sources fill", ["Mostly a shortcut (60 %)", "did not mark and that tell less"]),
-        ((0.2, 0.8), "maps fill", ["In part a shortcut (20 %)", "did not mark.", "no unseen source"]),
-        ((0.0, 0.8), "sources fill", ["Mostly what people look for (80 %)", "Nobody marked these images"]),
-        ((0.09, 0.4), "maps sources fill", ["Unclear: "]),
+        (
+            (0.6, 0.4),
+            "maps sources fill",
+            0.9,
+            ["Mostly a shortcut (60 %)", "did not mark and that tell less"],
+        ),
+        ((0.2, 0.8), "maps fill", 0.5, ["In part a shortcut (20 %)", "did not mark.", "no unseen source"]),
+        ((0.0, 0.8), "sources fill", float("nan"), ["Mostly what people look for (80 %)", "Nobody marked"]),
+        ((0.0, 0.8), "maps sources fill", 0.75, ["AUROC is 0.75 with those places covered"]),
+        ((0.0, 0.8), "maps sources fill", 0.7, ["no sign of a shortcut."]),
+        ((0.09, 0.4), "maps sources fill", 0.5, ["Unclear: "]),
     ],
 )
-def test_sentences(shares: tuple[float, float], evidence: str, told: list[str]) -> None:
-    said = alarm.sentence({"shortcut": shares[0], "cause": shares[1], "evidence": evidence})
+def test_sentences(shares: tuple[float, float], evidence: str, covered: float, told: list[str]) -> None:
+    row = {"shortcut": shares[0], "cause": shares[1], "evidence": evidence, "covered": covered}
+    said = alarm.sentence(row)
+    assert ("decides by more" in said) == (covered >= 0.75 and shares[0] < 0.1)
     assert all(text in said for text in told)
     assert ("Nobody" in said) == ("maps" not in evidence)
     assert ("no unseen source" in said) == ("sources" not in evidence)
@@ -76,17 +95,19 @@ def test_sentences(shares: tuple[float, float], evidence: str, told: list[str]) 
 
 def test_the_table_has_a_sentence_per_method_and_a_line_about_the_alarm() -> None:
     table = alarms(dataset=next(iter(grid().datasets)))
-    found = alarm.table(table, grid())
+    found = alarm.table(table, counterfactuals(dataset=table["dataset"].iloc[0]), grid())
     words, itself = found.panels
     assert words.rows["method"].tolist() == ["cross_entropy", "cyborg"]
     assert words.rows["alarm in"].tolist() == ["1 of 2 cells", "0 of 2 cells"]
     assert words.rows["shortcut"].tolist() == ["38%", "0%"]
+    assert words.rows["AUROC, marked places covered"].tolist() == ["–", "0.80"]
+    assert "AUROC is 0.80 with" in words.rows["in words"].iloc[1]
     assert words.rows["in words"].str.startswith(("In part a shortcut (38 %)", "Mostly what people")).all()
     assert itself.rows[["AUROC", "shortcuts", "causes"]].to_numpy().tolist() == [["0.833", 2, 3]]
 
 
 def test_no_verdicts_are_no_panels() -> None:
-    assert alarm.table(alarms().iloc[:0], grid()).panels == []
+    assert alarm.table(alarms().iloc[:0], counterfactuals().iloc[:0], grid()).panels == []
 
 
 def test_boxes_have_the_colour_of_the_verdict(tmp_path: Path) -> None:
