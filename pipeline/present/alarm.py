@@ -28,14 +28,15 @@ STANDS = 0.75  # AUROC with marked places covered from which what people marked 
 CONCEPTS, EXEMPLARS = 3, 3  # of a row of pictures
 
 CAPTION = (
-    "Concepts are places that come back from image to image and speak for class 1. Each is judged by what real "
-    "data offer: whether people marked it, whether it still tells the classes apart in sources never learned "
-    f"from, and what the margin loses without it; a score from {suspicion.ALARM:g} is called a shortcut, one "
-    f"up to {suspicion.CLEARED:g} a cause. Shares are of all that concepts add to the margins of test images, "
-    "mean over cells. Where people marked nothing there is less evidence, and a verdict needs more of it. The "
-    "alarm sees what a model's maps show; a model may decide by more, which only covering the marked places "
-    "tells. The alarm itself: AUROC of the score over the concepts of all cells whose truth is known "
-    "(phantoms: which exact mask they meet more); false alarms: causes that were called shortcuts."
+    "Concepts are places that come back from image to image and speak for class 1. Each is judged by what "
+    "real data offer: whether people marked it, whether it still tells the classes apart in sources never "
+    "learned from, and what the margin loses without it; a score from "
+    f"{suspicion.ALARM:g} is called a shortcut, one up to {suspicion.CLEARED:g} a cause. Shares are of all "
+    "that concepts add to the margins of test images, mean over cells. Where people marked nothing there is "
+    "less evidence, and a verdict needs more of it. The alarm sees what a model's maps show; a model may "
+    "decide by more, which only covering the marked places tells. The alarm itself: AUROC of the score over "
+    "the concepts of all cells whose truth is known (phantoms: which exact mask they meet more); false "
+    "alarms: causes that were called shortcuts."
 )
 
 
