@@ -21,8 +21,7 @@ from pipeline.present.tables import Panel, Table, in_order, parts, rests_on
 from pipeline.score import metrics
 
 VERDICTS = (SHORTCUT, CAUSE, UNCLEAR)
-COLOURS = {SHORTCUT: pictures.SHORTCUT, CAUSE: pictures.CAUSAL, UNCLEAR: (120, 120, 120)}
-LEGEND = tuple(COLOURS.items())  # of the boxes in pictures
+COLOURS = {SHORTCUT: pictures.SHORTCUT, CAUSE: pictures.CAUSAL, UNCLEAR: (120, 120, 120)}  # of boxes
 MOST, SOME = 0.5, 0.1  # shares of what speaks for class 1
 STANDS = 0.75  # AUROC with marked places covered from which what people marked cannot be all
 CONCEPTS, EXEMPLARS = 3, 3  # of a row of pictures
@@ -40,7 +39,7 @@ CAPTION = (
 )
 
 
-def table(alarms: pd.DataFrame, counterfactuals: pd.DataFrame, grid: Grid) -> Table:
+def table(alarms: pd.DataFrame, grid: Grid, counterfactuals: pd.DataFrame) -> Table:
     """A sentence per data set, backbone and method, and on phantoms how well the alarm tells.
 
     `counterfactuals` are the rows of `counterfactuals.csv` of all cells: verdicts on what maps show are held
