@@ -39,7 +39,7 @@ CAPTION = (
 )
 
 
-def table(alarms: pd.DataFrame, grid: Grid, counterfactuals: pd.DataFrame) -> Table:
+def table(alarms: pd.DataFrame, counterfactuals: pd.DataFrame, grid: Grid) -> Table:
     """A sentence per data set, backbone and method, and on phantoms how well the alarm tells.
 
     `counterfactuals` are the rows of `counterfactuals.csv` of all cells: verdicts on what maps show are held

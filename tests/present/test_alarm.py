@@ -95,7 +95,7 @@ def test_sentences(shares: tuple[float, float], evidence: str, covered: float, t
 
 def test_the_table_has_a_sentence_per_method_and_a_line_about_the_alarm() -> None:
     table = alarms(dataset=next(iter(grid().datasets)))
-    found = alarm.table(table, grid(), counterfactuals(dataset=table["dataset"].iloc[0]))
+    found = alarm.table(table, counterfactuals(dataset=table["dataset"].iloc[0]), grid())
     words, itself = found.panels
     assert words.rows["method"].tolist() == ["cross_entropy", "cyborg"]
     assert words.rows["alarm in"].tolist() == ["1 of 2 cells", "0 of 2 cells"]
@@ -107,7 +107,7 @@ def test_the_table_has_a_sentence_per_method_and_a_line_about_the_alarm() -> Non
 
 
 def test_no_verdicts_are_no_panels() -> None:
-    assert alarm.table(alarms().iloc[:0], grid(), counterfactuals().iloc[:0]).panels == []
+    assert alarm.table(alarms().iloc[:0], counterfactuals().iloc[:0], grid()).panels == []
 
 
 def test_boxes_have_the_colour_of_the_verdict(tmp_path: Path) -> None:
