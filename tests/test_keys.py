@@ -23,6 +23,7 @@ from pipeline.common.config import Params
 from pipeline.common.files import sha256_file, write_json
 from pipeline.common.paths import CELLS, MODEL, PREPARED, RECORD
 from pipeline.data.store import open_store
+from pipeline.grid import candidates
 
 STAGES = {"train": train, "evaluate": evaluate, "identify": identify, "robustness": robustness}
 ATTACKS = {
@@ -222,6 +223,7 @@ def test_settings(tiny_project: Path, section: str, change: dict[str, Any], stag
     "change",
     [
         {"loss": {"name": "difference_salience", "alpha": 0.4}},
+        {"loss": {"name": "difference_salience", "alpha": [0.5, 0.4]}},
         {"loss": {"name": "divergence", "alpha": 0.5}},
         {"map_source": "inverted"},
         {"map_source": "truth"},
@@ -238,6 +240,18 @@ def test_a_methods_settings_are_its_own_cells(tiny_project: Path, change: dict[s
     }
     found = run_again(keys(settings()), keys(settings(methods=methods)))
     assert found == {"train": {"difference_salience/compact/0"}}
+
+
+def test_an_alphas_training_hangs_on_no_other_alpha(tiny_project: Path) -> None:
+    """A list that grows or shrinks is chosen from anew; what was trained of it stays."""
+    found = []
+    for alphas in ([0.5, 0.4], [0.3, 0.4]):
+        method = {"loss": {"name": "difference_salience", "alpha": alphas}}
+        planned = settings(methods={**tiny_store.METHODS, "difference_salience": method})
+        _, task = train.tasks(planned, open_store(PREPARED / NAME))
+        found.append({alpha: each.key for alpha, each in candidates.of(task).items()})
+    assert found[0][0.4] == found[1][0.4] and len({*found[0].values(), *found[1].values()}) == 3
+    assert found[0][0.5] == keys(settings())["train", "difference_salience/compact/0"]
 
 
 def test_an_attacks_settings_are_its_own(tiny_project: Path) -> None:
