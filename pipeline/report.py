@@ -19,7 +19,16 @@ from pipeline.common.files import write_csv, write_json, write_text
 from pipeline.common.paths import PREPARED, REPORTS
 from pipeline.common.progress import track
 from pipeline.data.store import Store, open_store
-from pipeline.present import attacks, details, evidence, evidence_details, generalisation, markup, page
+from pipeline.present import (
+    alarm,
+    attacks,
+    details,
+    evidence,
+    evidence_details,
+    generalisation,
+    markup,
+    page,
+)
 from pipeline.present.attacks.rows import Attacked
 from pipeline.present.bounds import with_bounds
 from pipeline.present.cost import cost
@@ -77,6 +86,7 @@ def tables(values: dict[str, pd.DataFrame], grid: Grid, methods: pd.DataFrame) -
         details.alignment(values["alignment"], grid),
         details.faithfulness(values["faithfulness"], grid),
         details.regions(values["summary"], grid),
+        alarm.table(values["alarm"], values["counterfactuals"], grid),
         *attacks.tables(Attacked(values["values"], grid, methods)),
     ]
 
@@ -88,6 +98,7 @@ def write_records(values: dict[str, pd.DataFrame], grid: Grid, methods: pd.DataF
         write_csv(TABLES / "attacks.csv", grid.attacks)
         write_csv(TABLES / "methods.csv", methods.reset_index())
     write_csv(TABLES / "concepts.csv", values["concepts"])
+    write_csv(TABLES / "verdicts.csv", values["alarm"])
     history = values["history"]
     write_csv(PLOTS / "training.csv", history[[*PLACE, *history.columns.difference(PLACE, sort=False)]])
 

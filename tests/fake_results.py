@@ -322,6 +322,15 @@ def _write_identification(folder: Path, cell: dict[str, Any], key: str) -> None:
         for c in (0, 1) for f in (0, 1)
     ]  # fmt: skip
     _csv(folder / "concepts.csv", pd.DataFrame(concepts))
+    names = ("shortcut", "cause")
+    verdicts = [
+        {"predicted": c, "concept": f, "score": 0.9 - 0.6 * f, "verdict": names[f],
+         "evidence": "maps sources fill", "weight": 0.5, "inside_maps": f / 2, "n_maps": 3,
+         "margin_fall": 0.5, "known_auroc": 0.9, "known_auroc_min": 0.8, "unseen_auroc": 0.6,
+         "unseen_auroc_min": 0.5, "in_causal": 0.1 * f, "in_shortcut": 0.1, "truth": names[f]}
+        for c in (0, 1) for f in (0, 1)
+    ]  # fmt: skip
+    _csv(folder / "alarm.csv", pd.DataFrame(verdicts))
     exemplars = [
         {"predicted": c, "concept": f, "rank": r, "sample_id": f"{cell['dataset']}:{24 + r:03d}", "x": 0.3,
          "y": 0.3, "width": 0.2, "height": 0.25}

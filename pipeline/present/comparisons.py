@@ -51,9 +51,10 @@ def summarise(
 ) -> pd.DataFrame:
     """Mean and interval over units of the column `value`, per GROUP and `by`.
 
-    `values` has the columns of PLACE, *by, value. Returns GROUP, kind, *by, planned, recorded, n, mean, low,
-    high, cells: a row for every planned method and every quantity that its data set has. `recorded` counts
-    the units that report the quantity, `n` those in which it is defined; where n = 0 the numbers are blank.
+    `values` has the columns of PLACE, *by, value. Returns GROUP, beside (`Grid.kind`), *by, planned,
+    recorded, n, mean, low, high, cells: a row for every planned method and every quantity that its data set
+    has. `recorded` counts the units that report the quantity, `n` those in which it is defined; where n = 0
+    the numbers are blank.
     """
     sampler = sampler or OverUnits(grid.confidence)
     known = values.merge(grid.rows[[*PLACE, "cell"]], on=PLACE)
@@ -85,8 +86,8 @@ def _planned_rows(values: pd.DataFrame, by: Sequence[str], grid: Grid) -> pd.Dat
     ranks = {column: _rank(frame[column], grid.rows[column]) for column in GROUP}
     order = np.lexsort((ranks["method"], frame["place"], ranks["backbone"], ranks["dataset"]))
     frame = frame.iloc[order].reset_index(drop=True)
-    frame["kind"] = frame["method"].map(grid.kind)
-    return frame[[*GROUP, "kind", *by, "planned"]]
+    frame["beside"] = frame["method"].map(grid.kind)
+    return frame[[*GROUP, "beside", *by, "planned"]]
 
 
 def _rank(names: pd.Series, ordered: pd.Series) -> np.ndarray:
@@ -114,7 +115,7 @@ def compare(
     """
     sampler = sampler or OverUnits(confidence)
     at = ["dataset", "backbone", *by]
-    about = [name for name in AT if name in values and name not in by]  # for the sampler
+    about = [name for name in AT if name in values and name not in {*by, *over}]  # for the sampler
     known = values[[*PLACE, *by, *over, *about, "value"]].dropna(subset="value")
     rows = []
     for method, other in pairs:

@@ -43,7 +43,7 @@ def table(values: Mapping[str, pd.DataFrame], grid: Grid, sampler: Sampler | Non
     """Every quantity of every method, floors and ceilings beside them, and differences to the references."""
     found = quantities(values, grid)
     tidy = summarise(found, ["quantity"], grid, sampler)
-    tidy = tidy[(tidy["recorded"] > 0) | (tidy["kind"] != "floor")]
+    tidy = tidy[(tidy["recorded"] > 0) | (tidy["beside"] != "floor")]
     differences = _differences(found, grid, sampler)
     caption = (
         f"{WORDS} Differences are paired by unit, to {' and to '.join(grid.references)}; p: sign flips over "
@@ -108,7 +108,7 @@ def gains(main: Table, quantity: str, reference: str, confidence: float) -> pd.D
     GROUP, text, verdict: better, worse, unclear, few, or missing where there is no pair of units.
     """
     rows = main.tidy[(main.tidy["quantity"] == quantity) & (main.tidy["method"] != reference)]
-    planned = rows.loc[rows["kind"].isin(["", "control"]), GROUP]
+    planned = rows.loc[rows["beside"].isin(["", "control"]), GROUP]
     found = main.differences
     found = found[(found["quantity"] == quantity) & (found["other"] == reference)]
     words = {"higher": "better", "lower": "worse"}
@@ -146,7 +146,7 @@ def headlines(tidy: pd.DataFrame) -> dict[str, Any]:
     Means alone, since `dvc metrics` has a column for each number; intervals and counts are in the tables.
     """
     found: dict[str, Any] = {}
-    defined = tidy[(tidy["n"] > 0) & ~tidy["kind"].isin(["floor"])]
+    defined = tidy[(tidy["n"] > 0) & ~tidy["beside"].isin(["floor"])]
     for row in defined.to_dict("records"):
         backbone = found.setdefault(row["dataset"], {}).setdefault(row["backbone"], {})
         backbone.setdefault(row["method"], {})[row["quantity"]] = float(f"{row['mean']:.{DIGITS}g}")

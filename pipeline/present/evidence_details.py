@@ -33,7 +33,7 @@ TEST = ["region", "fill", "test"]
 def strata(rows: pd.DataFrame, grid: Grid, sampler: Sampler | None = None) -> Table:
     """AUROC by what the shortcut's mark says in a pair of images."""
     tidy = summarise(rows.rename(columns={"auroc": "value"}), ["scope", "source", "stratum"], grid, sampler)
-    tidy = tidy[(tidy["recorded"] > 0) | (tidy["kind"] != "floor")]
+    tidy = tidy[(tidy["recorded"] > 0) | (tidy["beside"] != "floor")]
     shown = tidy.assign(column=tidy["stratum"], text=bracketed_texts(tidy))
     found = [
         Panel(dataset, f"{heading}, {about}", named(spread(part[part["scope"] == scope]), grid))
@@ -56,7 +56,7 @@ def counterfactuals(rows: pd.DataFrame, grid: Grid, sampler: Sampler | None = No
     by = ["role", *TEST, "quantity"]
     values = _unseen_together(rows)
     tidy = summarise(values.assign(**dict.fromkeys(AT, "")), by, grid, sampler)
-    tidy = tidy[(tidy["recorded"] > 0) | (tidy["kind"] != "floor")]
+    tidy = tidy[(tidy["recorded"] > 0) | (tidy["beside"] != "floor")]
     caption = (
         "AUROC of images of which a region was filled (without), or all else (only), beside that of the same "
         "images as they are. blur: with the image itself, widely blurred; swap: with the pixels of another "

@@ -30,7 +30,7 @@ def dose(
 
     tidy: rows of the evidence table; doses: data set, as tables name it -> agreement, 0..1.
     """
-    rows = tidy[tidy["dataset"].isin(doses) & (tidy["n"] > 0) & tidy["kind"].isin(["", "control"])]
+    rows = tidy[tidy["dataset"].isin(doses) & (tidy["n"] > 0) & tidy["beside"].isin(["", "control"])]
     styles, backbones = MethodStyles(grid), list(dict.fromkeys(rows["backbone"]))
     with saved(path, dpi, len(backbones), len(RESPONSES), (9.2, 3.6 * len(backbones))) as axes:
         for line, backbone in zip(axes, backbones, strict=True):

@@ -13,6 +13,7 @@ from pipeline.common.paths import ARRAYS, CELLS
 from pipeline.data.store import Store
 from pipeline.grid.cells import Cell
 from pipeline.present import (
+    alarm,
     attack_figures,
     attack_gallery,
     draws,
@@ -31,6 +32,7 @@ SAMPLES = 6  # of a gallery
 Legend = Sequence[tuple[str, tuple[int, int, int]]]
 ATTACKED = 3  # methods below each other in the picture of an attack, evenly picked
 MOVED, STOOD = manipulability.TABLE, robust_decisions.TABLE
+VERDICTS = list(alarm.COLOURS.items())  # of boxes
 TRUTHS = [("causal pixels", CAUSAL), ("shortcut", SHORTCUT)]
 
 
@@ -59,6 +61,8 @@ class Illustrations:
         found += [self._dose, self._filled]
         if len(own("exemplars")):
             found.append(self._exemplars)
+        if len(own("alarm")):
+            found.append(self._alarm)
         if len(own("values")):
             attacked = Attacked(own("values"), self.grid, methods)
             moved, stood = (attacked.shown_in(name).values for name in (MOVED, STOOD))
@@ -113,6 +117,20 @@ class Illustrations:
         }
         sheet = gallery.exemplars(self.store, found, predicted=1)
         self._mount(sheet, "exemplars", f"Concepts of class 1 — {self._heading()}")
+
+    def _alarm(self) -> None:
+        """Draw concepts with their verdicts, and how well these tell where the truth is known."""
+        shown = self.first_cells("identify")
+        found = {
+            method: (_of_cell(self._own("alarm"), cell), _of_cell(self._own("exemplars"), cell))
+            for method, cell in shown.items()
+        }
+        if found:
+            sheet = alarm.sheet(self.store, found)
+            self._mount(sheet, "alarm", f"What models rely on — {self._heading()}", VERDICTS)
+        if len(alarm.judged(self._own("alarm"))):
+            grid, dataset, path, dpi = self._plate("alarm_roc")
+            alarm.roc(self._own("alarm"), grid, dataset, path, dpi)
 
     def attack_picture(self, name: str) -> None:
         """Draw what an attack did to a few images and methods, first backbone and seed; no controls."""

@@ -35,11 +35,12 @@ COLUMNS = {  # what is read of every cell (and attack) -> its columns where no c
     "faithfulness": "role order curve area",
     "summary": "role metric reference value",
     "concepts": "predicted concept",
+    "alarm": "predicted concept score verdict evidence truth weight",
     "exemplars": "predicted concept rank sample_id",
     "history": "epoch classification guidance val_auroc",
     "values": "attack explanation metric budget value n undefined",
 }
-TEXTS = ("source", "reference", "sample_id", "subject_id", "region_of", "explanation")
+TEXTS = ("source", "reference", "sample_id", "subject_id", "region_of", "explanation", "evidence", "truth")
 RULES = {  # metric of train.selection -> what is highest where an epoch, or an alpha, is chosen
     "auroc": "validation AUROC",
     "alignment": "agreement with human maps on validation",
