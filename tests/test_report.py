@@ -221,6 +221,33 @@ def test_nothing_evaluated_is_an_error_and_keeps_the_old_report() -> None:
     assert Path("reports/index.html").is_file()
 
 
+JOINED = params(
+    datasets=3,
+    seeds=2,
+    report={"dpi": 50},
+    about={
+        "toy_1": {"draw_of": "toy_0"},
+        "toy_2": {"draw_of": "toy_0", "variant": "flat"},
+    },
+)
+
+
+def test_draws_are_one_and_a_variant_is_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_all(JOINED)
+    monkeypatch.setattr(Illustrations, "jobs", lambda self: [self._filled])
+    report(JOINED)
+    tidy = pd.read_csv("reports/tables/evidence.csv", keep_default_na=False)
+    counts = tidy[tidy["method"] == "cyborg"].groupby("dataset")[["n", "planned"]].first()
+    assert counts.to_numpy().tolist() == [[4, 4], [2, 2]] and list(counts.index) == ["toy_0", "toy_0_flat"]
+    page = Path("reports/index.html").read_text(encoding="utf-8")
+    assert "2 independent draws: toy_0, toy_1" in page and "toy_0 4 units of 2 draws" in page
+    assert "block_means (floor)" in page and "(floor)" in Path("reports/tables/readme.md").read_text()
+    assert "flat" not in Path("reports/tables/readme.md").read_text().partition("\n\nconflict:")[0]
+    assert Path("reports/figures/filled_toy_0_flat.png").is_file()
+    check_links(Path("reports"))
+
+
 def _one_method() -> Params:
     raw = SETTINGS.model_dump()
     raw["datasets"]["toy_0"]["methods"] = ["cross_entropy"]

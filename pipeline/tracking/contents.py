@@ -36,7 +36,10 @@ MEASURED = {  # stage -> table -> how its metrics are called: prefix, columns jo
         "alignment": ("alignment", ["role", "reference", "map", "metric"], "value"),
         "faithfulness": ("faithfulness", ["role", "curve", "order"], "area"),
     },
-    "identify": {"summary": ("identify", ["role", "metric", "reference"], "value")},
+    "identify": {
+        "summary": ("identify", ["role", "metric", "reference"], "value"),
+        "alarm": ("alarm", ["predicted", "concept"], "score"),
+    },
 }
 ARTIFACTS = {  # stage -> its files that MLflow keeps, as far as a cell has them
     "train": [RECORD, HISTORY, MODEL, "candidates.csv"],
