@@ -99,6 +99,7 @@ def _lines(rows: pd.DataFrame, grid: Grid) -> pd.DataFrame:
     """One line per method: every test's AUROC, then what it changes."""
     names = rows["test"].str.replace("_", " ") + (", " + rows["fill"]).where(rows["test"] != "as_is", "")
     change = rows["quantity"] == "change"
+    rows = rows.assign(low=rows["low"].mask(change), high=rows["high"].mask(change))  # one number is enough
     columns = names.where(~change, "change: " + names)
     texts = bracketed_texts(rows)
     ordered = [*columns[~change], *columns[change]]
