@@ -28,8 +28,8 @@ WORDS = (
     "the mark has 0. without cause, without shortcut: AUROC on the closed test set after it was taken out of "
     "every image, drawn again without it if it has twins, else blurred; who decides by the cause keeps 0.5 "
     "without it. only, without: AUROC on the closed test set where all but the marked region is blurred, or "
-    "the marked region is. macro: AUROC, mean over unseen sources. Floors need no network; ceilings were told "
-    "what no images tell."
+    "the marked region is. macro: AUROC, mean over unseen sources. Floors need no network; ceilings were "
+    "told what no images tell."
 )
 FIGURES = {
     "dose": "Dose and response: what becomes of methods as the shortcut fits the label more often in "
