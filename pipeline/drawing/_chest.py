@@ -5,6 +5,7 @@ Places are given in chest units: u from -1 (patient's right, drawn left) to 1, v
 patient, an `Exposure` to one film, a `FilmStyle` to a hospital. Brightnesses are shares of the film's range.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -112,12 +113,16 @@ def draw_chest(rng: np.random.Generator, body: Body, view: Exposure) -> Chest:
     return Chest(np.clip(film, 0, 1), aerated, np.broadcast_to(x < view.x, view.shape))
 
 
-def expose(rng: np.random.Generator, brightness: np.ndarray, look: FilmStyle) -> np.ndarray:
-    """The film as that hospital stores it: blur, tone, grain; float32 `(h, w)` in [0, 1]."""
-    film = shapes.smooth(brightness, look.blur)
-    film = 0.5 + (np.clip(film, 0, 1) ** look.gamma - 0.5) * look.contrast + look.brightness
-    film = film + look.grain * (0.6 + 0.8 * film) * shapes.band_noise(rng, film.shape, 0.8, 6)
-    return np.clip(film, 0, 1).astype(np.float32)
+def load_film(rng: np.random.Generator, shape: Shape, look: FilmStyle) -> Callable[[np.ndarray], np.ndarray]:
+    """What one film of that hospital makes of a chest: blur, tone, grain; float32 `(h, w)` in [0, 1]."""
+    grain = look.grain * shapes.band_noise(rng, shape, 0.8, 6)
+
+    def expose(brightness: np.ndarray) -> np.ndarray:
+        film = shapes.smooth(brightness, look.blur)
+        film = 0.5 + (np.clip(film, 0, 1) ** look.gamma - 0.5) * look.contrast + look.brightness
+        return np.clip(film + (0.6 + 0.8 * film) * grain, 0, 1).astype(np.float32)
+
+    return expose
 
 
 def _draw_outline(

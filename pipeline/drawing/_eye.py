@@ -3,6 +3,7 @@
 Attacks change the eyeball before the lids cover it. Grey values are float32 in [0, 1]; lengths are in pixels.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -219,12 +220,16 @@ def _draw_lash(
         draw.line(points[index : index + 3], fill=ink, width=width)
 
 
-def photograph(
-    rng: np.random.Generator, image: np.ndarray, *, blur: float, gamma: float, grain: float
-) -> np.ndarray:
-    """The sensor: optics, tone curve, grain; uint8."""
-    exposure = rng.uniform(0.92, 1.06)
-    sharp = ndimage.gaussian_filter(image, blur * rng.uniform(0.9, 1.1))
-    grey = np.clip(sharp * exposure, 0, 1) ** gamma
-    grey = grey + grain * rng.standard_normal(SHAPE, dtype=np.float32)
-    return np.clip(np.round(255 * grey), 0, 255).astype(np.uint8)
+def open_shutter(
+    rng: np.random.Generator, *, blur: float, gamma: float, grain: float
+) -> Callable[[np.ndarray], np.ndarray]:
+    """The sensor of one shot: optics, tone curve, grain; what it makes of an eye `(h, w)`, uint8."""
+    exposure, sigma = rng.uniform(0.92, 1.06), blur * rng.uniform(0.9, 1.1)
+    noise_of_shot = grain * rng.standard_normal(SHAPE, dtype=np.float32)
+
+    def photograph(image: np.ndarray) -> np.ndarray:
+        sharp = ndimage.gaussian_filter(image, sigma, truncate=3)
+        grey = np.clip(sharp * np.float32(exposure), 0, 1) ** np.float32(gamma) + noise_of_shot
+        return np.clip(np.round(255 * grey), 0, 255).astype(np.uint8)
+
+    return photograph

@@ -1,4 +1,4 @@
-"""Pictures and truth masks as files with fixed bytes."""
+"""Pictures and masks as files with fixed bytes."""
 
 from pathlib import Path
 
@@ -13,10 +13,4 @@ def write_png(path: Path, pixels: np.ndarray) -> None:
         pixels = pixels.astype(np.uint8) * 255
     elif pixels.dtype != np.uint8:
         pixels = np.clip(np.round(pixels * 255), 0, 255).astype(np.uint8)
-    Image.fromarray(pixels).save(path, format="PNG", compress_level=4)  # as small as 6, in half the time
-
-
-def write_truth(root: Path, native_id: str, causal: np.ndarray, shortcut: np.ndarray) -> None:
-    """Save what really decides and what only correlates: boolean masks `(h, w)` under `truth/`."""
-    write_png(root / "truth" / "causal" / f"{native_id}.png", causal)
-    write_png(root / "truth" / "shortcut" / f"{native_id}.png", shortcut)
+    Image.fromarray(pixels).save(path, format="PNG", compress_level=1)  # more would take most of the time
