@@ -4,11 +4,11 @@
     R_x = clip((H_x / max H_x - 0.15) / 0.3, 0, 1),   R_s = min(1, H_s / (0.3 max H_s))
 
 x keeps its label and its human map H_x, s is a random image of the batch and t a random negative. The region
-of a positive s is covered by t, so that its cause does not come along. Surroundings are drawn without regard to
-the label and seams are alike in both classes, so nothing outside the region says anything: in every image, as
-images that were left alone would be known by their missing seams. R_x is narrower than R_s, for what people
-marked by mistake is not carried along. This project's own; relatives are CarveMix (Zhang et al., MICCAI 2021)
-and the mixed backgrounds of Xiao et al. (ICLR 2021).
+of a positive s is covered by t, so that its cause does not come along. Surroundings are drawn without regard
+to the label and seams are alike in both classes, so nothing outside the region says anything: in every image,
+as images that were left alone would be known by their missing seams. R_x is narrower than R_s, for what was
+marked by mistake shall not be carried along. This project's own; relatives are CarveMix (Zhang et al., MICCAI
+2021) and the mixed backgrounds of Xiao et al. (ICLR 2021).
 """
 
 from typing import Annotated
