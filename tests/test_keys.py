@@ -242,6 +242,11 @@ def test_a_methods_settings_are_its_own_cells(tiny_project: Path, change: dict[s
     assert found == {"train": {"difference_salience/compact/0"}}
 
 
+def test_which_seeds_a_method_is_trained_with_is_part_of_no_key(tiny_project: Path) -> None:
+    methods = {name: {**method, "seeds": [0]} for name, method in tiny_store.METHODS.items()}
+    assert run_again(keys(settings()), keys(settings(methods=methods))) == {}
+
+
 def test_an_alphas_training_hangs_on_no_other_alpha(tiny_project: Path) -> None:
     """A list that grows or shrinks is chosen from anew; what was trained of it stays."""
     found = []

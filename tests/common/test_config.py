@@ -57,6 +57,8 @@ def test_the_shipped_settings_are_valid() -> None:
         (("train", "selection"), "tolerance", 1, "train.selection.tolerance: Input should be less than 1"),
         (("datasets", "cxr"), "seeds", [2, 2], "datasets.cxr.seeds: must be distinct"),
         (("datasets", "cxr"), "seeds", [], "datasets.cxr.seeds: List should have at least 1 item"),
+        (("datasets", "cxr"), "backbones", ["compcat"], "cxr.backbones: 'compcat' is not in backbones: did"),
+        (("methods", "cyborg"), "seeds", [0, 7], "cyborg.seeds: [7] are of no data set, nor of train"),
         (("datasets", "cxr"), "draw_of", "cxr", "datasets.cxr.draw_of: 'cxr' must not be a draw itself"),
         (("datasets", "cxr"), "draw_of", "iris", "draw_of: the draws of 'iris' differ in task or phantom"),
         (("datasets", "cxr"), "variant", "no shortcut", "cxr.variant: of what? name that data set as"),
@@ -127,7 +129,7 @@ def test_robust_methods_are_read_as_given(raw: dict[str, Any]) -> None:
     }
     raw["methods"]["robust"] = given
     methods = parse(raw).methods
-    assert methods["robust"].model_dump() == given
+    assert methods["robust"].model_dump() == {**given, "seeds": None}
     assert methods["robust"].map_readers() == ["saliency_adversarial"]
     assert methods["robust"].is_control and not methods["cyborg"].is_control
     plain = methods["cyborg"]

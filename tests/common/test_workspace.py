@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.common import workspace
+from pipeline.common import catalogue, workspace
 from pipeline.common.config import load
 from pipeline.common.errors import UserError
 
@@ -32,6 +32,26 @@ def test_every_shipped_profile_is_valid(project: Path, profile: str) -> None:
     write(project, profile, (PROJECT / "profiles" / f"{profile}.yaml").read_text())
     folder = workspace.workspace(profile)
     load(folder / "params.yaml")
+
+
+@pytest.mark.parametrize("profile", ["study", "robustness"])
+def test_phantoms_of_a_study_are_those_of_the_default_run(profile: str) -> None:
+    """But for the seed and what the names of draws and variants tell."""
+    default = yaml.safe_load((PROJECT / "params.yaml").read_text())
+    own = workspace.merge(default, yaml.safe_load((PROJECT / "profiles" / f"{profile}.yaml").read_text()))
+    for name, dataset in own["datasets"].items():
+        task = name.split("_")[0]
+        varied = {"draw_of", "variant", "root", "backbones", "methods", "seeds"}
+        assert {key: dataset[key] for key in dataset.keys() - varied} == default["datasets"][task]
+        drawn = own["phantoms"]["tasks"][Path(dataset["root"]).name]
+        filled = [
+            catalogue.filled("drawing", {"seed": 0, **each})
+            for each in (drawn, default["phantoms"]["tasks"][task])
+        ]
+        varied = {"seed", "shortcut", "shortcut_agreement"}
+        assert {key: filled[0][key] for key in filled[0].keys() - varied} == {
+            key: filled[1][key] for key in filled[1].keys() - varied
+        }
 
 
 def test_only_what_the_profile_names_changes(project: Path) -> None:

@@ -32,6 +32,7 @@ DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
             "mode": "plain", "eps": 8 / 255, "a": 0.6, "pace": 10.0, "threshold": 0.5, "steps": 5,
             "step": 2 / 255, "beta": 1.0,
         },
+        "transplant": {"probability": 1.0},
     },
     "activations": {"half_huber": {"width": 0.5}, "softplus": {"beta": 20.0}},
 }  # fmt: skip
@@ -56,7 +57,7 @@ def test_defaults(kind: str, name: str) -> None:
         *(("losses", {"name": "spectral_decoupling", "weight": w}, w >= 0) for w in (-0.1, 0, 10)),
         *(
             ("regularisers", {"name": name, "probability": p}, 0 <= p <= 1)
-            for name in ("cutout_context", "exchange", "random_erasing")
+            for name in ("cutout_context", "exchange", "random_erasing", "transplant")
             for p in (-0.1, 0, 1, 1.1)
         ),
         *(

@@ -41,6 +41,7 @@ def test_doses_differ_in_agreement_alone_and_rise() -> None:
         toy_1={"data": VARIANT, "drawn": {"shortcut_agreement": 0.5, "seed": 4}},
         toy_2={"data": {**VARIANT, "variant": "always"}, "drawn": {"shortcut_agreement": 1.0}},
         toy_3={"data": {**VARIANT, "variant": "elsewhere"}, "drawn": {"shortcut": "global"}},
+        toy_4={"data": {**VARIANT, "variant": "other network"}, "drawn": {"shortcut_agreement": 0.9}},
     )
     found = doses(settings, joined(settings.datasets), "toy_0")
     assert list(found.items()) == [
