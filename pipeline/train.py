@@ -153,7 +153,7 @@ def _task(params: Params, cell: Cell, store: Store, backbone: dict[str, Any]) ->
     """A cell with all that can change its result; where it runs is left out."""
     settings = {
         "backbone": backbone,
-        "method": params.methods[cell.method].model_dump(),
+        "method": params.methods[cell.method].model_dump(exclude={"seeds"}),
         "seed": cell.seed,
         "train": params.train.model_dump(exclude={"seeds", "device"}),
         "preprocessing": store.info["preprocessing"],

@@ -87,6 +87,8 @@ def combination_problems(params: "Params") -> list[str]:
         found.append(f"train.seeds: must be distinct, got {params.train.seeds}")
     for name, method in params.methods.items():
         found += [f"methods.{name}: {problem}" for problem in _method_problems(method)]
+        if unplanned := set(method.seeds or ()) - _seeds(params):
+            found.append(f"methods.{name}.seeds: {sorted(unplanned)} are of no data set, nor of train")
     for name, attack in params.robustness.attacks.items():
         found += [f"robustness.attacks.{name}.{problem}" for problem in _attack_problems(attack, params)]
     for name, dataset in params.datasets.items():
@@ -100,10 +102,7 @@ def _attack_problems(attack: "Attack", params: "Params") -> Iterator[str]:
     axes: dict[str, Collection[Any]] = {
         "datasets": params.datasets,
         "methods": params.methods,
-        "seeds": {
-            *params.train.seeds,
-            *(seed for each in params.datasets.values() for seed in each.seeds or ()),
-        },
+        "seeds": _seeds(params),
     }
     for axis, known in axes.items():
         for value in getattr(attack, axis) or []:
@@ -112,11 +111,18 @@ def _attack_problems(attack: "Attack", params: "Params") -> Iterator[str]:
                 yield f"{axis}: {value!r} is not planned{hint}"
 
 
+def _seeds(params: "Params") -> set[int]:
+    """All that are planned anywhere."""
+    return {*params.train.seeds, *(seed for each in params.datasets.values() for seed in each.seeds or ())}
+
+
 def _dataset_problems(dataset: "Dataset", params: "Params") -> Iterator[str]:
     """What does not go together within one data set."""
-    for method in dataset.methods or []:
-        if method not in params.methods:
-            yield f"methods: {method!r} is not in methods: {nearest(method, params.methods)}"
+    axes: dict[str, Collection[str]] = {"backbones": params.backbones, "methods": params.methods}
+    for axis, known in axes.items():
+        for name in getattr(dataset, axis) or []:
+            if name not in known:
+                yield f"{axis}: {name!r} is not in {axis}: {nearest(name, known)}"
     for name, planned in params.methods.items():
         if planned.is_ceiling and not dataset.phantom and name in (dataset.methods or params.methods):
             yield f"methods: {name} needs true causes, which only phantoms have; list other methods"

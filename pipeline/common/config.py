@@ -23,6 +23,7 @@ def _named(value: Any) -> Any:
 
 
 Choice = Annotated[dict[str, Any], BeforeValidator(_named)]  # of a member of a catalogue
+Seeds = Annotated[list[int], Field(min_length=1)]
 
 
 class Section(BaseModel):
@@ -84,11 +85,10 @@ class Dataset(Section):
     annotations: Annotations
     split: Split
     protocol: Protocol
+    backbones: list[Name] | None = None  # None: all
     methods: list[Name] | None = None  # None: all
-    seeds: Annotated[list[int], Field(min_length=1)] | None = None  # of its cells; None: train.seeds
-    draw_of: Name | None = (
-        None  # the data set whose independent draw it is; tables join draws under that name
-    )
+    seeds: Seeds | None = None  # of its cells; None: train.seeds
+    draw_of: Name | None = None  # whose independent draw it is; tables join draws under that name
     variant: str | None = None  # how it differs from draw_of, in a few words; never joined with plain draws
 
 
@@ -111,6 +111,7 @@ class Method(Section):
     weight_decay: Annotated[float, Field(ge=0)] | None = None  # None: that of train.optimizer
     activation: Choice | None = None  # None: the backbone's own
     regularisers: list[Choice] = []
+    seeds: Seeds | None = None  # of those of a data set, the ones it is trained with; None: all
 
     def map_readers(self) -> list[str]:
         """The loss and regularisers that look at human maps, by name."""
@@ -165,7 +166,7 @@ class Selection(Section):
 class Train(Section):
     """One schedule for every cell of the grid."""
 
-    seeds: Annotated[list[int], Field(min_length=1)]
+    seeds: Seeds
     epochs: Count
     batch_size: Count
     optimizer: Optimizer

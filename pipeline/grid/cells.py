@@ -54,9 +54,14 @@ def cells(params: Params, dataset: str) -> list[Cell]:
     stay where they are, and appear nowhere.
     """
     chosen = params.datasets[dataset]
+    backbones = [each for each in params.backbones if chosen.backbones is None or each in chosen.backbones]
     methods = [method for method in params.methods if chosen.methods is None or method in chosen.methods]
-    axes = product(params.backbones, methods, chosen.seeds or params.train.seeds)
-    return [Cell(dataset, backbone, method, seed) for backbone, method, seed in axes]
+    axes = product(backbones, methods, chosen.seeds or params.train.seeds)
+    return [
+        Cell(dataset, backbone, method, seed)
+        for backbone, method, seed in axes
+        if seed in (params.methods[method].seeds or [seed])
+    ]
 
 
 def key(settings: Mapping[str, Any], data_hash: str, code_hash: str) -> str:

@@ -194,9 +194,7 @@ def sentence(row: Mapping[Any, Any]) -> str:
     }
     why = " and ".join(text for kind, text in signs.items() if kind in kinds)
     limits = [] if "maps" in kinds else ["Nobody marked these images, so this is less certain."]
-    limits += (
-        [] if "sources" in kinds else ["Unseen sources could not test it, so this is less certain."]
-    )
+    limits += [] if "sources" in kinds else ["Unseen sources could not test it, so this is less certain."]
     shortcut, cause = f"{row[SHORTCUT] * 100:.0f} %", f"{row[CAUSE] * 100:.0f} %"
     if row[SHORTCUT] >= SOME:
         much = "Mostly" if row[SHORTCUT] >= MOST else "In part"

@@ -37,14 +37,17 @@ def joined(datasets: Mapping[str, Dataset]) -> dict[str, Joined]:
 def doses(params: Params, draws: Mapping[str, Joined], base: str) -> dict[str, float]:
     """How often the shortcut fits the label in the known sources of a phantom and of its variants, 0..1.
 
-    Only of those variants that differ from `base` in nothing else; by the name under which they are shown,
-    rising. Empty for real data.
+    Only of those variants that differ from `base` in this, and in nothing else; by the name under which they
+    are shown, rising. Empty for real data.
     """
     plain = _drawn_with(params, draws[base].draws[0])
     found = {}
     for name, group in draws.items():
         settings = _drawn_with(params, group.draws[0]) if group.base == draws[base].base else None
-        if plain and settings and AGREEMENT in settings and _but_agreement(settings) == _but_agreement(plain):
+        if not (plain and settings and AGREEMENT in settings):
+            continue
+        same = settings[AGREEMENT] == plain[AGREEMENT]  # a variant in another respect, such as its network
+        if _but_agreement(settings) == _but_agreement(plain) and not (same and group.variant):
             found[name] = float(settings[AGREEMENT])
     return dict(sorted(found.items(), key=lambda item: item[1]))
 

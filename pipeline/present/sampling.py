@@ -122,11 +122,10 @@ class Bootstrap:
         values, resampled = [], []
         for place, (draw, seeds) in enumerate(zip(plan.draws, plan.seeds, strict=True)):
             own = units[units["draw"] == draw].set_index("seed")["value"]
-            planned = [0] if about["method"] in self.grid.floors else seeds
-            values.append(own.reindex(planned).to_numpy(float))
+            values.append(own.reindex(seeds).to_numpy(float))
             pairs = self.images[draw].pairs(compared) if compared.scope and draw in self.images else []
             if pairs:
-                at = (plan, place, compared, pairs, about["backbone"], planned)
+                at = (plan, place, compared, pairs, about["backbone"], seeds)
                 present = values[-1] == values[-1]
                 parts = [sign * self._auroc(*at, str(about[name]), present) for name, sign in signs.items()]
                 resampled.append(np.sum(parts, axis=0))
@@ -136,21 +135,18 @@ class Bootstrap:
         return interval(mean, plan.resamples.estimates(resampled), self.grid.confidence)
 
     def _plan(self, about: pd.Series) -> Plan:
-        """How the draws that a method is planned for are resampled; the same for all of these draws."""
+        """How the draws and seeds that a method is planned for are resampled; the same for equal ones."""
         place = tuple(about[GROUP])
         if place in self.plans:
             return self.plans[place]
-        rows, cells = self.grid.rows, self.grid.cells
-        same = np.logical_and.reduce([rows[name] == about[name] for name in GROUP])
-        draws = tuple(dict.fromkeys(rows.loc[same, "draw"]))
-        key = (draws, about["backbone"])
+        rows = self.grid.rows
+        own = rows[np.logical_and.reduce([rows[name] == about[name] for name in GROUP])]
+        draws = tuple(dict.fromkeys(own["draw"]))
+        seeds = [sorted(set(own.loc[own["draw"] == draw, "seed"])) for draw in draws]
+        key = (draws, about["backbone"], str(seeds))
         if key not in self.plans:
-            trained = cells[
-                (cells["backbone"] == about["backbone"]) & ~cells["method"].isin(self.grid.floors)
-            ]
-            seeds = [sorted(set(trained.loc[trained["draw"] == draw, "seed"])) for draw in draws]
             subjects = [self.images[draw].subjects if draw in self.images else NOBODY for draw in draws]
-            resamples = Resamples([len(own) for own in seeds], subjects)
+            resamples = Resamples([len(each) for each in seeds], subjects)
             self.plans[key] = Plan(list(draws), seeds, resamples)
         self.plans[place] = self.plans[key]
         return self.plans[place]
