@@ -100,7 +100,7 @@ def answers(score: Score, store: Store, scores: pd.DataFrame, batch_size: int) -
     the image as it is. Gives their columns with the answer as logit_difference, and: KIND; as_is, the
     untouched image's answer; own, whether what is taken away is the sample's own.
     """
-    parts = [scores.iloc[:0].assign(**dict.fromkeys(KIND, ""), as_is=0.0, own=False)]
+    parts = [scores.iloc[:0].assign(**dict.fromkeys(KIND, ""), as_is=0.0, own=False, lender=0)]
     for role in ROLES:
         samples = scores[scores["role"] == role]
         for region in regions(store).values():

@@ -189,3 +189,10 @@ def test_phantoms_without_twins_are_told_by_their_masks_alone(tmp_path: Path) ->
     found = evaluation.measure(CAUSE, planted.write(tmp_path / "tiny", twins=False), SETTINGS)
     assert "twin" not in set(found.tables["counterfactuals"]["fill"])
     assert np.isnan(found.results["without_cause"])
+
+
+def test_images_that_nobody_marked_have_no_counterfactual_tests(tmp_path: Path) -> None:
+    bare = planted.write(tmp_path / "tiny", phantom=False)
+    bare.has_map = np.zeros_like(bare.has_map)
+    tables = evaluation.measure(CAUSE, bare, SETTINGS).tables
+    assert tables["counterfactuals"].empty and tables["shown_scores"].empty
