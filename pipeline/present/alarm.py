@@ -200,7 +200,8 @@ def sentence(row: Mapping[Any, Any]) -> str:
         much = "Mostly" if row[SHORTCUT] >= MOST else "In part"
         said = f"{much} a shortcut ({shortcut}): its positive calls rest on places {why}. Check each by eye."
     elif row[CAUSE] >= MOST:
-        said = f"Mostly what people look for ({cause}): its maps show no sign of a shortcut."
+        held = "what people look for" if "maps" in kinds else "what holds in new sources"
+        said = f"Mostly {held} ({cause}): its maps show no sign of a shortcut."
     else:
         said = "Unclear: neither a shortcut nor a cause explains most of its positive calls."
     if row[SHORTCUT] < SOME and row["covered"] >= STANDS:
