@@ -146,10 +146,10 @@ def draw_hair(own: np.random.Generator, person: Person, view: Framing) -> np.nda
     du, dv = view.u - person.parting, view.v + 1.05
     angle = np.arctan2(du, np.abs(dv) + 0.25)
     length = np.hypot(du, dv)
-    white = own.standard_normal((40, 360))
+    white = own.standard_normal((40, 360), dtype=np.float32)
     strip = ndimage.gaussian_filter(white, (8, 1.6)) * 14 + ndimage.gaussian_filter(white, (8, 5)) * 18
     at = np.stack([np.clip(length * 14, 0, 39), (angle / np.pi + 0.5) * 359])
-    strands = ndimage.map_coordinates(strip, at, order=1, mode="nearest")
+    strands = ndimage.map_coordinates(strip, at, order=1, mode="nearest", output=np.float32)
     shine = np.exp(-(((length - 0.5) / 0.2) ** 2)) * (0.7 + 0.2 * strands)
     tone = 0.95 + 0.075 * strands + 0.1 * noise(own, SHAPE, 14) - 0.12 * np.clip(view.v, 0, 1)
     return person.hair * tone[..., None] + 0.07 * np.clip(shine, 0, 1.5)[..., None]

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from pipeline.drawing._files import write_png
-from pipeline.drawing._textures import INSIDE, Textures, draw_mark, draw_print, lay
+from pipeline.drawing._textures import INSIDE, Textures, draw_mark, draw_print
 
 
 class Strengths(NamedTuple):
@@ -21,18 +21,17 @@ class Strengths(NamedTuple):
 class Scene(NamedTuple):
     """An image `(h, w)` or `(h, w, 3)` in [0, 1] before the camera, and what may be added to it."""
 
-    image: np.ndarray
+    image: np.ndarray  # cleared in the window
     window: np.ndarray  # where the cause is, or would be, (h, w) in [0, 1]
-    textures: Textures
-    contrast: float  # of the textures, share of the range
+    textures: Textures  # of the contrast they have here
     mark: np.ndarray  # the shortcut as what it adds to the image
     mark_mask: np.ndarray  # bool (h, w)
     camera: Callable[[np.ndarray], np.ndarray]  # leaves the same noise at every call
 
     def draw(self, *, cause: bool, marked: bool) -> np.ndarray:
         """The picture; without a cause, an irregular texture of the same values stands in its place."""
-        texture = self.textures.regular if cause else self.textures.irregular
-        shown = lay(self.image, self.window, texture, self.contrast)
+        texture = self.window * (self.textures.regular if cause else self.textures.irregular)
+        shown = self.image + texture.reshape(texture.shape + (1,) * (self.image.ndim - 2))
         return self.camera(shown + self.mark if marked else shown)
 
 

@@ -5,6 +5,7 @@ edges softened over `soft` pixels, so that they can be added, multiplied and sca
 """
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -12,12 +13,20 @@ from scipy import ndimage
 from scipy.interpolate import CubicSpline
 
 Shape = tuple[int, int]  # height, width
+Box = tuple[slice, slice]  # rows and columns of a part of a picture
 
 
 def grid(shape: Shape) -> tuple[np.ndarray, np.ndarray]:
     """The x and y of every pixel, broadcastable: float32 `(1, width)` and `(height, 1)`."""
     y, x = np.ogrid[: shape[0], : shape[1]]
     return x.astype(np.float32), y.astype(np.float32)
+
+
+def bound(mask: np.ndarray, margin: int = 0) -> Box:
+    """The smallest box that holds all true places of `(h, w)`, widened by `margin` px inside the picture."""
+    spans = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    rows, columns = (slice(max(0, int(span[0]) - margin), int(span[-1]) + margin + 1) for span in spans)
+    return rows, columns
 
 
 def noise(rng: np.random.Generator, shape: Shape, scale: float) -> np.ndarray:
@@ -80,8 +89,7 @@ def polygon(
 ) -> np.ndarray:
     """A filled polygon `(h, w)` in [0, 1] through `(n, 2)` points x, y."""
     image = Image.new("L", (shape[1] * 2, shape[0] * 2))  # twice the size, for smooth edges
-    corners = [(2 * float(x) + 0.5, 2 * float(y) + 0.5) for x, y in points]
-    ImageDraw.Draw(image).polygon(corners, fill=255)
+    ImageDraw.Draw(image).polygon(_corners(points), fill=255)
     mask = np.asarray(image.reduce(2), dtype=np.float32) / 255
     return smooth(mask, soft / 2) if soft > 1 else mask
 
@@ -93,24 +101,44 @@ def strokes(
 ) -> np.ndarray:
     """Many open lines in one picture `(h, w)`; each is (points, width in px, value in [0, 1]).
 
-    Later lines cover earlier ones, so crossings do not add up.
+    Later lines cover earlier ones, so crossings do not add up. Lines of more than two points bend smoothly.
     """
     image = Image.new("L", (shape[1] * 2, shape[0] * 2))
     draw = ImageDraw.Draw(image)
     for points, width, value in lines:
-        corners = [(2 * float(x) + 0.5, 2 * float(y) + 0.5) for x, y in points]
-        draw.line(corners, fill=round(255 * value), width=max(1, round(2 * width)), joint="curve")
+        if len(points) == 2:
+            draw.line(_corners(points), fill=round(255 * value), width=max(1, round(2 * width)))
+        else:
+            draw.polygon(_corners(_widen(np.asarray(points), width)), fill=round(255 * value))
     mask = np.asarray(image.reduce(2), dtype=np.float32) / 255
     return smooth(mask, soft / 2) if soft > 1 else mask
+
+
+def _corners(points: Sequence[tuple[float, float]] | np.ndarray) -> list[float]:
+    """Points x, y as Pillow wants them, in a picture of twice the size."""
+    return (2 * np.asarray(points, dtype=float) + 0.5).ravel().tolist()
+
+
+def _widen(points: np.ndarray, width: float) -> np.ndarray:
+    """The outline `(2n, 2)` of a ribbon of that width along `(n, 2)` points."""
+    along = np.gradient(points, axis=0)
+    across = along[:, ::-1] * (-0.5, 0.5) * width / np.maximum(np.hypot(*along.T), 1e-9)[:, None]
+    return np.concatenate([points + across, (points - across)[::-1]])
 
 
 def smooth_curve(knots: Sequence[tuple[float, float]] | np.ndarray, n: int, *, closed: bool) -> np.ndarray:
     """A cubic curve `(n, 2)` through knots `(k, 2)`; `(k, m, 2)` gives m curves, `(n, m, 2)`."""
     points = np.asarray(knots, dtype=float)
+    return np.tensordot(_weigh_knots(len(points), n, closed), points, 1)
+
+
+@cache
+def _weigh_knots(k: int, n: int, closed: bool) -> np.ndarray:
+    """What each of k knots adds to each of n points of a cubic curve, `(n, k)`."""
+    each = np.eye(k)
     if closed:
-        points = np.concatenate([points, points[:1]])
-    t = np.linspace(0, 1, len(points))
-    spline = CubicSpline(t, points, bc_type="periodic" if closed else "natural")
+        each = np.concatenate([each, each[:1]])
+    spline = CubicSpline(np.linspace(0, 1, len(each)), each, bc_type="periodic" if closed else "natural")
     return spline(np.linspace(0, 1, n, endpoint=not closed))
 
 

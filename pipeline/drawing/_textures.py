@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.drawing._shapes import grid, smooth
+from pipeline.drawing._shapes import bound, grid, smooth
 
 Field = Callable[[np.ndarray, np.ndarray, np.random.Generator], np.ndarray]  # of u, v in periods
 
@@ -76,10 +76,14 @@ class Textures(NamedTuple):
     regular: np.ndarray
     irregular: np.ndarray
 
+    def scaled(self, contrast: float) -> "Textures":
+        """Both with that deviation."""
+        return Textures(self.regular * np.float32(contrast), self.irregular * np.float32(contrast))
+
 
 def draw_textures(rng: np.random.Generator, window: np.ndarray, cue: Cue) -> Textures:
     """A regular texture of random family, period, direction and polarity, and its irregular counterpart."""
-    box = _bound(window)
+    box = bound(window > EDGE)
     inside = window[box]
     period = rng.uniform(*cue.periods) * min(window.shape)
     family = FAMILIES[cue.families[int(rng.integers(len(cue.families)))]]
@@ -96,18 +100,20 @@ def draw_textures(rng: np.random.Generator, window: np.ndarray, cue: Cue) -> Tex
     return Textures(*textures)
 
 
-def lay(image: np.ndarray, window: np.ndarray, texture: np.ndarray, contrast: float) -> np.ndarray:
-    """An image `(h, w)` or `(h, w, 3)` with a texture in a window, what was there showing through."""
-    planes = image if image.ndim == 3 else image[..., None]
+def clear(image: np.ndarray, window: np.ndarray) -> np.ndarray:
+    """An image `(h, w)` or `(h, w, 3)` with less detail in a window, so that a texture shows there."""
     sigma = SOFT * min(window.shape)
-    flat = np.stack([smooth(np.ascontiguousarray(plane), sigma) for plane in np.moveaxis(planes, -1, 0)], -1)
-    shown = planes + window[..., None] * (FLATTEN * (flat - planes) + contrast * texture[..., None])
-    return shown.reshape(image.shape)
+    box = bound(window > 0, margin=int(3 * sigma))
+    planes = np.moveaxis(np.atleast_3d(image[box]), -1, 0)
+    faint = [plane + FLATTEN * window[box] * (smooth(plane, sigma) - plane) for plane in planes]
+    cleared = image.copy()
+    cleared[box] = np.stack(faint, axis=-1).reshape(image[box].shape)
+    return cleared
 
 
 def draw_mark(rng: np.random.Generator, window: np.ndarray) -> np.ndarray:
     """A mark of strength 1 in a window `(h, w)`: bright, with a speckle that repeats nowhere."""
-    box = _bound(window)
+    box = bound(window > EDGE)
     inside = window[box]
     speckle = _standardise(_band(rng, inside.shape, GRAIN * min(window.shape)), inside)
     mark = np.zeros(window.shape, dtype=np.float32)
@@ -120,11 +126,6 @@ def draw_print(shape: tuple[int, ...]) -> np.ndarray:
     device = np.random.default_rng(0)
     speckle = _standardise(_band(device, shape, GRAIN * min(shape)))
     return (GLOBAL * (1 + SPECKLE * np.clip(speckle, -LIMIT, LIMIT))).astype(np.float32)
-
-
-def _bound(window: np.ndarray) -> tuple[slice, slice]:
-    rows, columns = (np.flatnonzero((window > EDGE).any(axis=axis)) for axis in (1, 0))
-    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
 def _standardise(field: np.ndarray, weight: np.ndarray | None = None) -> np.ndarray:

@@ -24,7 +24,7 @@ from pipeline.drawing import _reflacx as reflacx
 from pipeline.drawing._annotators import Annotator
 from pipeline.drawing._scene import Scene, Strengths, draw_shortcut, write_scene
 from pipeline.drawing._shapes import blob, polygon
-from pipeline.drawing._textures import INSIDE, Cue, draw_textures
+from pipeline.drawing._textures import INSIDE, Cue, clear, draw_textures
 
 PERIODS = {"opacity": (0.050, 0.094), "nodule": (0.042, 0.080), "fibrosis": (0.045, 0.090)}
 FINDINGS = {"opacity": ("checks", "stripes"), "nodule": ("dots", "lattice"), "fibrosis": ("waves", "rings")}
@@ -69,7 +69,7 @@ def generate(
     seed: int = 0,
     films_known: Annotated[int, Field(ge=2)] = 160,
     films_held_out: Annotated[int, Field(ge=2)] = 80,
-    cue_strength: Fraction = 0.4,
+    cue_strength: Fraction = 0.45,
     shortcut: Literal["local", "global"] = "local",
     shortcut_agreement: Fraction = 1.0,
     shortcut_agreement_held_out: Fraction = 0.5,
@@ -143,11 +143,11 @@ def _set_scene(film: Film, site: Site, strengths: Strengths) -> tuple[Scene, np.
     drawn = chest.draw_chest(rng, body, view)
     lungs = drawn.lungs > 0.5
     window, other = _choose_places(rng, lungs)
+    cue = Cue(FINDINGS[film.finding], PERIODS[film.finding])
     scene = Scene(
-        drawn.brightness,
+        clear(drawn.brightness, window),
         window,
-        draw_textures(rng, window, Cue(FINDINGS[film.finding], PERIODS[film.finding])),
-        strengths.cue * rng.uniform(0.8, 1.25),
+        draw_textures(rng, window, cue).scaled(strengths.cue * rng.uniform(0.8, 1.25)),
         *draw_shortcut(rng, other, window, strengths),
         chest.load_film(rng, view.shape, site.look),
     )
@@ -156,8 +156,8 @@ def _set_scene(film: Film, site: Site, strengths: Strengths) -> tuple[Scene, np.
 
 def _choose_places(rng: np.random.Generator, lungs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Two soft windows `(h, w)` over the lungs, clear of each other; neither is special."""
-    depth = ndimage.distance_transform_edt(lungs)
-    ys, xs = np.nonzero(depth >= 0.5 * depth.max())
+    depth = ndimage.distance_transform_edt(lungs[::2, ::2])
+    ys, xs = 2 * np.argwhere(depth >= 0.5 * depth.max()).T
     while True:
         first, second = rng.integers(len(xs), size=2)
         radii = rng.uniform(*RADII, 2) * min(lungs.shape)

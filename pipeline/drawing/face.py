@@ -32,7 +32,7 @@ from pipeline.drawing._listed import Kind, Shot, heat_map, plan_shots
 from pipeline.drawing._portrait import paint
 from pipeline.drawing._scene import Scene, Strengths, draw_shortcut, write_scene
 from pipeline.drawing._shapes import blob, polygon
-from pipeline.drawing._textures import INSIDE, Cue, draw_textures
+from pipeline.drawing._textures import INSIDE, Cue, clear, draw_textures
 
 _WARM = np.array((1.0, 0.85, 0.55), dtype=np.float32)  # the flare's colour
 _PLACES = np.array(  # (u, v) of what generators spoil, on the right side
@@ -113,8 +113,8 @@ def _set_scene(seed: int, shot: Shot, source: _FaceSource, strengths: Strengths)
     window, other = _choose_places(rng, view)
     textures = draw_textures(rng, window, source.cue)
     mark, mask = draw_shortcut(rng, other, window, strengths)
-    contrast = strengths.cue * rng.uniform(0.8, 1.25)
-    return Scene(image, window, textures, contrast, mark[..., None] * _WARM, mask, _open_shutter(rng))
+    textures = textures.scaled(strengths.cue * rng.uniform(0.8, 1.25))
+    return Scene(clear(image, window), window, textures, mark[..., None] * _WARM, mask, _open_shutter(rng))
 
 
 def _open_shutter(rng: np.random.Generator) -> Callable[[np.ndarray], np.ndarray]:

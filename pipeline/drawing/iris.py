@@ -11,6 +11,7 @@ and freckles there, which are as dark and as bright, but do not repeat. The shor
 another part of the iris, which known attacks have and live eyes have not.
 """
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
@@ -24,6 +25,7 @@ from pipeline.drawing._annotators import Annotator
 from pipeline.drawing._eye import (
     SHAPE,
     Pose,
+    Subject,
     add_highlights,
     cover,
     draw_pose,
@@ -34,8 +36,8 @@ from pipeline.drawing._eye import (
 from pipeline.drawing._files import write_png
 from pipeline.drawing._listed import Kind, Shot, heat_map, plan_shots
 from pipeline.drawing._scene import Scene, Strengths, draw_shortcut, write_scene
-from pipeline.drawing._shapes import noise
-from pipeline.drawing._textures import INSIDE, Cue, draw_textures
+from pipeline.drawing._shapes import bound, noise
+from pipeline.drawing._textures import INSIDE, Cue, clear, draw_textures
 
 _SENSORS = {  # optics and electronics of the known and of the unseen camera
     "train": {"blur": 0.9, "gamma": 0.95, "grain": 0.005},
@@ -100,18 +102,24 @@ def _write_picture(
 
 def _set_scene(seed: int, shot: Shot, source: _IrisSource, strengths: Strengths) -> Scene:
     """An eye, the part of the iris that decides, and another part for the glare, `(480, 640)`."""
-    subject = draw_subject(numpy_rng(seed, "iris", shot.subject))
+    subject = _recall_subject(seed, shot.subject)
     rng = numpy_rng(seed, "iris", shot.stem)
     pose = draw_pose(rng, subject)
     window, other = (_open_window(rng, pose, angle) for angle in _choose_angles(rng))
+    eye = cover(rng, add_highlights(rng, paint_eyeball(rng, subject, pose), pose), subject, pose)
     return Scene(
-        cover(rng, add_highlights(rng, paint_eyeball(rng, subject, pose), pose), subject, pose),
+        clear(eye, window),
         window,
-        draw_textures(rng, window, source.cue),
-        strengths.cue * rng.uniform(0.8, 1.25),
+        draw_textures(rng, window, source.cue).scaled(strengths.cue * rng.uniform(0.8, 1.25)),
         *draw_shortcut(rng, other, window, strengths),
         open_shutter(rng, **_SENSORS[source.split]),
     )
+
+
+@lru_cache(maxsize=1)
+def _recall_subject(seed: int, name: str) -> Subject:
+    """The eye of several images in a row, drawn once."""
+    return draw_subject(numpy_rng(seed, "iris", name))
 
 
 def _choose_angles(rng: np.random.Generator) -> np.ndarray:
@@ -124,10 +132,13 @@ def _choose_angles(rng: np.random.Generator) -> np.ndarray:
 
 def _open_window(rng: np.random.Generator, pose: Pose, angle: float) -> np.ndarray:
     """The visible part of the iris about `angle`, in [0, 1]."""
-    turn = np.abs((pose.theta - angle + np.pi) % (2 * np.pi) - np.pi)
-    half = rng.uniform(0.26, 0.40) * np.pi + 0.12 * noise(rng, SHAPE, 60)
-    part = np.clip((half - turn) * pose.radius * 0.7 / 12 + 0.5, 0, 1)
-    return (part * pose.iris * pose.opening).astype(np.float32)
+    box = bound(pose.iris > 0)
+    turn = np.abs(pose.theta[box] - angle)
+    turn = np.minimum(turn, np.abs(2 * np.pi - turn))
+    half = rng.uniform(0.26, 0.40) * np.pi + 0.12 * noise(rng, turn.shape, 60)
+    window = np.zeros(SHAPE, dtype=np.float32)
+    window[box] = np.clip((half - turn) * pose.radius * 0.7 / 12 + 0.5, 0, 1)
+    return window * pose.iris * pose.opening
 
 
 _KNOWN = ("dots", "lattice", "checks", "stripes")
