@@ -63,7 +63,8 @@ def draw(root: Path, tasks: Mapping[str, Choice]) -> None:
     if not tasks:
         return
     jobs = (joblib.delayed(_draw)(root, task, choice) for task, choice in tasks.items())
-    parallel = joblib.Parallel(n_jobs=min(len(tasks), joblib.cpu_count()), return_as="generator_unordered")
+    workers = min(len(tasks), 2 * joblib.cpu_count())  # three tasks share two cores evenly
+    parallel = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")
     reports = list(track(parallel(jobs), "phantoms", total=len(tasks)))
     print("\n".join(sorted(reports)))
 
@@ -78,7 +79,7 @@ def _draw(root: Path, task: str, choice: Choice) -> str:
 
 
 def find_key(choice: Choice) -> str:
-    """What a task's files follow from, as one hash: its generator's code and all its settings, the seed too."""
+    """What a task's files follow from, as one hash: its generator's code, all its settings, the seed."""
     code = code_hash(catalogue.entry("drawing", choice["name"]))
     return sha256_text(canonical_json([code, catalogue.filled("drawing", choice)]))
 

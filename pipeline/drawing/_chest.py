@@ -248,9 +248,9 @@ def _draw_tubes(
     curves = shapes.smooth_curve(knots, 14, closed=False)  # (14, bones, 2)
     lines = [view.place(curves[:, bone]) for bone in range(len(bones))]
     wide = width * view.scale
-    outer = shapes.strokes(view.shape, [(line, wide, 1.0) for line in lines], 2.0)
-    inner = shapes.strokes(view.shape, [(line, 0.6 * wide, 1.0) for line in lines], 2.5)
-    return outer - 0.45 * inner
+    rims: list[Line] = [(line, wide, 1.0) for line in lines]
+    marrow: list[Line] = [(line, 0.6 * wide, 0.55) for line in lines]
+    return shapes.strokes(view.shape, rims + marrow, 2.4)
 
 
 def _draw_vessels(body: Body, view: Exposure, rng: np.random.Generator) -> np.ndarray:

@@ -106,14 +106,12 @@ def add_eye(image: np.ndarray, person: Person, view: Framing, side: int) -> np.n
     return lay_over(image, 0.85 * lash, person.hair * 0.4)
 
 
-def add_ears(image: np.ndarray, person: Person, view: Framing) -> np.ndarray:
-    for side in (-1, 1):
-        u, v = (view.u - side * (person.width + 0.03)) / 0.1, (view.v - 0.06) / 0.2
-        radius = np.hypot(u, v)
-        bowl = 0.8 - 0.35 * np.exp(-(((radius - 0.45) / 0.25) ** 2))
-        colour = person.skin * np.array([0.95, 0.85, 0.82]) * bowl[..., None]
-        image = lay_over(image, mask_inside((1 - radius) * 0.1, view), colour)
-    return image
+def add_ear(image: np.ndarray, person: Person, view: Framing, side: int) -> np.ndarray:
+    u, v = (view.u - side * (person.width + 0.03)) / 0.1, (view.v - 0.06) / 0.2
+    radius = np.hypot(u, v)
+    bowl = 0.8 - 0.35 * np.exp(-(((radius - 0.45) / 0.25) ** 2))
+    colour = person.skin * rgb(0.95, 0.85, 0.82) * bowl[..., None]
+    return lay_over(image, mask_inside((1 - radius) * 0.1, view), colour)
 
 
 def mask_hair(person: Person, view: Framing, *, front: bool) -> np.ndarray:

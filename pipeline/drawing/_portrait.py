@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from pipeline.drawing._face_parts import (
     add_brows,
-    add_ears,
+    add_ear,
     add_eye,
     add_mouth,
     add_nostrils,
@@ -41,7 +41,9 @@ def paint(rng: np.random.Generator, person: Person, view: Framing, *, outdoors: 
     hair = draw_hair(own, person, view)
     image = lay_over(image, mask_hair(person, view, front=False), 0.7 * hair)
     image = _add_body(rng, image, person, view)
-    image = add_ears(image, person, view)
+    for side in (-1, 1):
+        box, near = view.part(side * (person.width + 0.03), 0.06, 0.22)
+        image[box] = add_ear(image[box], person, near, side)
     skin = colour_skin(own, person, view)
     box, near = view.part(view.turn, MOUTH_V, 0.26)
     skin[box] = add_mouth(skin[box], person, near)

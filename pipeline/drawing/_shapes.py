@@ -32,16 +32,18 @@ def bound(mask: np.ndarray, margin: int = 0) -> Box:
 def noise(rng: np.random.Generator, shape: Shape, scale: float) -> np.ndarray:
     """Smooth random field `(h, w)`, mean 0, standard deviation 1, blobs of about `scale` px across.
 
-    Coarse fields are drawn small and enlarged, so the cost falls with the scale.
+    Coarse fields are drawn small and enlarged, so the cost falls with the scale; their mean and deviation
+    are those of the small field.
     """
     step = max(1, int(scale / 3))
     small = (shape[0] // step + 4, shape[1] // step + 4)
-    field = ndimage.gaussian_filter(rng.standard_normal(small, dtype=np.float32), scale / step / 2.5)
+    white = rng.standard_normal(small, dtype=np.float32)
+    field = ndimage.gaussian_filter(white, scale / step / 2.5, truncate=3)
+    shown = field[: -(-shape[0] // step), : -(-shape[1] // step)]
+    field = (field - shown.mean()) / max(float(shown.std()), 1e-6)
     if step > 1:
-        field = enlarge(field, (small[0] * step, small[1] * step))[: shape[0], : shape[1]]
-    else:
-        field = field[: shape[0], : shape[1]]
-    return (field - field.mean()) / max(float(field.std()), 1e-6)
+        field = enlarge(field, (small[0] * step, small[1] * step))
+    return field[: shape[0], : shape[1]]
 
 
 def band_noise(rng: np.random.Generator, shape: Shape, fine: float, coarse: float) -> np.ndarray:
@@ -53,7 +55,7 @@ def band_noise(rng: np.random.Generator, shape: Shape, fine: float, coarse: floa
 
 def smooth(field: np.ndarray, sigma: float) -> np.ndarray:
     """Gaussian blur `(h, w)` by `sigma` px; wide ones are done on a smaller copy, which does not show."""
-    step = int(sigma / 3)
+    step = int(sigma / 2.5)
     if step < 2:
         return ndimage.gaussian_filter(field, sigma, truncate=3)
     image = Image.fromarray(np.ascontiguousarray(field, dtype=np.float32))
@@ -76,22 +78,33 @@ def ellipse(
     >>> ellipse((5, 5), 2, 2, 1.25, 1.25)[2].tolist()
     [0.0, 0.75, 1.0, 0.75, 0.0]
     """
-    x, y = grid(shape)
     cx, cy, cos, sin = float(cx), float(cy), float(np.cos(angle)), float(np.sin(angle))  # stay in float32
+    reach = float(max(rx, ry)) * (1 + soft / float(min(rx, ry))) + 1
+    rows, columns = (slice(max(0, int(at - reach)), max(0, int(at + reach) + 1)) for at in (cy, cx))
+    x, y = grid(shape)
+    x, y = x[:, columns], y[rows]
     u = (x - cx) * cos + (y - cy) * sin
     v = (y - cy) * cos - (x - cx) * sin
     distance = (1 - np.sqrt((u / float(rx)) ** 2 + (v / float(ry)) ** 2)) * float(min(rx, ry))  # px, roughly
-    return np.clip(distance / soft + 0.5, 0, 1).astype(np.float32)
+    found = np.zeros(shape, dtype=np.float32)
+    found[rows, columns] = np.clip(distance / soft + 0.5, 0, 1)
+    return found
 
 
 def polygon(
     shape: Shape, points: Sequence[tuple[float, float]] | np.ndarray, soft: float = 1.0
 ) -> np.ndarray:
     """A filled polygon `(h, w)` in [0, 1] through `(n, 2)` points x, y."""
-    image = Image.new("L", (shape[1] * 2, shape[0] * 2))  # twice the size, for smooth edges
-    ImageDraw.Draw(image).polygon(_corners(points), fill=255)
-    mask = np.asarray(image.reduce(2), dtype=np.float32) / 255
-    return smooth(mask, soft / 2) if soft > 1 else mask
+    corners, margin = np.asarray(points, dtype=float), int(2 * soft) + 2
+    left, top = np.clip(corners.min(axis=0).astype(int) - margin, 0, shape[::-1])
+    right, bottom = np.clip(corners.max(axis=0).astype(int) + margin, 0, shape[::-1])
+    found = np.zeros(shape, dtype=np.float32)
+    if left < right and top < bottom:
+        image = Image.new("L", (int(right - left) * 2, int(bottom - top) * 2))  # twice the size: smooth edges
+        ImageDraw.Draw(image).polygon(_corners(corners - (left, top)), fill=255)
+        mask = np.asarray(image.reduce(2), dtype=np.float32) / 255
+        found[top:bottom, left:right] = smooth(mask, soft / 2) if soft > 1 else mask
+    return found
 
 
 def strokes(
@@ -121,7 +134,7 @@ def _corners(points: Sequence[tuple[float, float]] | np.ndarray) -> list[float]:
 
 def _widen(points: np.ndarray, width: float) -> np.ndarray:
     """The outline `(2n, 2)` of a ribbon of that width along `(n, 2)` points."""
-    along = np.gradient(points, axis=0)
+    along = np.concatenate([points[1:2] - points[:1], points[2:] - points[:-2], points[-1:] - points[-2:-1]])
     across = along[:, ::-1] * (-0.5, 0.5) * width / np.maximum(np.hypot(*along.T), 1e-9)[:, None]
     return np.concatenate([points + across, (points - across)[::-1]])
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from scipy import fft
 
 from pipeline.drawing._shapes import bound, grid, smooth
 
@@ -135,10 +136,12 @@ def _standardise(field: np.ndarray, weight: np.ndarray | None = None) -> np.ndar
 
 def _band(rng: np.random.Generator, shape: tuple[int, ...], period: float) -> np.ndarray:
     """Noise in a wide band of frequencies about 1 / `period` px."""
-    side = max(*shape, int(4 * period))  # a small window still holds some periods
-    waves = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None]) * period
-    white = np.fft.rfft2(rng.standard_normal((side, side)))
-    field = np.fft.irfft2(white * np.exp(-0.5 * ((waves - 1) / WIDTH) ** 2), s=(side, side))
+    side = fft.next_fast_len(
+        max(*shape, int(4 * period)), real=True
+    )  # a small window still holds some periods
+    waves = np.hypot(fft.fftfreq(side)[:, None], fft.rfftfreq(side)[None]).astype(np.float32) * period
+    white = fft.rfft2(rng.standard_normal((side, side), dtype=np.float32))
+    field = fft.irfft2(white * np.exp(-0.5 * ((waves - 1) / WIDTH) ** 2), s=(side, side))
     return field[: shape[0], : shape[1]]
 
 
