@@ -84,10 +84,9 @@ def generate(
 ) -> None:
     """Draw all films below `root`; equal arguments give equal bytes.
 
-    Per site `films_known` or `films_held_out` films, half of them abnormal, one to three per patient.
-    `cue_strength` is the contrast of textures and `shortcut_strength` the brightness of the pad, shares of
-    the film's range. `shortcut_agreement` is the share of films whose pad fits the label. Each film has
-    `readers` or one reader less; `Reader` and `Annotator` explain how they err.
+    Per site so many films, half of them abnormal, one to three per patient. `cue_strength` is the contrast of
+    textures, `shortcut_strength` the brightness of the pad, shares of the range; the agreements are shares of
+    films whose pad fits the label. Each film has `readers` or one less; how they err: `Reader`, `Annotator`.
     """
     hand = Annotator(reader_miss, reader_overreach, reader_jitter, reader_stray)
     reader = readings.Reader(hand, gaze_on_finding, tracker=0.015)
