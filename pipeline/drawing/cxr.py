@@ -69,7 +69,7 @@ def generate(
     seed: int = 0,
     films_known: Annotated[int, Field(ge=2)] = 160,
     films_held_out: Annotated[int, Field(ge=2)] = 80,
-    cue_strength: Fraction = 0.45,
+    cue_strength: Fraction = 0.5,
     shortcut: Literal["local", "global"] = "local",
     shortcut_agreement: Fraction = 1.0,
     shortcut_agreement_held_out: Fraction = 0.5,

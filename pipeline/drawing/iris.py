@@ -59,7 +59,7 @@ def generate(
     known_attack: Count = 50,
     held_out_live: Count = 80,
     held_out_attack: Count = 60,
-    cue_strength: Fraction = 0.45,
+    cue_strength: Fraction = 0.5,
     shortcut: Literal["local", "global"] = "local",
     shortcut_agreement: Fraction = 1.0,
     shortcut_agreement_held_out: Fraction = 0.5,
