@@ -6,7 +6,7 @@ BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 export NO_ALBUMENTATIONS_UPDATE := 1
 
-.PHONY: env repro verify test test-all lint mutate bench codes study readme clean help
+.PHONY: env repro verify recompute test test-all lint mutate bench codes study readme clean help
 .DEFAULT_GOAL := help
 
 env: .venv/installed  ## create .venv and install the pinned environment
@@ -23,6 +23,9 @@ repro: env  ## run the whole pipeline; PROFILE=<name> runs profiles/<name>.yaml 
 
 verify: env  ## compare the results of the last `make repro` with those that the project was committed with
 	@python -m pipeline.verify
+
+recompute: env  ## compute the tables of the last `make repro` again, without the project's code; PROFILE as above
+	@python -m benchmarks.recompute $(if $(PROFILE),workspaces/$(PROFILE))
 
 test: env  ## unit, contract, property, architecture and end-to-end tests
 	@pytest $(TOGETHER)
