@@ -19,6 +19,7 @@ from pipeline.score import refuses_undefined_scores
 FEWEST = 6  # units below which no p is given
 MAX_FLIPS = 24  # 2^23 sums are held in memory
 DRAWN_FLIPS = 2**16  # random sign patterns where there are more pairs than that
+ROUNDING = 1e-9  # of a difference: files hold ten digits, and sums that are equal must stay so
 
 
 class Interval(NamedTuple):
@@ -97,7 +98,7 @@ def sign_flip_p(differences: Sequence[float] | np.ndarray) -> float:
         sums = values[:1]  # the first sign is fixed: every pattern has a mirror image of equal size
         for value in values[1:]:
             sums = np.concatenate([sums + value, sums - value])
-    rounding = 1e-12 * float(np.abs(values).sum())
+    rounding = ROUNDING * len(values)
     return float(np.mean(np.abs(sums) >= abs(values.sum()) - rounding))
 
 
