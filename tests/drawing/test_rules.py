@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from scipy.stats import ks_2samp
@@ -22,7 +21,9 @@ from pipeline.data.store import Store, open_store
 from pipeline.drawing import cxr, face, iris
 from pipeline.drawing._textures import FAMILIES, Cue
 from pipeline.measure import floors, scopes
-from pipeline.measure.strata import marked, strata_table
+from pipeline.measure.evaluation import scored
+from pipeline.measure.roles import measured
+from pipeline.measure.strata import strata_table
 from pipeline.model.batches import StoreRows, as_floats
 from pipeline.model.training import fit
 
@@ -70,23 +71,13 @@ def silent(task: str, tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 def rated(store: Store, task: str, scores: np.ndarray) -> Rated:
-    manifest = store.manifest
-    table = pd.DataFrame(
-        {
-            "sample_id": manifest["sample_id"],
-            "label": store.labels,
-            "source": manifest["source"],
-            "role": manifest["role"],
-            "marked": marked(store),
-            "logit_difference": scores,
-        }
-    )
-    protocol = PARAMS.datasets[task].protocol
-    strata = strata_table(table, protocol.novel).set_index(["scope", "stratum"])["auroc"]
+    table = scored(store, scores[measured(store)["row"].to_numpy()])
+    novel = PARAMS.datasets[task].protocol.novel
+    strata = strata_table(table, novel).set_index(["scope", "stratum"])["auroc"]
     groups = scopes.held_out_groups(table).values()
     macro = np.mean([roc_auc_score(group["label"], group["logit_difference"]) for group in groups])
-    familiar, novel = (float(strata[scope, "conflict"]) for scope in ("familiar", "novel"))
-    return Rated(familiar, novel, float(macro))
+    conflict = {scope: float(strata[scope, "conflict"]) for scope in ("familiar", "novel")}
+    return Rated(**conflict, macro=float(macro))
 
 
 def cross_entropy(store: Store, seed: int) -> np.ndarray:
