@@ -93,8 +93,8 @@ class Resamples:
 def interval(value: float, resampled: np.ndarray, confidence: float) -> Interval:
     """An estimate with the percentiles of its resamples (those that are defined).
 
-    >>> interval(0.5, np.arange(101) / 100, 0.9)
-    Interval(value=0.5, low=0.05, high=0.95)
+    >>> interval(50.0, np.arange(101.0), 0.5)
+    Interval(value=50.0, low=25.0, high=75.0)
     """
     defined = resampled[~np.isnan(resampled)]
     if value != value or not len(defined):
