@@ -4,6 +4,7 @@ Both get as many gradients, 20 from each of two starts, and the same objective. 
 as the paper says, 2 eps; an image counts as broken wherever APGD looked, also where it did not stay.
 """
 
+import copy
 import math
 from collections.abc import Iterator
 
@@ -57,7 +58,12 @@ def apgd(victim: Victim, norm: Norm, budget: float) -> Tensor:
     objective = NegativeMargin(len(victim.images))
     shape = tuple(victim.images.shape[1:])
     classifier = PyTorchClassifier(
-        Logits(victim.model), objective, shape, nb_classes=2, clip_values=(0, 1), device_type="cpu"
+        Logits(copy.deepcopy(victim.model)),
+        objective,
+        shape,
+        nb_classes=2,
+        clip_values=(0, 1),
+        device_type="cpu",
     )
     eps = budget if norm == "linf" else budget * math.sqrt(math.prod(shape))
     attack = AutoProjectedGradientDescent(
