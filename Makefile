@@ -6,7 +6,7 @@ BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 export NO_ALBUMENTATIONS_UPDATE := 1
 
-.PHONY: env repro verify test test-all lint mutate bench codes readme clean help
+.PHONY: env repro verify recompute test test-all lint mutate bench codes study readme clean help
 .DEFAULT_GOAL := help
 
 env: .venv/installed  ## create .venv and install the pinned environment
@@ -23,6 +23,9 @@ repro: env  ## run the whole pipeline; PROFILE=<name> runs profiles/<name>.yaml 
 
 verify: env  ## compare the results of the last `make repro` with those that the project was committed with
 	@python -m pipeline.verify
+
+recompute: env  ## compute the tables of the last `make repro` again, without the project's code; PROFILE as above
+	@python -m benchmarks.recompute $(if $(PROFILE),workspaces/$(PROFILE))
 
 test: env  ## unit, contract, property, architecture and end-to-end tests
 	@pytest $(TOGETHER)
@@ -44,6 +47,9 @@ bench: env  ## measure speed and memory as ratios, into benchmarks/
 
 codes: env  ## write docs/codes.md from the code
 	@python -m pipeline.data.codes > docs/codes.md
+
+study:  ## fill the tables of docs/study.md from the last run of PROFILE=study
+	@python -m benchmarks.study_tables
 
 readme:  ## copy tables, pictures and reference of the last run, and of PROFILE=robustness, into README.md and docs/
 	@python -m pipeline.verify --write

@@ -1,28 +1,43 @@
-"""Evaluate every trained cell: scores, errors in known and unseen sources, alignment, faithfulness.
+"""Evaluate every trained cell: scores, errors in known and unseen sources, what decides, alignment.
 
-Reads data/prepared/<dataset> and runs/<dataset>; writes evaluate/<dataset>/<backbone>/<method>/<seed>/. See
-pipeline/measure/evaluation.py for what the tables hold. Cells that are measured already are skipped.
+Reads data/prepared/<dataset> and runs/<dataset>; writes evaluate/<dataset>/<backbone>/<method>/<seed>/, and
+evaluate/<dataset>/floors/: what models without a network score on the same images. See
+pipeline/measure/evaluation.py for what the tables hold. What is measured already is skipped.
 """
+
+from typing import Any
 
 from pipeline.common.cli import run_dataset_stage
 from pipeline.common.config import Params
-from pipeline.common.paths import PREPARED
+from pipeline.common.paths import FLOORS, PREPARED
 from pipeline.data.store import Store, open_store
 from pipeline.grid import measuring
 from pipeline.grid.cells import Task
-from pipeline.measure import evaluation
+from pipeline.measure import evaluation, floors
 
 
 def evaluate(params: Params, dataset: str) -> None:
-    """Measure all cells of a data set that are not measured yet."""
+    """Measure all cells of a data set, and its floors, that are not measured yet."""
     store = open_store(PREPARED / dataset)
-    measuring.run("evaluate", tasks(params, store), evaluation.measure, params)
+    todo = [*tasks(params, store), floors_task(params, store)]
+    measuring.run("evaluate", todo, evaluation.measure, params, apart=floors.measure)
 
 
 def tasks(params: Params, store: Store) -> list[Task]:
     """One task per cell, with all that can change its result."""
-    settings = {**params.evaluate.model_dump(), "threshold": store.protocol["threshold"]}
-    return measuring.plan_all("evaluate", evaluation.measure, params, store, settings)
+    return measuring.plan_all("evaluate", evaluation.measure, params, store, settings(params, store))
+
+
+def floors_task(params: Params, store: Store) -> Task:
+    """The measurement of the data set's floors."""
+    given = settings(params, store)
+    return measuring.plan_apart("evaluate", floors.measure, store, given, folder=FLOORS, by="scikit-learn")
+
+
+def settings(params: Params, store: Store) -> dict[str, Any]:
+    """What both are measured by: `evaluate` of params.yaml, and what the protocol says of tests."""
+    open_set = {"threshold": store.protocol["threshold"], "novel": store.protocol.get("novel", [])}
+    return {**params.evaluate.model_dump(), **open_set}
 
 
 if __name__ == "__main__":

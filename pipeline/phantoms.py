@@ -32,16 +32,17 @@ def phantoms(params: Params) -> None:
     New ones are drawn beside the old folder and take its place together with those that are kept; if one
     fails, the old folder stays. If all are kept, nothing is written.
     """
-    tasks, seed = params.phantoms.tasks, params.phantoms.seed
+    seed = params.phantoms.seed
+    tasks = {task: {"seed": seed, **choice} for task, choice in params.phantoms.tasks.items()}
     readme = README.format(tasks=", ".join(tasks) or "This profile has none")
-    kept = [task for task, choice in tasks.items() if is_kept(PHANTOMS, task, find_key(choice, seed))]
+    kept = [task for task, choice in tasks.items() if is_kept(PHANTOMS, task, find_key(choice))]
     if len(kept) < len(tasks) or not _holds_exactly(PHANTOMS, kept, readme):
-        _replace_folder(tasks, kept, seed, readme)
+        _replace_folder(tasks, kept, readme)
     for task in kept:
         print(f"{task}: as drawn before")
 
 
-def _replace_folder(tasks: Mapping[str, Choice], kept: list[str], seed: int, readme: str) -> None:
+def _replace_folder(tasks: Mapping[str, Choice], kept: list[str], readme: str) -> None:
     PHANTOMS.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=".phantoms-", dir=PHANTOMS.parent))
     try:
@@ -50,36 +51,37 @@ def _replace_folder(tasks: Mapping[str, Choice], kept: list[str], seed: int, rea
         for task in kept:
             shutil.copytree(PHANTOMS / task, fresh / task)
             shutil.copyfile(_record_path(PHANTOMS, task), _record_path(fresh, task))
-        draw(fresh, {task: choice for task, choice in tasks.items() if task not in kept}, seed)
+        draw(fresh, {task: choice for task, choice in tasks.items() if task not in kept})
         shutil.rmtree(PHANTOMS, ignore_errors=True)
         fresh.replace(PHANTOMS)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
 
 
-def draw(root: Path, tasks: Mapping[str, Choice], seed: int) -> None:
+def draw(root: Path, tasks: Mapping[str, Choice]) -> None:
     """Run the tasks' generators in processes of their own; prints a line on each task's size and time."""
     if not tasks:
         return
-    jobs = (joblib.delayed(_draw)(root, task, choice, seed) for task, choice in tasks.items())
-    parallel = joblib.Parallel(n_jobs=min(len(tasks), joblib.cpu_count()), return_as="generator_unordered")
+    jobs = (joblib.delayed(_draw)(root, task, choice) for task, choice in tasks.items())
+    workers = min(len(tasks), 2 * joblib.cpu_count())  # three tasks share two cores evenly
+    parallel = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")
     reports = list(track(parallel(jobs), "phantoms", total=len(tasks)))
     print("\n".join(sorted(reports)))
 
 
-def _draw(root: Path, task: str, choice: Choice, seed: int) -> str:
+def _draw(root: Path, task: str, choice: Choice) -> str:
     started = time.perf_counter()
-    catalogue.make("drawing", choice)(root=root / task, seed=seed)
+    catalogue.make("drawing", choice)(root=root / task)
     hashes = hash_tree(root / task)
-    write_json(_record_path(root, task), {"key": find_key(choice, seed), "files": _combine(hashes)})
+    write_json(_record_path(root, task), {"key": find_key(choice), "files": _combine(hashes)})
     size = sum((root / task / path).stat().st_size for path in hashes)
     return f"{task}: {len(hashes)} files, {size / 1e6:.1f} MB, {time.perf_counter() - started:.0f} s"
 
 
-def find_key(choice: Choice, seed: int) -> str:
+def find_key(choice: Choice) -> str:
     """What a task's files follow from, as one hash: its generator's code, all its settings, the seed."""
     code = code_hash(catalogue.entry("drawing", choice["name"]))
-    return sha256_text(canonical_json([code, catalogue.filled("drawing", choice), seed]))
+    return sha256_text(canonical_json([code, catalogue.filled("drawing", choice)]))
 
 
 def is_kept(folder: Path, task: str, key: str) -> bool:

@@ -9,6 +9,7 @@ Reads runs/, evaluate/, identify/, robustness/ and data/prepared/; writes below 
 """
 
 import shutil
+from collections.abc import Mapping
 
 import pandas as pd
 
@@ -17,12 +18,23 @@ from pipeline.common.config import Params
 from pipeline.common.files import write_csv, write_json, write_text
 from pipeline.common.paths import PREPARED, REPORTS
 from pipeline.common.progress import track
-from pipeline.data.store import open_store
-from pipeline.present import attacks, details, generalisation, markup, page
+from pipeline.data.store import Store, open_store
+from pipeline.present import (
+    alarm,
+    attacks,
+    details,
+    evidence,
+    evidence_details,
+    generalisation,
+    markup,
+    page,
+)
 from pipeline.present.attacks.rows import Attacked
+from pipeline.present.bounds import with_bounds
 from pipeline.present.cost import cost
 from pipeline.present.illustrations import Illustrations
 from pipeline.present.results import PLACE, Grid, gather
+from pipeline.present.sampling import Bootstrap
 from pipeline.present.tables import Table
 from pipeline.present.variants import variants
 
@@ -34,33 +46,47 @@ def report(params: Params) -> None:
     stores = {name: open_store(PREPARED / name) for name in params.datasets}
     grid, values = gather(params, stores)
     methods = variants(params)
-    found = tables(values, grid, methods)
+    wider, more = with_bounds(grid, values, params)
+    found = [*proofs(more, wider, stores), *tables(values, grid, methods)]
     for folder in (TABLES, FIGURES, PLOTS):
         shutil.rmtree(folder, ignore_errors=True)
     for table in found:
         markup.write(table, TABLES)
     write_records(values, grid, methods)
-    write_text(TABLES / "readme.md", markup.readme(found[0], grid))
-    write_json(REPORTS / "metrics.json", generalisation.headlines(found[0].tidy))
+    write_text(TABLES / "readme.md", markup.readme(found[0], wider))
+    write_json(REPORTS / "metrics.json", evidence.headlines(found[0].tidy))
+    shown = {table.name: table.tidy for table in found}
     drawn = [
-        Illustrations(params, name, stores[name], grid, values, found[0].tidy, FIGURES) for name in stores
+        Illustrations(params, name, stores[group.draws[0]], grid, values, shown, FIGURES)
+        for name, group in grid.draws.items()
     ]
     for job in track([job for illustrations in drawn for job in illustrations.jobs()], "figures"):
         job()
-    page.write(REPORTS / "index.html", grid, found, {name: store.folder for name, store in stores.items()})
+    page.write(REPORTS / "index.html", wider, found, {name: store.folder for name, store in stores.items()})
     took = cost(grid)
     markup.write(took, REPORTS)
     page.write_cost(REPORTS / "cost.html", grid, took)
 
 
-def tables(values: dict[str, pd.DataFrame], grid: Grid, methods: pd.DataFrame) -> list[Table]:
-    """All tables in the order of the page; those of attacks where some are planned."""
+def proofs(values: dict[str, pd.DataFrame], grid: Grid, stores: Mapping[str, Store]) -> list[Table]:
+    """The tables with floors and ceilings, and with intervals that resample test images; the main first."""
+    sampler = Bootstrap(values["scores"], stores, grid)
     return [
-        generalisation.table(values["metrics"], grid),
+        evidence.table(values, grid, sampler),
+        generalisation.table(values, grid, sampler),
+        evidence_details.strata(values["strata"], grid, sampler),
+        evidence_details.counterfactuals(values["counterfactuals"], grid, sampler),
+    ]
+
+
+def tables(values: dict[str, pd.DataFrame], grid: Grid, methods: pd.DataFrame) -> list[Table]:
+    """The other tables in the order of the page; those of attacks where some are planned."""
+    return [
         details.attack_errors(values["metrics"], grid),
         details.alignment(values["alignment"], grid),
         details.faithfulness(values["faithfulness"], grid),
         details.regions(values["summary"], grid),
+        alarm.table(values["alarm"], values["counterfactuals"], grid),
         *attacks.tables(Attacked(values["values"], grid, methods)),
     ]
 
@@ -72,6 +98,7 @@ def write_records(values: dict[str, pd.DataFrame], grid: Grid, methods: pd.DataF
         write_csv(TABLES / "attacks.csv", grid.attacks)
         write_csv(TABLES / "methods.csv", methods.reset_index())
     write_csv(TABLES / "concepts.csv", values["concepts"])
+    write_csv(TABLES / "verdicts.csv", values["alarm"])
     history = values["history"]
     write_csv(PLOTS / "training.csv", history[[*PLACE, *history.columns.difference(PLACE, sort=False)]])
 

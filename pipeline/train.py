@@ -1,8 +1,9 @@
 """Train every cell of a data set's grid: (backbone, method, seed), all on one schedule.
 
 Reads data/prepared/<dataset>; writes runs/<dataset>/<backbone>/<method>/<seed>/ with model.safetensors,
-history.csv and record.json. A cell whose record carries its key is skipped; a cell that was interrupted
-goes on from its last epoch. While cells train, their curves are copied to MLflow.
+history.csv and record.json. A cell whose loss lists several alphas trains each in a folder of its own, keeps
+the best, and says in candidates.csv how good each was. A cell whose record carries its key is skipped; one
+that was interrupted goes on from its last epoch. While cells train, their curves are copied to MLflow.
 """
 
 from collections.abc import Mapping
@@ -18,15 +19,17 @@ from pipeline.common.cli import run_dataset_stage
 from pipeline.common.code import code_hash
 from pipeline.common.config import Choice, Params
 from pipeline.common.errors import UserError
-from pipeline.common.files import atomic, sha256_file
+from pipeline.common.files import atomic, canonical_json, sha256_file, sha256_text
 from pipeline.common.paths import CELLS, HISTORY, MODEL, PREPARED
 from pipeline.data.store import Store, open_store
-from pipeline.grid import checkpoint, engine, records
+from pipeline.grid import candidates, checkpoint, engine, records
 from pipeline.grid.cells import Cell, Task, cells, key
 from pipeline.model import augment, save
-from pipeline.model.batches import StoreRows, map_rows
+from pipeline.model.batches import StoreRows
 from pipeline.model.devices import choose_device
-from pipeline.model.training import Row, State, fit
+from pipeline.model.map_sources import maps_of
+from pipeline.model.selection import COLUMNS, Row
+from pipeline.model.training import State, fit
 from pipeline.model.weights import find
 from pipeline.tracking import sync
 
@@ -38,9 +41,20 @@ def train(params: Params, dataset: str) -> None:
     """Train what is not trained yet; raises UserError listing every cell that failed."""
     store = open_store(PREPARED / dataset)
     _check(params, dataset, store)
-    work = partial(train_cell, prepared=store.folder.resolve())
+    planned = tasks(params, store)
+    due = [task for task in planned if candidates.of(task) and not records.finished(task.folder, task.key)]
+    trainings = [each for task in due for each in candidates.of(task).values()]
+    trainings += [task for task in planned if not candidates.of(task)]
+    run = partial(engine.run, "train", engine=params.engine, device=params.train.device)
+    failed: list[str] = []
     with sync.background(params, dataset):
-        engine.run("train", tasks(params, store), work, params.engine, device=params.train.device)
+        try:
+            run(trainings, partial(train_cell, prepared=store.folder.resolve()))
+        except UserError as error:
+            failed = error.problems
+        run([task for task in due if candidates.trained(task)], candidates.choose, unit="choices")
+    if failed:
+        raise UserError(failed)
 
 
 def tasks(params: Params, store: Store) -> list[Task]:
@@ -61,7 +75,7 @@ def train_cell(task: Task, *, prepared: Path, device: str) -> None:
 
     fitted = fit(
         task.settings,
-        _samples(store, "train"),
+        _samples(store, "train", task.settings["method"]["map_source"]),
         _samples(store, "val"),
         device=device,
         start=None if saved is None else State(*saved),
@@ -69,14 +83,15 @@ def train_cell(task: Task, *, prepared: Path, device: str) -> None:
     )
     save(fitted.model, task.folder / MODEL)
     _write_history(task.folder, fitted.history)
-    epochs = len(fitted.history)
+    epochs, best = len(fitted.history), fitted.history[fitted.best_epoch - 1]
     records.write(
         task,
         stage="train",
         files=[MODEL, HISTORY],
         results={
             "best_epoch": fitted.best_epoch,
-            "val_auroc": fitted.val_auroc,
+            "selected_by": fitted.selected_by,
+            **{name: best[name] for name in COLUMNS.values() if name in best},
             "epochs": epochs,
             "parameters": sum(parameter.numel() for parameter in fitted.model.parameters()),
         },
@@ -110,7 +125,7 @@ def _check(params: Params, dataset: str, store: Store) -> None:
             problems.append(
                 f"{dataset}: {role} needs samples of labels 0 and 1, got {present.tolist()}; check its split"
             )
-    samples = _samples(store, "train")
+    samples = _samples(store, "train", "truth")
     annotated = samples.rows[samples.has_map[samples.rows]]
     guided = any(np.ptp(store.maps[row]) for row in annotated)  # a constant map guides nobody
     for method in dict.fromkeys(cell.method for cell in cells(params, dataset)):
@@ -121,10 +136,10 @@ def _check(params: Params, dataset: str, store: Store) -> None:
                 f"methods.{method}: {readers[0]} is guided by human maps, and no training image of "
                 f"{dataset} has one; annotate some, or list other methods in datasets.{dataset}.methods"
             )
-        elif chosen.map_source == "shuffled":
-            attempt(map_rows, samples, 0)
+        else:
+            attempt(maps_of, chosen.map_source, samples, 0)
     if problems:
-        raise UserError(problems)
+        raise UserError(list(dict.fromkeys(problems)))
 
 
 def _backbone(choice: Choice) -> dict[str, Any]:
@@ -138,13 +153,13 @@ def _task(params: Params, cell: Cell, store: Store, backbone: dict[str, Any]) ->
     """A cell with all that can change its result; where it runs is left out."""
     settings = {
         "backbone": backbone,
-        "method": params.methods[cell.method].model_dump(),
+        "method": params.methods[cell.method].model_dump(exclude={"seeds"}),
         "seed": cell.seed,
         "train": params.train.model_dump(exclude={"seeds", "device"}),
         "preprocessing": store.info["preprocessing"],
     }
     code = tuple(_code(settings))
-    data, program = store.digest(*SEEN), code_hash(*code)
+    data, program = _data(store, settings["method"]["map_source"]), code_hash(*code)
     folder = cell.folder(RUNS).absolute()
     return Task(cell, folder, key(settings, data, program), settings, data, program, code=code)
 
@@ -158,12 +173,21 @@ def _code(settings: Mapping[str, Any]) -> list[str]:
     members += [("model/regularisers", choice) for choice in method["regularisers"]]
     return [
         "pipeline.model.training:fit",
+        f"pipeline.model.map_sources:{method['map_source']}",
         *(catalogue.entry(kind, choice["name"]) for kind, choice in members),
     ]
 
 
-def _samples(store: Store, role: str) -> StoreRows:
-    return StoreRows(store.images, store.maps, store.has_map, store.labels, store.rows(role))
+def _data(store: Store, map_source: str) -> str:
+    """The hash of all that training sees."""
+    seen = store.digest(*SEEN)
+    return sha256_text(canonical_json([seen, store.truth_digest()])) if map_source == "truth" else seen
+
+
+def _samples(store: Store, role: str, map_source: str = "human") -> StoreRows:
+    """What training sees of a role; the true causes only if they guide it."""
+    causal = store.truth("causal") if map_source == "truth" else None
+    return StoreRows(store.images, store.maps, store.has_map, store.labels, store.rows(role), causal)
 
 
 def _write_history(folder: Path, history: list[Row]) -> None:

@@ -80,12 +80,16 @@ def present(root: Path = Path()) -> pd.DataFrame:
             dataset, *cell = path.parent.relative_to(root / top).parts
             record = records.read(path.parent)
             if record is not None:
-                numbers = {
-                    name: np.nan if value is None else value for name, value in record["results"].items()
-                }
-                text = "; ".join(f"{name} {value:.7g}" for name, value in numbers.items())
+                text = "; ".join(_result(name, value) for name, value in record["results"].items())
                 rows.append((stage, dataset, "/".join(cell), sha256_file(path)[:16], text))
     return pd.DataFrame(rows, columns=[*WHERE, "record", "results"])
+
+
+def _result(name: str, value: float | str | None) -> str:
+    """`name value`; a word belongs to the name, so that another word is another result."""
+    if isinstance(value, str):
+        return f"{name}={value} nan"
+    return f"{name} {np.nan if value is None else value:.7g}"
 
 
 def compare(expected: pd.DataFrame, found: pd.DataFrame) -> Iterator[Difference]:

@@ -18,6 +18,8 @@ from pipeline.common.paths import CIRCUMSTANCES, RECORD
 from pipeline.common.seeding import numpy_rng
 from pipeline.data import manifest, protocol, store
 from pipeline.grid import records
+from pipeline.measure import scopes, strata
+from pipeline.score import metrics
 
 SIZE, GRID = 32, 6
 METHODS = {
@@ -41,11 +43,15 @@ GAIN = {"cross_entropy": 0.0, "cyborg": 0.05, "difference_salience": 0.12, "dive
 PROTOCOL = {
     "known": {"0": ["site_a"], "1": ["site_a"]},
     "held_out": {"0": ["site_c"], "1": ["site_c", "unseen_type"]},
+    "novel": ["unseen_type"],
 }
+FLOORS = {"block_means": 0.3, "patch_detector": 1.2}  # strength of their scores
 
 
-def params(datasets: int = 1, seeds: int = 3, **changes: Any) -> Params:
-    """Settings of a small grid; `changes` replace whole sections."""
+def params(
+    datasets: int = 1, seeds: int = 3, about: dict[str, dict[str, Any]] | None = None, **changes: Any
+) -> Params:
+    """Settings of a small grid; `about` adds to data sets by name, `changes` replace whole sections."""
     dataset = {
         "phantom": True,
         "notice": "phantom: drawn, not a real image",
@@ -60,7 +66,10 @@ def params(datasets: int = 1, seeds: int = 3, **changes: Any) -> Params:
     }
     raw = yaml.safe_load((Path(__file__).parents[1] / "params.yaml").read_text(encoding="utf-8"))
     raw["phantoms"]["tasks"] = {}
-    raw["datasets"] = {f"toy_{i}": {"title": f"Toy {i} (phantom)", **dataset} for i in range(datasets)}
+    raw["datasets"] = {
+        name: {"title": f"Toy {name[4:]} (phantom)", **dataset, **(about or {}).get(name, {})}
+        for name in (f"toy_{i}" for i in range(datasets))
+    }
     raw["methods"] = METHODS
     raw["robustness"]["attacks"] = {}
     raw["train"]["seeds"] = list(range(seeds))
@@ -83,7 +92,7 @@ def write_store(folder: Path, name: str, phantom: bool = True) -> None:
         blob, corner = np.zeros((2, SIZE, SIZE), np.uint8)
         y, x = rng.integers(4, SIZE - 10, 2)
         blob[y : y + 7, x : x + 6] = 255
-        corner[:4, :4] = 255 * label
+        corner[:4, :4] = 255 * (label if source == "site_a" else index // 2 % 2)
         image[0][blob > 0] += 60 * label
         drawn = (image, blob * (source == "site_a"), blob * label, corner)
         for array, value in zip(arrays.values(), drawn, strict=True):
@@ -149,7 +158,8 @@ def _write_run(folder: Path, cell: dict[str, Any], key: str) -> None:
     falling = np.exp(-epochs / 2) + 0.01 * cell["seed"]
     history = pd.DataFrame(
         {"epoch": epochs, "lr": 0.01, "loss": falling, "classification": falling / 2, "guidance": falling / 3,
-         "penalty": falling / 9, "val_loss": falling, "val_auroc": 0.9 - falling / 4}
+         "penalty": falling / 9, "val_loss": falling, "val_auroc": 0.9 - falling / 4,
+         "val_alignment": 0.5 - falling / 4}
     )  # fmt: skip
     history.to_csv(folder / "history.csv", index=False, lineterminator="\n", float_format="%.10g")
     (folder / "model.safetensors").write_bytes(b"weights" * 100)
@@ -166,17 +176,13 @@ def _write_evaluation(folder: Path, cell: dict[str, Any], key: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     rows = pd.read_csv(f"data/prepared/{cell['dataset']}/manifest.csv", dtype=str)
     rng = numpy_rng(cell["seed"], cell["dataset"])  # the same noise for every method: paired seeds
-    role = rows["split"].where(rows["split"] != "test", "test_closed")
-    role = role.where(rows["source"] == "site_a", "test_open")
+    role = _roles(rows)
     label = rows["label"].astype(int)
     strength = 1.0 + 8 * GAIN[cell["method"]]
     difference = (2 * label - 1) * strength + 2 * rng.normal(size=len(rows))
-    scores = rows[["sample_id", "label", "source", "class_name", "subject_id"]].assign(
-        role=role, logit_difference=difference
-    )
-    scores = scores[scores["role"] != "train"]
+    scores = _scores(rows, role, difference)
     _csv(folder / "scores.csv", scores)
-    _csv(folder / "metrics.csv", _metrics(cell, rng))
+    _write_errors(folder, cell["dataset"], scores, GAIN[cell["method"]])
     _csv(folder / "alignment.csv", _alignment(cell))
     faith = [
         {"role": r, "order": o, "curve": c, "area": 0.4 + GAIN[cell["method"]], "n": 10}
@@ -186,6 +192,13 @@ def _write_evaluation(folder: Path, cell: dict[str, Any], key: str) -> None:
     ]
     _csv(folder / "faithfulness.csv", pd.DataFrame(faith))
     chosen = np.array([24, 25, 26, 27, 36, 37, 38, 39], dtype=np.int64)
+    shown = rows.iloc[chosen].assign(role=role[chosen], region_of=rows["sample_id"].iloc[25])
+    columns = ["sample_id", "role", "label", "region_of", "test", "logit_difference"]
+    tests = [
+        shown.assign(test=test, logit_difference=difference[chosen] * share)[columns]
+        for test, share in (("as_is", 1.0), ("without", 0.4), ("only", 0.8))
+    ]
+    _csv(folder / "shown_scores.csv", pd.concat(tests))
     cams = rng.normal(size=(len(chosen), 2, GRID, GRID)).astype(np.float32)
     np.savez(folder / "gallery.npz", index=chosen, cams=cams, logit_difference=difference.to_numpy()[chosen])
     results = {"threshold": 0.25, "closed_auroc": 0.8, "open_auroc": 0.7}
@@ -194,16 +207,40 @@ def _write_evaluation(folder: Path, cell: dict[str, Any], key: str) -> None:
     )
 
 
-def _metrics(cell: dict[str, Any], rng: np.random.Generator) -> pd.DataFrame:
+def _scores(rows: pd.DataFrame, role: pd.Series, difference: pd.Series) -> pd.DataFrame:
+    about = rows[["sample_id", "source", "class_name", "subject_id"]].assign(label=rows["label"].astype(int))
+    places = np.arange(len(rows))
+    marked = about["label"].where(rows["source"] == "site_a", places // 2 % 2)
+    found = about.assign(role=role, marked=marked, logit_difference=difference)
+    return found[found["role"] != "train"]
+
+
+def _write_errors(folder: Path, dataset: str, scores: pd.DataFrame, gain: float, **more: str) -> None:
+    """metrics.csv, strata.csv and counterfactuals.csv of a cell, or the same rows of a floor."""
+    novel = PROTOCOL["novel"]
+    table = strata.strata_table(scores.assign(marked=scores["marked"] == 1), novel)
+    for name, frame in (
+        ("metrics", _metrics(scores)), ("strata", table), ("counterfactuals", _counterfactuals(gain))
+    ):  # fmt: skip
+        path = folder / f"{name}.csv"
+        earlier = [pd.read_csv(path, keep_default_na=False, na_values=[""])] if more and path.exists() else []
+        _csv(path, pd.concat([*earlier, frame.assign(**more)]))
+
+
+def _metrics(scores: pd.DataFrame) -> pd.DataFrame:
+    """AUROC of the scores, all other errors the same for every cell."""
+    unseen = scopes.held_out_groups(scores)
+    found = {source: _auroc(group) for source, group in unseen.items()}
+    groups = [("closed", "", _auroc(scores[scores["role"] == "test_closed"]))]
+    groups += [("held_out", source, auroc) for source, auroc in found.items()]
+    groups += [
+        (scope, "", float(np.mean([found[source] for source in sources])))
+        for scope, sources in scopes.means(unseen, PROTOCOL["novel"]).items()
+    ]
     rows = []
-    for scope, source, base in (
-        ("closed", "", 0.85),
-        ("held_out", "site_c", 0.7),
-        ("held_out", "unseen_type", 0.66),
-        ("macro", "", 0.68),
-    ):
-        auroc = base + GAIN[cell["method"]] + 0.01 * rng.normal()
-        values = {"auroc": auroc, "auroc_low": auroc - 0.05, "auroc_high": auroc + 0.05, "ap": auroc,
+    for scope, source, auroc in groups:
+        limits = {"auroc_low": auroc - 0.05, "auroc_high": auroc + 0.05} if scope != "macro" else {}
+        values = {"auroc": auroc, **limits, "ap": auroc,
                   "eer": 0.2, "apcer_odd": 0.3, "apcer_max": 0.3, "apcer_mean": 0.3, "apcer_pooled": 0.3,
                   "bpcer": 0.1, "acer_max": 0.2, "acer_mean": 0.2, "bpcer10": 0.3, "bpcer20": 0.4,
                   "bpcer100": 0.6, "accuracy": 0.8, "ece": 0.1}  # fmt: skip
@@ -211,6 +248,46 @@ def _metrics(cell: dict[str, Any], rng: np.random.Generator) -> pd.DataFrame:
             rows.append({"scope": scope, "source": source, "metric": metric, "value": value,
                          "n_negative": 7, "n_positive": 7})  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def _auroc(scores: pd.DataFrame) -> float:
+    return metrics.auroc(scores["label"].to_numpy(), scores["logit_difference"].to_numpy())
+
+
+def _counterfactuals(gain: float) -> pd.DataFrame:
+    """The better a method, the less is left without the region and the more with it alone."""
+    left = {"as_is": 0.9, "without": 0.9 - gain, "only": 0.6 + gain}
+    fills = {"human": ("blur", "swap"), "cause": ("blur", "swap", "twin"), "shortcut": ("blur", "twin")}
+    return pd.DataFrame(
+        [
+            {"role": role, "source": source, "region": region, "fill": fill, "test": test,
+             "auroc": auroc, "change": auroc - 0.9, "n_negative": 6, "n_positive": 6, "n_annotated": 6}
+            for role, source in (("val", ""), ("test_closed", ""), ("test_open", "site_c"))
+            for region, names in fills.items() for fill in names
+            for test, auroc in left.items() if fill != "twin" or test != "only"
+        ]
+    )  # fmt: skip
+
+
+def write_floors(dataset: str) -> None:
+    """evaluate/<dataset>/floors."""
+    folder = Path("evaluate") / dataset / "floors"
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = pd.read_csv(f"data/prepared/{dataset}/manifest.csv", dtype=str)
+    noise = numpy_rng(0, dataset, "floors").normal(size=len(rows))
+    found = []
+    for name, strength in FLOORS.items():
+        answer = (2 * rows["label"].astype(int) - 1) * strength + noise
+        found.append(_scores(rows, _roles(rows), answer).assign(floor=name))
+        _write_errors(folder, dataset, found[-1], strength / 10, floor=name)
+    _csv(folder / "scores.csv", pd.concat(found))
+    cell = {"dataset": dataset, "backbone": "scikit-learn", "method": "floors", "seed": 0}
+    write_record(folder, "evaluate", cell, sha256_text(f"floors {dataset}"))
+
+
+def _roles(rows: pd.DataFrame) -> pd.Series:
+    role = rows["split"].where(rows["split"] != "test", "test_closed")
+    return role.where(rows["source"] == "site_a", "test_open")
 
 
 def _alignment(cell: dict[str, Any]) -> pd.DataFrame:
@@ -245,6 +322,15 @@ def _write_identification(folder: Path, cell: dict[str, Any], key: str) -> None:
         for c in (0, 1) for f in (0, 1)
     ]  # fmt: skip
     _csv(folder / "concepts.csv", pd.DataFrame(concepts))
+    names = ("shortcut", "cause")
+    verdicts = [
+        {"predicted": c, "concept": f, "score": 0.9 - 0.6 * f, "verdict": names[f],
+         "evidence": "maps sources fill", "weight": 0.5, "inside_maps": f / 2, "n_maps": 3,
+         "margin_fall": 0.5, "known_auroc": 0.9, "known_auroc_min": 0.8, "unseen_auroc": 0.6,
+         "unseen_auroc_min": 0.5, "in_causal": 0.1 * f, "in_shortcut": 0.1, "truth": names[f]}
+        for c in (0, 1) for f in (0, 1)
+    ]  # fmt: skip
+    _csv(folder / "alarm.csv", pd.DataFrame(verdicts))
     exemplars = [
         {"predicted": c, "concept": f, "rank": r, "sample_id": f"{cell['dataset']}:{24 + r:03d}", "x": 0.3,
          "y": 0.3, "width": 0.2, "height": 0.25}
@@ -263,6 +349,7 @@ def write_all(settings: Params) -> list[dict[str, Any]]:
     written = []
     for dataset in settings.datasets:
         write_store(Path("data/prepared") / dataset, dataset)
+        write_floors(dataset)
         for backbone in settings.backbones:
             for method in settings.methods:
                 for seed in settings.train.seeds:

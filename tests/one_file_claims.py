@@ -26,14 +26,14 @@ from pipeline.measure import under_attack
 from pipeline.model import CamClassifier, inference
 
 CE = {"name": "cross_entropy"}
-REASONS = [{"name": "right_reasons"}]
+GRADIENTS = [{"name": "outside_gradients"}]
 METHODS = {
     "cross_entropy": {"loss": CE},
     "focal": {"loss": {"name": "focal", "gamma": 1.0}, "activation": {"name": "squareplus"}},
     "outside": {"loss": {"name": "outside"}},
     "outside_shuffled": {"loss": {"name": "outside"}, "map_source": "shuffled"},
-    "reasons": {"loss": CE, "regularisers": REASONS},
-    "reasons_shuffled": {"loss": CE, "regularisers": REASONS, "map_source": "shuffled"},
+    "gradients": {"loss": CE, "regularisers": GRADIENTS},
+    "gradients_shuffled": {"loss": CE, "regularisers": GRADIENTS, "map_source": "shuffled"},
 }
 FLIP = {"name": "VerticalFlip", "p": 0.5}
 ATTACK = {"name": "dimming", "by": 0.5}
@@ -88,7 +88,7 @@ def a_loss_with_maps_and_no_alpha() -> None:
 
 
 def controls_of_losses_and_regularisers_that_read_maps() -> None:
-    for name in ("outside", "reasons"):
+    for name in ("outside", "gradients"):
         (_, plain), (kept, control) = trained_cell(name), trained_cell(f"{name}_shuffled")
         assert kept["method"]["map_source"] == "shuffled"
         assert not (plain.head.weight == control.head.weight).all()

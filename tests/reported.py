@@ -5,8 +5,6 @@ import re
 from pathlib import Path
 from urllib.parse import urlparse
 
-import pandas as pd
-
 from pipeline.common.config import Params
 from pipeline.data.store import open_store
 from pipeline.present.illustrations import Illustrations
@@ -36,5 +34,4 @@ def illustrations(settings: Params) -> Illustrations:
     """What draws the figures of toy_0 from the records below the working directory."""
     stores = {"toy_0": open_store(Path("data/prepared/toy_0"))}
     grid, values = gather(settings, stores)
-    auroc = pd.DataFrame()
-    return Illustrations(settings, "toy_0", stores["toy_0"], grid, values, auroc, Path("reports/figures"))
+    return Illustrations(settings, "toy_0", stores["toy_0"], grid, values, {}, Path("reports/figures"))

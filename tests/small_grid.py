@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from pipeline.present.results import DatasetNote, Grid
+from pipeline.present.results import COLUMNS, DatasetNote, Grid
 
 METHODS = ("cross_entropy", "cyborg", "control_a")
 AUROC = {  # (method, seed) -> macro AUROC; cyborg gains 0.1, 0.2, 0.3 on cross_entropy
@@ -19,7 +19,7 @@ def grid(phantom: bool = True, datasets: tuple[str, ...] = ("d",)) -> Grid:
     """All cells done."""
     cells = pd.DataFrame(
         [
-            {"dataset": dataset, "backbone": "b", "method": method, "seed": seed,
+            {"dataset": dataset, "backbone": "b", "method": method, "draw": dataset, "seed": seed,
              "cell": f"{method[:3]}{seed}", "train_key": "k", "evaluate_key": "k", "identify_key": "k",
              "missing": ""}
             for dataset in datasets for method in METHODS for seed in (0, 1, 2)
@@ -33,12 +33,28 @@ def metrics(skip: tuple[str, int] | None = None, dataset: str = "d") -> pd.DataF
     """metrics.csv of all cells but one."""
     return pd.DataFrame(
         [
-            {"dataset": dataset, "backbone": "b", "method": method, "seed": seed, "scope": scope,
-             "source": source, "metric": "auroc", "value": value + shift, "n_negative": 40, "n_positive": 41}
+            {"dataset": dataset, "backbone": "b", "method": method, "draw": dataset, "seed": seed,
+             "scope": scope, "source": source, "metric": "auroc", "value": value + shift,
+             "n_negative": 40, "n_positive": 41}
             for (method, seed), value in AUROC.items() if (method, seed) != skip
             for (scope, source), shift in SHIFTS.items()
         ]
     )  # fmt: skip
+
+
+def measured(errors: pd.DataFrame, **tables: list[dict[str, object]]) -> dict[str, pd.DataFrame]:
+    """All that the table of evidence reads; `tables` are rows of one cell each, on every method and seed.
+
+    Their value, `auroc`, grows by 0.1 per method.
+    """
+    found = {"metrics": errors}
+    cells = grid().cells[["dataset", "backbone", "method", "draw", "seed"]]
+    for name in ("strata", "counterfactuals"):
+        rows = pd.DataFrame(tables.get(name, []), columns=COLUMNS[name].split())
+        every = cells.merge(rows, how="cross")
+        steps = every["method"].map(METHODS.index).astype(float)
+        found[name] = every.assign(auroc=every["auroc"].astype(float) + 0.1 * steps)
+    return found
 
 
 def row(frame: pd.DataFrame, **where: object) -> pd.Series:

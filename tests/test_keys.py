@@ -23,6 +23,7 @@ from pipeline.common.config import Params
 from pipeline.common.files import sha256_file, write_json
 from pipeline.common.paths import CELLS, MODEL, PREPARED, RECORD
 from pipeline.data.store import open_store
+from pipeline.grid import candidates
 
 STAGES = {"train": train, "evaluate": evaluate, "identify": identify, "robustness": robustness}
 ATTACKS = {
@@ -133,6 +134,11 @@ def test_a_loss_trains_its_own_cells_again(edited) -> None:
     assert found == {"train": {"difference_salience/compact/0"}}
 
 
+def test_a_map_source_trains_the_cells_that_it_guides_again(edited) -> None:
+    assert edited(("model/map_sources.py", in_the_body("class_mean"))) == {}
+    assert len(edited(("model/map_sources.py", in_the_body("human")))["train"]) == CELLS_PLANNED
+
+
 def test_an_attack_runs_again_alone(edited) -> None:
     found = edited(("explain/attacks/sham.py", in_the_body("attack")))
     assert found.keys() == {"robustness"}
@@ -155,6 +161,8 @@ def test_an_explanation_runs_the_attacks_that_watch_it_again(
     [
         ("measure/identification.py", "concept_table", {"identify"}),
         ("measure/evaluation.py", "alignment_table", {"evaluate"}),
+        ("measure/counterfactuals.py", "altered", {"evaluate"}),
+        ("measure/strata.py", "strata_table", {"evaluate"}),
         ("measure/under_attack.py", "victim_of", {"robustness"}),
         ("model/backbones/compact.py", "build", {"train"}),
         ("model/training.py", "learning_rate", {"train"}),
@@ -180,6 +188,8 @@ TRAINED = {"train"}  # a new training gets a new key, and with it everything tha
         ("train", {"optimizer": {"name": "adamw", "lr": 0.1, "momentum": 0.9, "weight_decay": 0.0}}, TRAINED),
         ("train", {"schedule": {"name": "constant", "step_epochs": 1, "gamma": 0.1}}, TRAINED),
         ("train", {"early_stopping": 1}, TRAINED),
+        ("train", {"selection": {"metric": "auroc", "tolerance": 0.02}}, TRAINED),
+        ("train", {"selection": {"metric": "alignment", "tolerance": 0.0}}, TRAINED),
         ("train", {"augment": []}, TRAINED),
         ("train", {"precision": "bfloat16"}, TRAINED),
         ("train", {"device": "auto"}, set()),
@@ -213,8 +223,10 @@ def test_settings(tiny_project: Path, section: str, change: dict[str, Any], stag
     "change",
     [
         {"loss": {"name": "difference_salience", "alpha": 0.4}},
+        {"loss": {"name": "difference_salience", "alpha": [0.5, 0.4]}},
         {"loss": {"name": "divergence", "alpha": 0.5}},
         {"map_source": "inverted"},
+        {"map_source": "truth"},
         {"weight_decay": 0.5},
         {"activation": {"name": "softplus"}},
         {"regularisers": [{"name": "lipschitz"}]},
@@ -228,6 +240,23 @@ def test_a_methods_settings_are_its_own_cells(tiny_project: Path, change: dict[s
     }
     found = run_again(keys(settings()), keys(settings(methods=methods)))
     assert found == {"train": {"difference_salience/compact/0"}}
+
+
+def test_which_seeds_a_method_is_trained_with_is_part_of_no_key(tiny_project: Path) -> None:
+    methods = {name: {**method, "seeds": [0]} for name, method in tiny_store.METHODS.items()}
+    assert run_again(keys(settings()), keys(settings(methods=methods))) == {}
+
+
+def test_an_alphas_training_hangs_on_no_other_alpha(tiny_project: Path) -> None:
+    """A list that grows or shrinks is chosen from anew; what was trained of it stays."""
+    found = []
+    for alphas in ([0.5, 0.4], [0.3, 0.4]):
+        method = {"loss": {"name": "difference_salience", "alpha": alphas}}
+        planned = settings(methods={**tiny_store.METHODS, "difference_salience": method})
+        _, task = train.tasks(planned, open_store(PREPARED / NAME))
+        found.append({alpha: each.key for alpha, each in candidates.of(task).items()})
+    assert found[0][0.4] == found[1][0.4] and len({*found[0].values(), *found[1].values()}) == 3
+    assert found[0][0.5] == keys(settings())["train", "difference_salience/compact/0"]
 
 
 def test_an_attacks_settings_are_its_own(tiny_project: Path) -> None:
@@ -302,17 +331,26 @@ TRAIN_ROW, VAL_ROW, TEST_ROW, UNSEEN_ROW = 0, 20, 32, 42  # of `tiny_cells.SOURC
         (row(TRAIN_ROW, split="none"), {"train", "robustness"}),
         (row(TRAIN_ROW, annotators="0"), {"train", "robustness"}),
         (protocol(threshold={"rule": "eer", "value": 0.0}), {"evaluate"}),
+        (protocol(novel=["lens"]), {"evaluate"}),
         (protocol(held_out={"0": ["site_b"], "1": ["site_b", "lens"]}), {"evaluate", "identify"}),
     ],
     ids=[
         *("images", "maps", "causal", "shortcut", "train label", "val label", "test label", "test class"),
-        *("unseen label", "split", "map or none", "threshold", "held out"),
+        *("unseen label", "split", "map or none", "threshold", "novel", "held out"),
     ],
 )
 def test_data(tiny_project: Path, edit: Callable[[Path], None], stages: set[str]) -> None:
     before = keys(settings())
     resealed(edit)
     assert run_again(before, keys(settings())).keys() == stages
+
+
+def test_exact_causes_are_data_of_the_cells_that_they_guide(tiny_project: Path) -> None:
+    methods = {name: {**method, "map_source": "truth"} for name, method in tiny_store.METHODS.items()}
+    methods["cross_entropy"] = tiny_store.METHODS["cross_entropy"]
+    before = keys(settings(methods=methods))
+    resealed(array("truth/causal"))
+    assert run_again(before, keys(settings(methods=methods)))["train"] == {"difference_salience/compact/0"}
 
 
 def test_a_measurement_hangs_on_the_training_and_on_the_very_model(tiny_project: Path) -> None:

@@ -1,12 +1,14 @@
 """The phantoms stage, and what every generator of the catalogue must keep."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import ndimage
 
 from pipeline import phantoms
 from pipeline.common import catalogue
@@ -46,7 +48,7 @@ def with_tasks(**tasks: dict[str, Any]) -> Params:
 def drawn(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     task = request.param
     root = tmp_path_factory.mktemp(task)
-    catalogue.make("drawing", tiny(task))(root, 5)
+    catalogue.make("drawing", {"seed": 5} | tiny(task))(root)
     return task, root
 
 
@@ -59,13 +61,13 @@ def samples(drawn: tuple[str, Path]) -> list[Sample]:
 
 def test_same_seed_gives_the_same_bytes(drawn: tuple[str, Path], tmp_path: Path) -> None:
     task, root = drawn
-    catalogue.make("drawing", tiny(task))(tmp_path, 5)
+    catalogue.make("drawing", {"seed": 5} | tiny(task))(tmp_path)
     assert hash_tree(tmp_path) == hash_tree(root)
 
 
 def test_another_seed_gives_other_pictures(drawn: tuple[str, Path], tmp_path: Path) -> None:
     task, root = drawn
-    catalogue.make("drawing", tiny(task))(tmp_path, 6)
+    catalogue.make("drawing", {"seed": 6} | tiny(task))(tmp_path)
     assert not set(hash_tree(tmp_path / "truth" / "causal").values()) <= set(hash_tree(root).values())
 
 
@@ -78,9 +80,35 @@ def test_every_image_has_its_truth(drawn: tuple[str, Path], samples: list[Sample
         for kind in ("causal", "shortcut"):
             with Image.open(root / "truth" / kind / f"{sample.native_id}.png") as mask:
                 assert (mask.mode, mask.size) == ("L", (loaded.width, loaded.height))
-                assert set(np.unique(mask)) <= {0, 255}
+                assert set(np.unique(np.asarray(mask))) <= {0, 255}
                 if kind == "causal":
                     assert np.asarray(mask).any() == bool(sample.label)
+
+
+def test_twins_are_the_images_outside_the_place(drawn: tuple[str, Path], samples: list[Sample]) -> None:
+    """Where neither cause nor mark reaches, a twin is the image up to the 8-bit step."""
+    _, root = drawn
+    for sample in samples:
+        loaded = images.load(sample.image_path, max_megapixels=4, max_megabytes=32)
+        picture = 255 * loaded.pixels
+        for kind, mask in (("without_cause", "causal"), ("without_shortcut", "shortcut")):
+            place = np.asarray(Image.open(root / "truth" / mask / f"{sample.native_id}.png")) > 0
+            path = root / "truth" / kind / f"{sample.native_id}.png"
+            assert path.exists() == place.any()
+            if place.any():
+                twin = np.asarray(Image.open(path), dtype=float)
+                assert twin.shape == picture.shape
+                differs = np.abs(twin - picture).reshape(*place.shape, -1).max(axis=-1) > 1
+                assert differs[place].mean() > 0.5
+                assert differs[~ndimage.binary_dilation(place, iterations=12)].mean() < 2e-4
+
+
+def test_a_seed_in_the_choice_is_a_draw_of_its_own(counted: list[str]) -> None:
+    phantoms.phantoms(with_tasks(one=tiny("cxr"), three=tiny("cxr") | {"seed": 3}))
+    records = [(PHANTOMS / f"{task}.json").read_text() for task in ("one", "three")]
+    assert records[0] != records[1]
+    assert f"'seed': {PARAMS.phantoms.seed}" in (PHANTOMS / "one" / "folder" / "a").read_text()
+    assert "'seed': 3" in (PHANTOMS / "three" / "folder" / "a").read_text()
 
 
 def test_sources_are_those_of_the_protocol(drawn: tuple[str, Path], samples: list[Sample]) -> None:
@@ -100,24 +128,24 @@ def test_known_images_are_annotated(drawn: tuple[str, Path], samples: list[Sampl
 
 
 @pytest.fixture
-def counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """An empty working directory, and the tasks that are really drawn; drawing one writes two files."""
     monkeypatch.chdir(tmp_path)
     drawn: list[str] = []
 
     def make(catalogue: str, choice: dict[str, Any]) -> Callable[..., None]:
-        def generate(root: Path, seed: int) -> None:
+        def generate(root: Path) -> None:
             if choice.get("readers") == 5:
                 raise UserError("too many readers")
             drawn.append(root.name)
             for name in ("a", "b"):
-                write_text(root / "folder" / name, f"{choice} {seed}")
+                write_text(root / "folder" / name, f"{choice}")
 
         return generate
 
     monkeypatch.setattr(phantoms.catalogue, "make", make)
-    monkeypatch.setattr(phantoms.joblib, "cpu_count", lambda: 1)
-    return drawn
+    with joblib.parallel_config(backend="threading"):  # other processes would not see what is patched
+        yield drawn
 
 
 def test_without_tasks_a_readme_says_so(counted: list[str]) -> None:
@@ -158,13 +186,14 @@ def test_a_hurt_task_is_drawn_again_alone(counted: list[str], change: Callable[[
 
 
 def test_a_key_follows_seed_settings_and_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    choice = {"name": "cxr", "films_known": 4}
-    key = phantoms.find_key(choice, 1)
-    assert phantoms.find_key({"films_known": 4, "name": "cxr", "readers": 3}, 1) == key  # 3 is the default
-    others = [({"name": "cxr", "films_known": 5}, 1), (choice, 2), ({"name": "cxr"}, 1)]
-    assert key not in [phantoms.find_key(*other) for other in others]
+    choice: dict[str, Any] = {"name": "cxr", "films_known": 4}
+    key = phantoms.find_key(choice)
+    same = {"films_known": 4, "seed": 0, "name": "cxr", "readers": 3}  # 0 and 3 are the defaults
+    assert phantoms.find_key(same) == key
+    others: list[dict[str, Any]] = [{"name": "cxr", "films_known": 5}, {**choice, "seed": 2}, {"name": "cxr"}]
+    assert key not in [phantoms.find_key(other) for other in others]
     monkeypatch.setattr(phantoms, "code_hash", lambda entry: f"changed {entry}")
-    assert phantoms.find_key(choice, 1) != key
+    assert phantoms.find_key(choice) != key
 
 
 def test_tasks_that_are_no_longer_planned_go(counted: list[str]) -> None:

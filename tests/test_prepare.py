@@ -143,24 +143,49 @@ def test_two_runs_give_identical_bytes(run: Callable[..., store.Store]) -> None:
     assert first["quarantine.csv"] == b"sample_id,image_path,code,where,message\n"
 
 
-def test_phantoms_keep_their_truth_apart(run: Callable[..., store.Store]) -> None:
-    def with_truth(samples: list[Sample]) -> None:
-        for sample in samples:
-            for kind, rows in (("causal", 12), ("shortcut", 0)):
-                folder = Path("raw/truth") / kind
-                folder.mkdir(parents=True, exist_ok=True)
-                mask = np.zeros((24, 24), np.uint8)
-                mask[:rows] = 255
-                Image.fromarray(mask).save(folder / f"{sample.native_id}.png")
+def _with_truth(samples: list[Sample]) -> None:
+    """In every image the upper half is causal and nothing a shortcut; twins without the cause are striped."""
+    for sample in samples:
+        for kind, rows in (("causal", 12), ("shortcut", 0), ("without_cause", 6)):
+            folder = Path("raw/truth") / kind
+            folder.mkdir(parents=True, exist_ok=True)
+            mask = np.zeros((24, 24), np.uint8)
+            mask[:rows] = 255
+            Image.fromarray(mask).save(folder / f"{sample.native_id}.png")
 
-    opened = run(with_truth, phantom=True)
-    causal, shortcut = opened.truth("causal"), opened.truth("shortcut")
+
+def test_phantoms_keep_their_truth_apart(run: Callable[..., store.Store]) -> None:
+    opened = run(_with_truth, phantom=True)
+    causal, shortcut, twin = opened.truth("causal"), opened.truth("shortcut"), opened.twin("cause")
     assert causal is not None
     assert shortcut is not None
+    assert twin is not None
     assert causal.shape == shortcut.shape == opened.maps.shape
     assert (causal[:, :8] == 255).all()
     assert (causal[:, 8:] == 0).all()
     assert not shortcut.any()
+    assert twin.shape == opened.images.shape
+    assert (twin[:, :, :4] == 255).all()
+    assert (twin[:, :, 4:] == 0).all()
+    assert opened.twin("shortcut") is None
+
+
+def test_an_image_without_a_shortcut_is_its_own_twin(run: Callable[..., store.Store]) -> None:
+    def nothing_to_draw(samples: list[Sample]) -> None:
+        _with_truth(samples)
+        Path("raw/truth/without_shortcut").mkdir(exist_ok=True)
+
+    opened = run(nothing_to_draw, phantom=True)
+    np.testing.assert_array_equal(opened.twin("shortcut"), opened.images)
+
+
+def test_a_twin_that_was_lost_stops_the_run(run: Callable[..., store.Store]) -> None:
+    def lose(samples: list[Sample]) -> None:
+        _with_truth(samples)
+        Path("raw/truth/without_cause/film03.png").unlink()
+
+    message = refused(run, lose, phantom=True)
+    assert "E_LAYOUT films/film03.png (list.csv line 4)" in message
 
 
 def test_the_summary_names_roles_counts_and_warnings(

@@ -15,7 +15,16 @@ from pipeline.common.errors import UserError
 from pipeline.present.illustrations import Illustrations
 from pipeline.report import report
 
-TABLES = ("generalisation", "attack_errors", "alignment", "regions", "faithfulness")
+TABLES = (
+    "evidence",
+    "generalisation",
+    "strata",
+    "counterfactuals",
+    "attack_errors",
+    "alignment",
+    "regions",
+    "faithfulness",
+)
 OF_ATTACKS = {"hoax", "manipulability", "robust_decisions", "guidance_and_robustness", "attacks", "methods"}
 SETTINGS = params(datasets=1, seeds=2, report={"dpi": 50})
 
@@ -49,7 +58,7 @@ def test_every_table_and_figure_is_there(finished: Path) -> None:
     for name in TABLES:
         for suffix in ("csv", "md", "tex"):
             assert (finished / f"reports/tables/{name}.{suffix}").stat().st_size > 0
-    for stem in ("roc", "sources", "training", "gallery", "contact_sheet", "exemplars"):
+    for stem in ("roc", "sources", "training", "gallery", "contact_sheet", "exemplars", "filled"):
         for suffix in ("png", "svg"):
             assert (finished / f"reports/figures/{stem}_toy_0.{suffix}").stat().st_size > 0
 
@@ -69,9 +78,7 @@ def test_numbers_are_those_of_the_records(finished: Path) -> None:
     for short in row["cells"].split():
         cell = cells.loc[short]
         assert cell["train_key"].startswith(short)
-        place = (
-            finished / "evaluate" / cell["dataset"] / cell["backbone"] / cell["method"] / str(cell["seed"])
-        )
+        place = finished / "evaluate" / cell["draw"] / cell["backbone"] / cell["method"] / str(cell["seed"])
         metrics = pd.read_csv(place / "metrics.csv")
         found = metrics[(metrics["source"] == "site_c") & (metrics["metric"] == "auroc")]
         values.append(found["value"].item())
@@ -129,6 +136,7 @@ def test_headline_numbers_and_training_curves_for_dvc(finished: Path) -> None:
     tidy = pd.read_csv(finished / "reports/tables/generalisation.csv", keep_default_na=False)
     macro = tidy[(tidy["method"] == "cyborg") & (tidy["scope"] == "macro")].iloc[0]
     assert found["toy_0"]["compact"]["cyborg"]["held_out_auroc"] == macro["mean"]
+    assert found["toy_0"]["compact"]["cyborg"]["without_cause"] == pytest.approx(0.85)
     curves = pd.read_csv(finished / "reports/plots/training.csv")
     assert {"dataset", "backbone", "method", "seed", "epoch", "val_auroc", "guidance"} <= set(curves)
     assert len(curves) == 4 * 2 * 4  # methods, seeds, epochs
@@ -184,7 +192,7 @@ def test_only_controls_evaluated_leaves_the_gallery_out(copied: Path) -> None:
 
 @pytest.mark.usefixtures("undrawn", "copied")
 def test_a_source_named_null_is_a_name() -> None:
-    for path in Path("evaluate").rglob("metrics.csv"):
+    for path in (*Path("evaluate").rglob("metrics.csv"), *Path("evaluate").rglob("scores.csv")):
         path.write_text(path.read_text(encoding="utf-8").replace("site_c", "null"), encoding="utf-8")
     report(SETTINGS)
     tidy = pd.read_csv("reports/tables/generalisation.csv", keep_default_na=False)
@@ -213,6 +221,33 @@ def test_nothing_evaluated_is_an_error_and_keeps_the_old_report() -> None:
     assert Path("reports/index.html").is_file()
 
 
+JOINED = params(
+    datasets=3,
+    seeds=2,
+    report={"dpi": 50},
+    about={
+        "toy_1": {"draw_of": "toy_0"},
+        "toy_2": {"draw_of": "toy_0", "variant": "flat"},
+    },
+)
+
+
+def test_draws_are_one_and_a_variant_is_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_all(JOINED)
+    monkeypatch.setattr(Illustrations, "jobs", lambda self: [self._filled])
+    report(JOINED)
+    tidy = pd.read_csv("reports/tables/evidence.csv", keep_default_na=False)
+    counts = tidy[tidy["method"] == "cyborg"].groupby("dataset")[["n", "planned"]].first()
+    assert counts.to_numpy().tolist() == [[4, 4], [2, 2]] and list(counts.index) == ["toy_0", "toy_0_flat"]
+    page = Path("reports/index.html").read_text(encoding="utf-8")
+    assert "2 independent draws: toy_0, toy_1" in page and "toy_0 4 units of 2 draws" in page
+    assert "block_means (floor)" in page and "(floor)" in Path("reports/tables/readme.md").read_text()
+    assert "flat" not in Path("reports/tables/readme.md").read_text().partition("\n\nconflict:")[0]
+    assert Path("reports/figures/filled_toy_0_flat.png").is_file()
+    check_links(Path("reports"))
+
+
 def _one_method() -> Params:
     raw = SETTINGS.model_dump()
     raw["datasets"]["toy_0"]["methods"] = ["cross_entropy"]
@@ -228,9 +263,11 @@ def test_one_method_has_no_differences() -> None:
 
 @pytest.mark.usefixtures("undrawn", "copied")
 def test_without_held_out_sources_only_closed_results_remain() -> None:
-    for path in Path("evaluate").rglob("metrics.csv"):
-        metrics = pd.read_csv(path, keep_default_na=False)
-        metrics[metrics["scope"] == "closed"].to_csv(path, index=False)
+    for path in (*Path("evaluate").rglob("metrics.csv"), *Path("evaluate").rglob("strata.csv")):
+        rows = pd.read_csv(path, keep_default_na=False)
+        rows[rows["scope"] == "closed"].to_csv(path, index=False)
+    for path in Path("evaluate").rglob("counterfactuals.csv"):
+        pd.read_csv(path).iloc[:0].to_csv(path, index=False)
     report(SETTINGS)
     assert "No data set holds out a source" in Path("reports/index.html").read_text(encoding="utf-8")
     assert "| method | closed |" in Path("reports/tables/generalisation.md").read_text(encoding="utf-8")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from pipeline.model import load
 
 FILES = ["circumstances.json", "history.csv", "model.safetensors", "record.json"]
 RESULTS = FILES[1:3]
+SEEN_OF_THE_BEST = ["val_auroc", "val_alignment"]
 
 
 @pytest.fixture
@@ -53,15 +55,18 @@ def test_what_a_cell_leaves(workspace: Path) -> None:
     assert sorted(path.name for path in folder().iterdir()) == FILES
     record = records.read(folder())
     assert record is not None and record["stage"] == "train"
-    assert record["results"].keys() == {"best_epoch", "val_auroc", "epochs", "parameters"}
+    results = record["results"]
+    assert results["selected_by"] == "alignment"
+    assert results.keys() - {"selected_by"} == {"best_epoch", "epochs", "parameters", *SEEN_OF_THE_BEST}
     timings = records.circumstances(folder())["timings"]
     assert timings.keys() == {"total_s", "epoch_s", "peak_memory_mb"}
     assert record["settings"]["train"]["epochs"] == 2 and "device" not in record["settings"]["train"]
     assert record["settings"]["preprocessing"]["image_size"] == 32
     history = pd.read_csv(folder() / "history.csv")
-    columns = ["epoch", "lr", "loss", "classification", "guidance", "penalty", "val_loss", "val_auroc"]
-    assert list(history) == columns and history["epoch"].tolist() == [1, 2]
-    assert record["results"]["val_auroc"] == pytest.approx(history["val_auroc"].max())
+    steps = ["epoch", "lr", "loss", "classification", "guidance", "penalty"]
+    assert list(history) == [*steps, "val_loss", *SEEN_OF_THE_BEST] and history["epoch"].tolist() == [1, 2]
+    best = history.set_index("epoch").loc[results["best_epoch"]]
+    assert [results[name] for name in SEEN_OF_THE_BEST] == pytest.approx(best[SEEN_OF_THE_BEST].tolist())
     model = load(folder() / "model.safetensors")
     assert (model.backbone, model.in_channels) == ({"name": "compact"}, 1)
 
@@ -114,6 +119,9 @@ def test_what_makes_a_method_robust_is_part_of_the_key(workspace: Path, change: 
     assert keys[0] != keys[1]
 
 
+PLAIN = {"loss": {"name": "cross_entropy"}, "map_source": "human", "activation": None, "regularisers": []}
+
+
 def test_a_cells_code_is_its_own_members_alone() -> None:
     """Editing an activation or a regulariser retrains the cells that use it."""
     robust, plain = (
@@ -121,12 +129,33 @@ def test_a_cells_code_is_its_own_members_alone() -> None:
             place.split(":")[0]
             for place in reached(*stage._code({"method": method, "backbone": {"name": "compact"}}))
         }
-        for method in (ROBUST, {"loss": {"name": "cross_entropy"}, "activation": None, "regularisers": []})
+        for method in ({**ROBUST, "map_source": "human"}, PLAIN)
     )
     members = ("activations.softplus", "regularisers.lipschitz", "regularisers.saliency_adversarial")
     own = {f"pipeline.model.{name}" for name in (*members, "perturbations")}
     assert own <= robust - plain and plain < robust
     assert not any("hessian" in module or "half_huber" in module for module in robust)
+
+
+def test_a_choice_by_filled_regions_says_so(workspace: Path) -> None:
+    rule = {"metric": "counterfactual", "tolerance": 0.1}
+    stage.train(one_cell(train={"epochs": 1, "selection": rule}), "tiny")
+    record = records.read(folder())
+    assert record is not None and record["results"]["selected_by"] == "counterfactual"
+    assert pd.read_csv(folder() / "history.csv")["val_counterfactual"].between(-1, 1).all()
+
+
+def test_without_maps_on_validation_auroc_chooses_and_the_record_says_so(workspace: Path) -> None:
+    tiny_store.write(Path("data/prepared/bare"), annotated=False)
+    shutil.rmtree("data/prepared/tiny")
+    Path("data/prepared/bare").rename("data/prepared/tiny")
+    plain = {"plain": {"loss": {"name": "cross_entropy"}}}
+    report = {"baseline": "plain", "confidence": 0.95, "dpi": 110}
+    stage.train(one_cell(methods=plain, report=report), "tiny")
+    record = records.read(folder("plain"))
+    assert record is not None and record["results"]["selected_by"] == "auroc"
+    assert record["results"]["val_alignment"] is None
+    assert pd.read_csv(folder("plain") / "history.csv")["val_alignment"].isna().all()
 
 
 @pytest.mark.parametrize("damaged", ["model.safetensors", "record.json"])

@@ -64,6 +64,14 @@ def test_a_difference_that_tables_show_is_different(root: Path) -> None:
     assert found == ("different", pytest.approx(0.002)) and others == [SAME] * 2
 
 
+def test_another_word_is_different(root: Path) -> None:
+    results = {"val_auroc": 0.9, "selected_by": "alignment"}
+    write_record(root, "train", CELLS[0], results)
+    assert verdicts(root, {"results": results, "key": "other"})[0] == ("equal", 0.0)
+    (verdict, _), *others = verdicts(root, {"results": {**results, "selected_by": "auroc"}})
+    assert verdict == "different" and others == [SAME] * 2
+
+
 def test_other_numbers_and_numbers_that_came_or_went_are_different(root: Path) -> None:
     hoax = f"{CELLS[0]}/hoax"
     for results in ({"accuracy": 0.5}, {"accuracy": 0.5, "unbroken": 0.1}, {"other": 0.5, "unbroken": None}):
@@ -178,4 +186,5 @@ def test_the_committed_reference_is_of_the_planned_cells() -> None:
     reference = pd.read_csv(PACKAGE.parent / verify.REFERENCE, dtype=str)
     for stage in ("train", "evaluate", "identify"):
         mine = reference[reference["stage"] == stage]
-        assert set(zip(mine["dataset"], mine["cell"], strict=True)) == planned
+        floors = {(name, "floors") for name in params.datasets if stage == "evaluate"}
+        assert set(zip(mine["dataset"], mine["cell"], strict=True)) == planned | floors

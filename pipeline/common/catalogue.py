@@ -41,7 +41,7 @@ _KNOWN_IN_SIGNATURES = {
     "Field": Field,
     "Literal": Literal,
     "math": math,
-    **{name: getattr(limits, name) for name in ("Count", "Positive", "Share")},
+    **{name: getattr(limits, name) for name in ("Count", "Fraction", "Positive", "Share")},
 }
 
 

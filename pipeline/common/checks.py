@@ -27,7 +27,7 @@ def catalogue_problems(raw: dict[str, Any]) -> list[str]:
         for name in listed if isinstance(listed, list) else []:
             if name not in catalogue.names("explain/explanations"):
                 found.append(f"{where}: {catalogue.unknown('explain/explanations', name)}")
-    return found
+    return list(dict.fromkeys(found))  # one fault of a loss that lists alphas is one
 
 
 def _choices(raw: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
@@ -41,7 +41,8 @@ def _choices(raw: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
         yield f"backbones.{name}", "model/backbones", choice
     for name, method in _items(raw, "methods"):
         if "loss" in (method if isinstance(method, dict) else ()):
-            yield f"methods.{name}.loss", "model/losses", method["loss"]
+            for choice in alternatives(method["loss"]):
+                yield f"methods.{name}.loss", "model/losses", choice
         if _inside(method, "activation") is not None:
             yield f"methods.{name}.activation", "model/activations", method["activation"]
         for index, choice in _listed(_inside(method, "regularisers")):
@@ -49,6 +50,16 @@ def _choices(raw: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
     for name, attack in _items(raw, "robustness", "attacks"):
         if "attack" in (attack if isinstance(attack, dict) else ()):
             yield f"robustness.attacks.{name}.attack", "explain/attacks", attack["attack"]
+
+
+def alternatives(loss: Any) -> list[Any]:
+    """A loss with each alpha that it lists, in that order; itself alone if it lists none.
+
+    >>> alternatives({"name": "cyborg", "alpha": [0.1, 0.5]})
+    [{'name': 'cyborg', 'alpha': 0.1}, {'name': 'cyborg', 'alpha': 0.5}]
+    """
+    listed = _inside(loss, "alpha")
+    return [{**loss, "alpha": alpha} for alpha in listed] if isinstance(listed, list) else [loss]
 
 
 def _listed(value: Any) -> Iterator[tuple[int, Any]]:
@@ -76,10 +87,13 @@ def combination_problems(params: "Params") -> list[str]:
         found.append(f"train.seeds: must be distinct, got {params.train.seeds}")
     for name, method in params.methods.items():
         found += [f"methods.{name}: {problem}" for problem in _method_problems(method)]
+        if unplanned := set(method.seeds or ()) - _seeds(params):
+            found.append(f"methods.{name}.seeds: {sorted(unplanned)} are of no data set, nor of train")
     for name, attack in params.robustness.attacks.items():
         found += [f"robustness.attacks.{name}.{problem}" for problem in _attack_problems(attack, params)]
     for name, dataset in params.datasets.items():
         found += [f"datasets.{name}.{problem}" for problem in _dataset_problems(dataset, params)]
+        found += [f"datasets.{name}.{problem}" for problem in _draw_problems(dataset, params)]
     return found
 
 
@@ -88,7 +102,7 @@ def _attack_problems(attack: "Attack", params: "Params") -> Iterator[str]:
     axes: dict[str, Collection[Any]] = {
         "datasets": params.datasets,
         "methods": params.methods,
-        "seeds": params.train.seeds,
+        "seeds": _seeds(params),
     }
     for axis, known in axes.items():
         for value in getattr(attack, axis) or []:
@@ -97,11 +111,23 @@ def _attack_problems(attack: "Attack", params: "Params") -> Iterator[str]:
                 yield f"{axis}: {value!r} is not planned{hint}"
 
 
+def _seeds(params: "Params") -> set[int]:
+    """All that are planned anywhere."""
+    return {*params.train.seeds, *(seed for each in params.datasets.values() for seed in each.seeds or ())}
+
+
 def _dataset_problems(dataset: "Dataset", params: "Params") -> Iterator[str]:
     """What does not go together within one data set."""
-    for method in dataset.methods or []:
-        if method not in params.methods:
-            yield f"methods: {method!r} is not in methods: {nearest(method, params.methods)}"
+    axes: dict[str, Collection[str]] = {"backbones": params.backbones, "methods": params.methods}
+    for axis, known in axes.items():
+        for name in getattr(dataset, axis) or []:
+            if name not in known:
+                yield f"{axis}: {name!r} is not in {axis}: {nearest(name, known)}"
+    for name, planned in params.methods.items():
+        if planned.is_ceiling and not dataset.phantom and name in (dataset.methods or params.methods):
+            yield f"methods: {name} needs true causes, which only phantoms have; list other methods"
+    if len(set(dataset.seeds or ())) != len(dataset.seeds or ()):
+        yield f"seeds: must be distinct, got {dataset.seeds}"
     if dataset.split.val + dataset.split.test >= 1:
         yield "split: val + test must leave something to train on"
     known, held_out = dataset.protocol.known, dataset.protocol.held_out
@@ -114,6 +140,22 @@ def _dataset_problems(dataset: "Dataset", params: "Params") -> Iterator[str]:
         if sum(source in part for part in parts) > 1:
             came = f"{source!r} is in more than one of known, held_out, excluded"
             yield f"protocol: P_SOURCE_TWICE: {came}; keep one"
+    for source in sorted(set(dataset.protocol.novel) - parts[1]):
+        yield f"protocol.novel: {source!r} is not held out: {nearest(source, parts[1])}"
+
+
+def _draw_problems(dataset: "Dataset", params: "Params") -> Iterator[str]:
+    """What cannot be joined with the draws of the same data set."""
+    if dataset.draw_of is None:
+        if dataset.variant is not None:
+            yield "variant: of what? name that data set as draw_of"
+        return
+    original = params.datasets.get(dataset.draw_of)
+    if original is not None and (original is dataset or original.draw_of is not None):
+        yield f"draw_of: {dataset.draw_of!r} must not be a draw itself"
+    joined = [each for key, each in params.datasets.items() if dataset.draw_of in (key, each.draw_of)]
+    if len({(each.task, each.phantom) for each in joined}) > 1:
+        yield f"draw_of: the draws of {dataset.draw_of!r} differ in task or phantom"
 
 
 def _method_problems(method: "Method") -> list[str]:
@@ -121,6 +163,9 @@ def _method_problems(method: "Method") -> list[str]:
     found: list[str] = []
     if method.is_control and not method.map_readers():
         found.append(f"nothing in it reads human maps; drop map_source: {method.map_source}")
+    alphas = method.loss.get("alpha")
+    if isinstance(alphas, list) and (not alphas or len(set(alphas)) != len(alphas)):
+        found.append(f"loss.alpha: expected distinct candidates, at least one, got {alphas}")
     used = [choice["name"] for choice in method.regularisers]
     found += [f"regularisers: {name} is listed twice; keep one" for name in set(used) if used.count(name) > 1]
     for name in used:

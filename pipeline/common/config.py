@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from pipeline.common import catalogue, checks
 from pipeline.common.errors import UserError
-from pipeline.common.limits import Count, Positive, Share
+from pipeline.common.limits import Count, MapSource, Positive, Share
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
 
@@ -23,6 +23,7 @@ def _named(value: Any) -> Any:
 
 
 Choice = Annotated[dict[str, Any], BeforeValidator(_named)]  # of a member of a catalogue
+Seeds = Annotated[list[int], Field(min_length=1)]
 
 
 class Section(BaseModel):
@@ -66,6 +67,7 @@ class Protocol(Section):
     known: dict[Literal["0", "1"], list[Name]]
     held_out: dict[Literal["0", "1"], list[Name]]
     excluded: list[Name] = []
+    novel: list[Name] = []  # held-out sources whose causes no known source has
     threshold: Threshold
 
 
@@ -83,7 +85,11 @@ class Dataset(Section):
     annotations: Annotations
     split: Split
     protocol: Protocol
+    backbones: list[Name] | None = None  # None: all
     methods: list[Name] | None = None  # None: all
+    seeds: Seeds | None = None  # of its cells; None: train.seeds
+    draw_of: Name | None = None  # whose independent draw it is; tables join draws under that name
+    variant: str | None = None  # how it differs from draw_of, in a few words; never joined with plain draws
 
 
 class Prepare(Section):
@@ -100,11 +106,12 @@ class Prepare(Section):
 class Method(Section):
     """A named way to train: a loss, the maps it sees, and what makes it robust."""
 
-    loss: Choice
-    map_source: Literal["human", "shuffled", "inverted"] = "human"  # the last two are controls
+    loss: Choice  # its alpha may be a list: one is chosen by train.selection
+    map_source: MapSource = "human"
     weight_decay: Annotated[float, Field(ge=0)] | None = None  # None: that of train.optimizer
     activation: Choice | None = None  # None: the backbone's own
     regularisers: list[Choice] = []
+    seeds: Seeds | None = None  # of those of a data set, the ones it is trained with; None: all
 
     def map_readers(self) -> list[str]:
         """The loss and regularisers that look at human maps, by name."""
@@ -113,10 +120,23 @@ class Method(Section):
             choice["name"] for kind, choice in chosen if catalogue.declared(kind, choice["name"], "USES_MAPS")
         ]
 
+    def candidates(self) -> dict[float, "Method"]:
+        """The method with each alpha that its loss lists, by alpha; none if it lists none."""
+        if not isinstance(self.loss.get("alpha"), list):
+            return {}
+        return {
+            loss["alpha"]: self.model_copy(update={"loss": loss}) for loss in checks.alternatives(self.loss)
+        }
+
     @property
     def is_control(self) -> bool:
-        """Whether it sees maps that are not the image's own."""
-        return self.map_source != "human"
+        """Whether it sees maps that say less than the image's own."""
+        return self.map_source != "human" and not self.is_ceiling
+
+    @property
+    def is_ceiling(self) -> bool:
+        """Whether it sees the true causes, which nobody knows of real images."""
+        return self.map_source == "truth"
 
 
 class Optimizer(Section):
@@ -136,15 +156,23 @@ class Schedule(Section):
     gamma: Positive
 
 
+class Selection(Section):
+    """Which epoch, and which of several alphas, is kept; validation alone decides (model/selection.py)."""
+
+    metric: Literal["auroc", "alignment", "counterfactual"]
+    tolerance: Share  # of validation AUROC below the best
+
+
 class Train(Section):
     """One schedule for every cell of the grid."""
 
-    seeds: Annotated[list[int], Field(min_length=1)]
+    seeds: Seeds
     epochs: Count
     batch_size: Count
     optimizer: Optimizer
     schedule: Schedule
-    early_stopping: Count | None  # epochs without improvement; null: off
+    early_stopping: Count | None  # epochs without a better validation AUROC; null: off
+    selection: Selection
     augment: list[Choice]  # transforms of albumentations, applied to image and map together, in this order
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
     precision: Literal["auto", "float32", "bfloat16"]

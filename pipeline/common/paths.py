@@ -15,11 +15,22 @@ REPORTS = Path("reports")
 
 MODEL = "model.safetensors"
 HISTORY = "history.csv"
+CANDIDATES = "candidates.csv"  # of a cell whose loss lists several alphas: how good each was
 RECORD = "record.json"  # of every cell and stage: what it was made of, and the hashes of its files
 CIRCUMSTANCES = "circumstances.json"  # beside it, in no hash: when, how long, on what machine
 TABLES = {  # stage -> the CSV files of a cell
-    "evaluate": ("scores", "metrics", "alignment", "faithfulness", "curves"),
+    "evaluate": (
+        "scores",
+        "metrics",
+        "strata",
+        "counterfactuals",
+        "shown_scores",
+        "alignment",
+        "faithfulness",
+        "curves",
+    ),
     "identify": ("regions", "concepts", "prevalence", "exemplars", "channels", "summary"),
     "robustness": ("values",),
 }
+FLOORS = "floors"  # below evaluate/<data set>: the same of models without a network, as far as it goes
 ARRAYS = {"evaluate": "gallery", "robustness": "pictures"}  # stage -> its .npz file

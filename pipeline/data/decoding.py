@@ -12,7 +12,7 @@ from pipeline.data import annotations, images
 from pipeline.data.picture import Picture
 from pipeline.data.problems import Problem, UnusableImage
 from pipeline.data.samples import Sample
-from pipeline.data.store import TRUTHS
+from pipeline.data.store import TRUTHS, TWINS
 
 CHUNK = 8  # images per task of a worker: bounds what waits for the parent
 SERIAL = 32  # below this many images, starting workers costs more than it saves
@@ -39,13 +39,15 @@ class Recipe(NamedTuple):
 class Decoded:
     """A usable image uint8 (C, S, S), its map uint8 (S, S) with peak 255 or None, its truth masks (S, S).
 
-    `facts` are the columns of the manifest that only the file can tell.
+    `twins` are uint8 (C, S, S), one per name in `sample.twins`. `facts` are the columns of the
+    manifest that only the file can tell.
     """
 
     facts: dict[str, Any]
     image: np.ndarray
     human_map: np.ndarray | None
     truths: dict[str, np.ndarray]
+    twins: dict[str, np.ndarray]
 
 
 def decode_all(samples: Sequence[Sample], recipe: Recipe, workers: int) -> Iterator[Decoded | Problem]:
@@ -64,20 +66,18 @@ def _decode_chunk(samples: Sequence[Sample], recipe: Recipe) -> list[Decoded | P
 
 
 def decode(sample: Sample, recipe: Recipe) -> Decoded | Problem:
-    """Decode one image with its annotations and, for phantoms, its truth."""
+    """Decode one image with its annotations and, for phantoms, its truth and twins."""
     try:
         picture = images.load(sample.image_path, **recipe.limits)
         _check_form(sample, picture)
-        square = images.to_square(
-            picture.pixels,
-            roi=sample.roi,
-            crop=recipe.crop,
-            image_size=recipe.image_size,
-            channels=recipe.channels,
-        )
+        square = _crop_picture(picture, sample, recipe)
         human_map = _prepare_map(sample, picture, recipe)
         kinds = TRUTHS if sample.truth else ()
         truths = {kind: _read_truth(sample, kind, recipe) for kind in kinds}
+        twins = {
+            twin: _read_twin(sample, twin, picture, recipe) if truths[TWINS[twin]].any() else square
+            for twin in sample.twins
+        }
     except UnusableImage as error:
         return error.problem
     facts = {
@@ -88,7 +88,7 @@ def decode(sample: Sample, recipe: Recipe) -> Decoded | Problem:
         "photometric": picture.photometric,
         "phi_flag": picture.phi_flag,
     }
-    return Decoded(facts, square, human_map, truths)
+    return Decoded(facts, square, human_map, truths, twins)
 
 
 def _check_form(sample: Sample, picture: Picture) -> None:
@@ -127,6 +127,29 @@ def _read_truth(sample: Sample, kind: str, recipe: Recipe) -> np.ndarray:
     mask, _ = images.read_picture(path, **recipe.limits)
     height, width = mask.shape
     return np.rint(_crop_map(mask, width, height, sample, recipe)).astype(np.uint8)
+
+
+def _read_twin(sample: Sample, twin: str, picture: Picture, recipe: Recipe) -> np.ndarray:
+    """The image as it was drawn without its cause or shortcut, cropped as the image is."""
+    path = Path(sample.truth or "", twin, f"{sample.native_id}.png")
+    if not path.is_file():
+        message = f"expected the phantom's twin {path}; draw the phantoms again"
+        raise UnusableImage(Problem("E_LAYOUT", path.name, message))
+    drawn = images.load(path, **recipe.limits)
+    if drawn.pixels.shape != picture.pixels.shape:
+        message = f"{twin}: expected pixels {picture.pixels.shape} as in the image, got {drawn.pixels.shape}"
+        raise UnusableImage(Problem("E_DIMS", path.name, message))
+    return _crop_picture(drawn, sample, recipe)
+
+
+def _crop_picture(picture: Picture, sample: Sample, recipe: Recipe) -> np.ndarray:
+    return images.to_square(
+        picture.pixels,
+        roi=sample.roi,
+        crop=recipe.crop,
+        image_size=recipe.image_size,
+        channels=recipe.channels,
+    )
 
 
 def _crop_map(grey: np.ndarray, width: int, height: int, sample: Sample, recipe: Recipe) -> np.ndarray:

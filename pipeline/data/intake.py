@@ -42,10 +42,19 @@ def list_samples(root: Path, adapters: Sequence[Adapter], phantom: bool) -> list
         for sample in found:
             sample.adapter, sample.truth = name, folder / "truth" if phantom else None
         samples += found
+    _find_twins(samples)
     samples.sort(key=lambda sample: sample.sample_id)
     rows = [manifest.listed(sample, root) for sample in samples]
     refuse(manifest.listing_problems(rows, [locate(sample, root) for sample in samples]))
     return samples
+
+
+def _find_twins(samples: Sequence[Sample]) -> None:
+    """Give every sample the twins of which all folders of truth have some; none where there is no truth."""
+    folders = {sample.truth for sample in samples}
+    twins = tuple(twin for twin in store.TWINS if all(path and (path / twin).is_dir() for path in folders))
+    for sample in samples:
+        sample.twins = twins
 
 
 def locate(sample: Sample, root: Path) -> str:
@@ -95,8 +104,7 @@ def decode_into(
     """
     rows: list[dict[str, Any]] = []
     usable = [sample for sample in samples if not sample.problem]
-    kinds = store.TRUTHS if any(sample.truth for sample in samples) else ()
-    with _grow_arrays(folder, kinds, recipe) as arrays:
+    with _grow_arrays(folder, samples, recipe) as arrays:
         results = track(decode_all(usable, recipe, workers), "decoding images", len(usable))
         for sample, result in zip(usable, results, strict=True):
             if isinstance(result, Problem):
@@ -105,8 +113,8 @@ def decode_into(
             arrays["images"].append(result.image)
             human_map = result.human_map
             arrays["maps"].append(np.zeros_like(result.image[0]) if human_map is None else human_map)
-            for kind, truth in result.truths.items():
-                arrays[kind].append(truth)
+            for kind, pixels in (result.truths | result.twins).items():
+                arrays[f"truth/{kind}"].append(pixels)
             people = len(sample.annotations) if sample.annotators is None else sample.annotators
             known = {"sha256": hashes[sample.sample_id], "annotators": 0 if human_map is None else people}
             rows.append(manifest.listed(sample, root) | result.facts | known)
@@ -115,16 +123,18 @@ def decode_into(
 
 @contextmanager
 def _grow_arrays(
-    folder: Path, kinds: Sequence[str], recipe: Recipe
+    folder: Path, samples: Sequence[Sample], recipe: Recipe
 ) -> Iterator[dict[str, store.GrowingArray]]:
-    """The arrays of a store, open for rows: images, maps, and a phantom's kinds of truth."""
+    """The arrays of a store by name, open for rows: images, maps, and a phantom's truth masks and twins."""
     side = (recipe.image_size, recipe.image_size)
     shapes: dict[str, tuple[int, ...]] = {"images": (recipe.channels, *side), "maps": side}
-    names = {"images": "images", "maps": "maps"} | {kind: f"truth/{kind}" for kind in kinds}
+    if any(sample.truth for sample in samples):
+        shapes |= {f"truth/{kind}": side for kind in store.TRUTHS}
+    shapes |= {f"truth/{twin}": shapes["images"] for sample in samples for twin in sample.twins}
     with ExitStack() as stack:
         yield {
-            key: stack.enter_context(store.GrowingArray(folder / f"{name}.npy", shapes.get(key, side)))
-            for key, name in names.items()
+            name: stack.enter_context(store.GrowingArray(folder / f"{name}.npy", shape))
+            for name, shape in shapes.items()
         }
 
 

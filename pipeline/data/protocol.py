@@ -20,14 +20,15 @@ LINKS = ("sha256", "group_id", "subject_id")  # rows with one of these in common
 def build(settings: Mapping[str, Any], split_by: str) -> dict[str, Any]:
     """The protocol as stored in `protocol.json`.
 
-    `settings` has the keys `known`, `held_out`, `excluded` and `threshold` of params.yaml; `split_by` is
-    `subject` or `native`. `manifest_sha256` stays blank until there is a manifest.
+    `settings` has the keys `known`, `held_out`, `excluded`, `threshold` and, if there are any, `novel` of
+    params.yaml; `split_by` is `subject` or `native`. `manifest_sha256` stays blank until there is a manifest.
     """
     return {
         "manifest_sha256": "",
         "known": _by_label(settings["known"]),
         "held_out": _by_label(settings["held_out"]),
         "excluded": list(settings["excluded"]),
+        "novel": list(settings.get("novel", ())),
         "split_by": split_by,
         "threshold": dict(settings["threshold"]),
     }

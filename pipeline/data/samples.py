@@ -77,7 +77,8 @@ class Sample:
     where: str = ""  # file and line it came from, for error messages
     problem: Problem | None = None  # why it cannot be used: it goes to quarantine.csv
     adapter: str = ""  # by whose name its id begins; set once the adapter has read it
-    truth: Path | None = None  # folder of a phantom's truth masks; set likewise
+    truth: Path | None = None  # folder of a phantom's masks and twins; set likewise
+    twins: tuple[str, ...] = ()  # which of store.TWINS its data set has; set likewise
 
     @property
     def sample_id(self) -> str:

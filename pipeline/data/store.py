@@ -1,9 +1,10 @@
 """The prepared store: one folder of memory-mapped arrays and tables, which every later stage reads.
 
     images.npy uint8 (N, C, S, S)   maps.npy uint8 (N, S, S), 0 where there is no map, peak 255 where there is
-    manifest.csv   protocol.json   audit.json   quarantine.csv   store.json   truth/{causal,shortcut}.npy
+    truth/{causal,shortcut}.npy uint8 (N, S, S)   truth/without_{cause,shortcut}.npy uint8 (N, C, S, S)
+    manifest.csv   protocol.json   audit.json   quarantine.csv   store.json
 
-Row i of every array is row i of the manifest. `truth/` exists for phantoms only; training never reads it.
+Row i of every array is row i of the manifest. `truth/` exists for phantoms only, twins where they were drawn.
 """
 
 import json
@@ -25,6 +26,7 @@ from pipeline.common.tree import hash_tree
 from pipeline.data import manifest, protocol
 
 TRUTHS = ("causal", "shortcut")
+TWINS = {"without_cause": "causal", "without_shortcut": "shortcut"}  # and the masks of what they lack
 SCHEMA = 2
 
 
@@ -65,7 +67,7 @@ class Store:
         return sha256_text(canonical_json([arrays, seen]))
 
     def truth_digest(self) -> dict[str, str]:
-        """The hashes of the truth masks by file; empty for real data."""
+        """The hashes of the truth masks and twins by file; empty for real data."""
         return {name: digest for name, digest in self.info["sha256"].items() if name.startswith("truth/")}
 
     def truth(self, kind: str) -> np.ndarray | None:
@@ -73,6 +75,16 @@ class Store:
         if kind not in TRUTHS:
             raise ValueError(f"{kind!r} is not a kind of truth: {nearest(kind, TRUTHS)}")
         return _open_array(self.folder / "truth" / f"{kind}.npy") if self.info["phantom"] else None
+
+    def twin(self, kind: str) -> np.ndarray | None:
+        """The images as they are drawn without their `cause` or their `shortcut`, uint8 (N, C, S, S).
+
+        One that has no such thing stands as it is. None for real data, and for phantoms without twins.
+        """
+        if (twin := f"without_{kind}") not in TWINS:
+            raise ValueError(f"{kind!r} is not a kind of twin: {nearest(twin, TWINS)}")
+        path = self.folder / "truth" / f"{twin}.npy"
+        return _open_array(path) if self.info["phantom"] and path.is_file() else None
 
 
 def open_store(folder: Path) -> Store:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from pipeline.drawing._shapes import blob, noise, polygon
+from pipeline.drawing._shapes import blob, bound, noise, polygon
 
 
 class Annotator(NamedTuple):
@@ -46,7 +46,7 @@ def _redraw(rng: np.random.Generator, part: np.ndarray, annotator: Annotator) ->
     radius = float(np.sqrt(part.sum() / np.pi))
     growth = annotator.overreach * radius * (1 + 0.5 * rng.normal())
     dx, dy = rng.normal(0, annotator.jitter * radius, 2)
-    window = _find_window(part, margin=int(2 * radius) + 4)
+    window = bound(part, margin=int(2 * radius) + 4)
     inside = part[window]
     distance = ndimage.distance_transform_edt(~inside) - ndimage.distance_transform_edt(inside)
     wobble = 0.15 * radius * noise(rng, inside.shape, max(4.0, radius))
@@ -54,10 +54,3 @@ def _redraw(rng: np.random.Generator, part: np.ndarray, annotator: Annotator) ->
     drawn = np.zeros_like(part)
     drawn[window] = moved <= max(growth, float(moved.min()))  # a shrinking hand still leaves a dot
     return drawn
-
-
-def _find_window(part: np.ndarray, margin: int) -> tuple[slice, slice]:
-    """The bounding box of a boolean mask, widened by `margin` px and cut at the image's border."""
-    spans = [np.flatnonzero(part.any(axis=axis)) for axis in (1, 0)]
-    rows, columns = (slice(max(0, int(span[0]) - margin), int(span[-1]) + margin + 1) for span in spans)
-    return rows, columns

@@ -5,6 +5,7 @@ Places are given in chest units: u from -1 (patient's right, drawn left) to 1, v
 patient, an `Exposure` to one film, a `FilmStyle` to a hospital. Brightnesses are shares of the film's range.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -112,12 +113,16 @@ def draw_chest(rng: np.random.Generator, body: Body, view: Exposure) -> Chest:
     return Chest(np.clip(film, 0, 1), aerated, np.broadcast_to(x < view.x, view.shape))
 
 
-def expose(rng: np.random.Generator, brightness: np.ndarray, look: FilmStyle) -> np.ndarray:
-    """The film as that hospital stores it: blur, tone, grain; float32 `(h, w)` in [0, 1]."""
-    film = shapes.smooth(brightness, look.blur)
-    film = 0.5 + (np.clip(film, 0, 1) ** look.gamma - 0.5) * look.contrast + look.brightness
-    film = film + look.grain * (0.6 + 0.8 * film) * shapes.band_noise(rng, film.shape, 0.8, 6)
-    return np.clip(film, 0, 1).astype(np.float32)
+def load_film(rng: np.random.Generator, shape: Shape, look: FilmStyle) -> Callable[[np.ndarray], np.ndarray]:
+    """What one film of that hospital makes of a chest: blur, tone, grain; float32 `(h, w)` in [0, 1]."""
+    grain = look.grain * shapes.band_noise(rng, shape, 0.8, 6)
+
+    def expose(brightness: np.ndarray) -> np.ndarray:
+        film = shapes.smooth(brightness, look.blur)
+        film = 0.5 + (np.clip(film, 0, 1) ** look.gamma - 0.5) * look.contrast + look.brightness
+        return np.clip(film + (0.6 + 0.8 * film) * grain, 0, 1).astype(np.float32)
+
+    return expose
 
 
 def _draw_outline(
@@ -243,39 +248,24 @@ def _draw_tubes(
     curves = shapes.smooth_curve(knots, 14, closed=False)  # (14, bones, 2)
     lines = [view.place(curves[:, bone]) for bone in range(len(bones))]
     wide = width * view.scale
-    outer = shapes.strokes(view.shape, [(line, wide, 1.0) for line in lines], 2.0)
-    inner = shapes.strokes(view.shape, [(line, 0.6 * wide, 1.0) for line in lines], 2.5)
-    return outer - 0.45 * inner
+    rims: list[Line] = [(line, wide, 1.0) for line in lines]
+    marrow: list[Line] = [(line, 0.6 * wide, 0.55) for line in lines]
+    return shapes.strokes(view.shape, rims + marrow, 2.4)
 
 
 def _draw_vessels(body: Body, view: Exposure, rng: np.random.Generator) -> np.ndarray:
     """Branching lung vessels `(h, w)` in [0, 1], thinner and fainter away from the hila."""
+    side = np.repeat([-1, 1], 8)
+    heading = np.tile(np.linspace(-1.25, 1.35, 8), 2)
+    start = np.stack([side * 0.13, -0.05 + 0.05 * heading], axis=1)
+    heading = heading + rng.normal(0, 0.12, len(side))
     lines: list[Line] = []
-    for side in (-1, 1):
-        for heading in np.linspace(-1.25, 1.35, 8):
-            start = np.array([side * 0.13, -0.05 + 0.05 * heading])
-            _add_branch(lines, view, rng, start, heading + rng.normal(0, 0.12), side, 0.017, 4)
+    for level, width in enumerate(0.017 * view.scale * 0.68 ** np.arange(4)):
+        bend = heading + rng.normal(0, 0.3, len(side))
+        length = rng.uniform(0.08, 0.17, len(side))[:, None]
+        end = start + length * np.stack([side * np.cos(bend), np.sin(bend)], axis=1)
+        ends = np.stack([view.place(start), view.place(end)], axis=1)
+        lines += ((pair, float(width), 0.97 - 0.18 * level) for pair in ends)
+        side, start, bend = (np.repeat(values, 2, axis=0) for values in (side, end, bend))
+        heading = bend + np.tile([-0.35, 0.35], len(bend) // 2) * rng.uniform(0.5, 1.5, len(bend))
     return shapes.strokes(view.shape, lines[::-1], 1.6)
-
-
-def _add_branch(
-    lines: list[Line],
-    view: Exposure,
-    rng: np.random.Generator,
-    start: np.ndarray,
-    heading: float,
-    side: int,
-    width: float,
-    depth: int,
-) -> None:
-    """Append a vessel and, shorter and thinner, the vessels that leave its end."""
-    length = rng.uniform(0.08, 0.17)
-    bend = heading + rng.normal(0, 0.3)
-    step = np.array([side * np.cos(bend), np.sin(bend)]) * length
-    ends = np.stack([start, start + step])
-    lines.append((view.place(ends), width * view.scale, 0.25 + 0.18 * depth))
-    if depth > 1:
-        for turn in (-0.35, 0.35):
-            _add_branch(
-                lines, view, rng, ends[1], bend + turn * rng.uniform(0.5, 1.5), side, width * 0.68, depth - 1
-            )

@@ -3,6 +3,7 @@
 Attacks change the eyeball before the lids cover it. Grey values are float32 in [0, 1]; lengths are in pixels.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -191,40 +192,31 @@ def _draw_lashes(rng: np.random.Generator, subject: Subject, pose: Pose) -> np.n
     """Upper and lower lashes `(h, w)` in [0, 1], each a thinning curve."""
     canvas = Image.new("L", (SHAPE[1] * 2, SHAPE[0] * 2))
     draw = ImageDraw.Draw(canvas)
-    reach = subject.half_width * pose.radius * 0.97
+    reach, t = subject.half_width * pose.radius * 0.97, np.linspace(0, 1, 7)
     for edge, count, length, up in ((pose.upper, 95, subject.lashes, -1), (pose.lower, 50, 24.0, 1)):
-        for root in pose.cx + rng.uniform(-reach, reach, count):
-            column = int(np.clip(root, 0, SHAPE[1] - 1))
-            lean = 0.85 * (root - pose.cx) / reach + rng.normal(0, 0.15)
-            _draw_lash(
-                draw,
-                root,
-                edge[column],
-                lean,
-                up,
-                length * rng.uniform(0.55, 1.1),
-                int(rng.integers(120, 250)),
-            )
+        x = pose.cx + rng.uniform(-reach, reach, (count, 1))
+        y = edge[np.clip(x, 0, SHAPE[1] - 1).astype(int)]
+        lean = 0.85 * (x - pose.cx) / reach + rng.normal(0, 0.15, (count, 1))
+        long = length * rng.uniform(0.55, 1.1, (count, 1))
+        x = x + long * (lean * t + 0.25 * np.sign(lean) * t**2)
+        y = y + long * up * ((-0.25 if up < 0 else 0.3) * t + 0.75 * t**2)
+        points = (2 * np.stack([x, y], axis=-1)).reshape(count, -1).tolist()
+        for lash, ink in zip(points, rng.integers(120, 250, count).tolist(), strict=True):
+            for index, width in ((0, 4), (2, 3), (4, 2)):
+                draw.line(lash[2 * index : 2 * index + 6], fill=ink, width=width)
     return np.asarray(canvas.reduce(2), dtype=np.float32) / 255
 
 
-def _draw_lash(
-    draw: ImageDraw.ImageDraw, x: float, y: float, lean: float, up: int, length: float, ink: int
-) -> None:
-    t = np.linspace(0, 1, 7)
-    side = length * (lean * t + 0.25 * np.sign(lean) * t**2)
-    height = length * up * ((-0.25 if up < 0 else 0.3) * t + 0.75 * t**2)
-    points = [(2 * float(a), 2 * float(b)) for a, b in zip(x + side, y + height, strict=True)]
-    for index, width in ((0, 4), (2, 3), (4, 2)):
-        draw.line(points[index : index + 3], fill=ink, width=width)
+def open_shutter(
+    rng: np.random.Generator, *, blur: float, gamma: float, grain: float
+) -> Callable[[np.ndarray], np.ndarray]:
+    """The sensor of one shot: optics, tone curve, grain; what it makes of an eye `(h, w)`, uint8."""
+    exposure, sigma = rng.uniform(0.92, 1.06), blur * rng.uniform(0.9, 1.1)
+    noise_of_shot = grain * rng.standard_normal(SHAPE, dtype=np.float32)
 
+    def photograph(image: np.ndarray) -> np.ndarray:
+        sharp = ndimage.gaussian_filter(image, sigma, truncate=3)
+        grey = np.clip(sharp * np.float32(exposure), 0, 1) ** np.float32(gamma) + noise_of_shot
+        return np.clip(np.round(255 * grey), 0, 255).astype(np.uint8)
 
-def photograph(
-    rng: np.random.Generator, image: np.ndarray, *, blur: float, gamma: float, grain: float
-) -> np.ndarray:
-    """The sensor: optics, tone curve, grain; uint8."""
-    exposure = rng.uniform(0.92, 1.06)
-    sharp = ndimage.gaussian_filter(image, blur * rng.uniform(0.9, 1.1))
-    grey = np.clip(sharp * exposure, 0, 1) ** gamma
-    grey = grey + grain * rng.standard_normal(SHAPE, dtype=np.float32)
-    return np.clip(np.round(255 * grey), 0, 255).astype(np.uint8)
+    return photograph

@@ -106,14 +106,12 @@ def add_eye(image: np.ndarray, person: Person, view: Framing, side: int) -> np.n
     return lay_over(image, 0.85 * lash, person.hair * 0.4)
 
 
-def add_ears(image: np.ndarray, person: Person, view: Framing) -> np.ndarray:
-    for side in (-1, 1):
-        u, v = (view.u - side * (person.width + 0.03)) / 0.1, (view.v - 0.06) / 0.2
-        radius = np.hypot(u, v)
-        bowl = 0.8 - 0.35 * np.exp(-(((radius - 0.45) / 0.25) ** 2))
-        colour = person.skin * np.array([0.95, 0.85, 0.82]) * bowl[..., None]
-        image = lay_over(image, mask_inside((1 - radius) * 0.1, view), colour)
-    return image
+def add_ear(image: np.ndarray, person: Person, view: Framing, side: int) -> np.ndarray:
+    u, v = (view.u - side * (person.width + 0.03)) / 0.1, (view.v - 0.06) / 0.2
+    radius = np.hypot(u, v)
+    bowl = 0.8 - 0.35 * np.exp(-(((radius - 0.45) / 0.25) ** 2))
+    colour = person.skin * rgb(0.95, 0.85, 0.82) * bowl[..., None]
+    return lay_over(image, mask_inside((1 - radius) * 0.1, view), colour)
 
 
 def mask_hair(person: Person, view: Framing, *, front: bool) -> np.ndarray:
@@ -146,10 +144,10 @@ def draw_hair(own: np.random.Generator, person: Person, view: Framing) -> np.nda
     du, dv = view.u - person.parting, view.v + 1.05
     angle = np.arctan2(du, np.abs(dv) + 0.25)
     length = np.hypot(du, dv)
-    white = own.standard_normal((40, 360))
+    white = own.standard_normal((40, 360), dtype=np.float32)
     strip = ndimage.gaussian_filter(white, (8, 1.6)) * 14 + ndimage.gaussian_filter(white, (8, 5)) * 18
     at = np.stack([np.clip(length * 14, 0, 39), (angle / np.pi + 0.5) * 359])
-    strands = ndimage.map_coordinates(strip, at, order=1, mode="nearest")
+    strands = ndimage.map_coordinates(strip, at, order=1, mode="nearest", output=np.float32)
     shine = np.exp(-(((length - 0.5) / 0.2) ** 2)) * (0.7 + 0.2 * strands)
     tone = 0.95 + 0.075 * strands + 0.1 * noise(own, SHAPE, 14) - 0.12 * np.clip(view.v, 0, 1)
     return person.hair * tone[..., None] + 0.07 * np.clip(shine, 0, 1.5)[..., None]

@@ -4,12 +4,12 @@ Positions are in head units: u to the right and v down from the middle of the fa
 are float32 RGB in [0, 1], masks `(224, 224)` in [0, 1].
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from pipeline.drawing._shapes import Shape, grid
+from pipeline.drawing._shapes import Box, Shape, grid
 
 SHAPE: Shape = (224, 224)
 EYE_U, MOUTH_V = 0.33, 0.6
@@ -62,6 +62,13 @@ class Framing:
         x = self.centre[0] + self.scale * (u * cos - v * sin)
         y = self.centre[1] + self.scale * (u * sin + v * cos)
         return float(x), float(y)
+
+    def part(self, u: float, v: float, reach: float) -> tuple[Box, "Framing"]:
+        """The square about a point that holds what lies within `reach`, and its framing."""
+        x, y = self.pixel(u, v)
+        half = 1.5 * reach * self.scale  # however the head is turned
+        rows, columns = (slice(max(0, int(at - half)), max(1, int(at + half) + 1)) for at in (y, x))
+        return (rows, columns), replace(self, u=self.u[rows, columns], v=self.v[rows, columns])
 
 
 def draw_person(rng: np.random.Generator) -> Person:

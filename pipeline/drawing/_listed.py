@@ -1,6 +1,6 @@
 """What phantoms in list formats share: names, who carries the misleading mark, and heat maps."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -67,14 +67,14 @@ def shots(seed: int, task: str, source: str, count: int, *, marked: float) -> li
 
 
 def heat_map(
-    rng: np.random.Generator, places: Sequence[np.ndarray], person: Annotator, *, step: int, reach: int
+    rng: np.random.Generator, place: np.ndarray, person: Annotator, people: int, *, step: int, reach: int
 ) -> np.ndarray:
-    """The share of people who marked each pixel, uint8 `(h, w)`; each has a place of his own, bool `(h, w)`.
+    """The share of people who marked each pixel, uint8 `(h, w)`, all looking at one place, bool `(h, w)`.
 
-    Drawn at 1/`step` of the size; stray strokes fall within `reach` px of any place.
+    Drawn at 1/`step` of the size; stray strokes fall within `reach` px of the place.
     """
-    small = [place[step // 2 :: step, step // 2 :: step] for place in places]
-    where = ndimage.binary_dilation(np.any(small, axis=0), iterations=reach // step)
-    drawn = np.stack([annotate(rng, [place], where, person) for place in small])
-    share = enlarge(drawn.mean(axis=0, dtype=np.float32), places[0].shape)
+    small = place[step // 2 :: step, step // 2 :: step]
+    where = ndimage.binary_dilation(small, iterations=reach // step)
+    drawn = np.stack([annotate(rng, [small], where, person) for _ in range(people)])
+    share = enlarge(drawn.mean(axis=0, dtype=np.float32), place.shape)
     return np.clip(np.round(255 * share), 0, 255).astype(np.uint8)

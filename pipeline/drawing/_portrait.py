@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from pipeline.drawing._face_parts import (
     add_brows,
-    add_ears,
+    add_ear,
     add_eye,
     add_mouth,
     add_nostrils,
@@ -38,20 +38,25 @@ def paint(rng: np.random.Generator, person: Person, view: Framing, *, outdoors: 
     relief, face = _shape_relief(person, view)
     light = _set_light(rng, outdoors)
     image = _draw_background(rng, outdoors)
-    image = lay_over(image, mask_hair(person, view, front=False), 0.7 * draw_hair(own, person, view))
+    hair = draw_hair(own, person, view)
+    image = lay_over(image, mask_hair(person, view, front=False), 0.7 * hair)
     image = _add_body(rng, image, person, view)
-    image = add_ears(image, person, view)
+    for side in (-1, 1):
+        box, near = view.part(side * (person.width + 0.03), 0.06, 0.22)
+        image[box] = add_ear(image[box], person, near, side)
     skin = colour_skin(own, person, view)
-    skin = add_mouth(skin, person, view)
+    box, near = view.part(view.turn, MOUTH_V, 0.26)
+    skin[box] = add_mouth(skin[box], person, near)
     skin = add_brows(own, skin, person, view)
     shaded = _shade_skin(skin, relief, light, view)
     shaded = add_nostrils(shaded, person, view)
     for side in (-1, 1):
-        shaded = add_eye(shaded, person, view, side)
+        box, near = view.part(side * EYE_U + 0.3 * view.turn, 0, 0.18)
+        shaded[box] = add_eye(shaded[box], person, near, side)
     image = lay_over(image, face, shaded)
     front = mask_hair(person, view, front=True)
     image *= 1 - 0.35 * (ndimage.gaussian_filter(front, 3) * face * (1 - front))[..., None]  # its shadow
-    image = lay_over(image, front, draw_hair(own, person, view))
+    image = lay_over(image, front, hair)
     return np.clip(image, 0, 1).astype(np.float32)
 
 
@@ -128,7 +133,7 @@ def _add_body(rng: np.random.Generator, image: np.ndarray, person: Person, view:
     )
     shoulder = 1.28 + 0.35 * np.clip(np.abs(u) - 0.25, 0, None) ** 1.3
     collar = 0.26 * np.clip(1 - (np.abs(u) / rng.uniform(0.4, 0.5)) ** 2, 0, 1)
-    colour = rng.uniform(0.08, 0.75, 3)
+    colour = rgb(rng.uniform(0.08, 0.75, 3))
     period = rng.uniform(5, 12)
     style = int(rng.integers(3))
     wave = (0.0 * u, np.cos(2 * np.pi * v * view.scale / period), noise(rng, SHAPE, 3.5))[style]
@@ -141,7 +146,7 @@ def _draw_background(rng: np.random.Generator, outdoors: bool) -> np.ndarray:
     """A studio's lit cloth, or a street far out of focus."""
     x, y = grid(SHAPE)
     if not outdoors:
-        colour = rng.uniform(0.3, 0.8) * (1 + rng.normal(0, 0.08, 3))
+        colour = rgb(rng.uniform(0.3, 0.8) * (1 + rng.normal(0, 0.08, 3)))
         spot = 1.12 - 0.35 * (((x - 112 - rng.uniform(-40, 40)) / 160) ** 2 + ((y - 90) / 170) ** 2)
         return (colour * (spot + 0.015 * noise(rng, SHAPE, 30))[..., None]).astype(np.float32)
     image = np.empty((*SHAPE, 3), dtype=np.float32)

@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
 from pipeline.common.seeding import derive
-from pipeline.drawing._lesions import Fixation
+from pipeline.drawing._readers import Fixation
 
 IMAGES = Path("physionet.org/files/mimic-cxr/2.0.0/files")
 SCREEN = (3840, 2160)  # px, the published set-up
@@ -19,8 +19,12 @@ _FULL_SCALE = 4095  # 12 bit
 
 # The words for a finding, and the label columns, changed between the phases of the study.
 LABELS = {
-    1: {"opacity": "Consolidation", "nodule": "Nodule", "effusion": "Pleural effusion"},
-    2: {"opacity": "Consolidation", "nodule": "Lung nodule or mass", "effusion": "Pleural abnormality"},
+    1: {"opacity": "Groundglass opacity", "nodule": "Nodule", "fibrosis": "Fibrosis"},
+    2: {
+        "opacity": "Groundglass opacity",
+        "nodule": "Lung nodule or mass",
+        "fibrosis": "Interstitial lung disease",
+    },
 }
 _COMMON = (
     "Atelectasis,Consolidation,Enlarged cardiac silhouette,Groundglass opacity,Pneumothorax,"

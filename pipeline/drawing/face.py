@@ -4,248 +4,145 @@
     csvs/gan_test_sets/<source>.csv     the same with `test`, one list per held-out source
     Data/<path>                         224x224 RGB, `<split>/original_data/<source>/<subject>_<n>.png`
     Data/train/heatmaps/<stem>.png      mean of several people's strokes, known sources only
-    truth/{causal,shortcut}/<stem>.png
+    truth/                              exact masks and twins (`_scene.write_scene`)
 
-Every generator spoils one place of its own: an eye, a cheek, the border of the hair, the mouth, a brow.
-Besides the visible defect, all leave the trace of upsampling there: too smooth, with a faint regular pattern.
-The shortcut is a warm lens flare, which known generators' pictures carry and portraits do not; it lies at
-another place where generators fail.
+A generator spoils one place of a face: an eye, a cheek, the border of the hair, the mouth or a brow. There
+it leaves the trace of upsampling, a pattern that repeats, different from generator to generator. An authentic
+face has a blemish there (scars, freckles, stubble), as dark and as bright, that does not repeat. The
+shortcut is a warm lens flare at another such place, which known generators' pictures carry and portraits do
+not.
 """
 
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
 from scipy import ndimage
 
 from pipeline.common.files import write_text
+from pipeline.common.limits import Count, Fraction
 from pipeline.common.seeding import numpy_rng
 from pipeline.drawing._annotators import Annotator
-from pipeline.drawing._files import write_png, write_truth
+from pipeline.drawing._files import write_png
 from pipeline.drawing._head import EYE_U, MOUTH_V, SHAPE, Framing, draw_framing, draw_person
 from pipeline.drawing._listed import Kind, Shot, heat_map, plan_shots
 from pipeline.drawing._portrait import paint
-from pipeline.drawing._shapes import blob, grid, noise, polygon
+from pipeline.drawing._scene import Scene, Strengths, draw_shortcut, write_scene
+from pipeline.drawing._shapes import blob, polygon
+from pipeline.drawing._textures import INSIDE, Cue, clear, draw_textures
 
-_WARM = np.array((1.0, 0.55, 0.05), dtype=np.float32)  # the flare's colour
-_PLACES = {  # (u, v) of a defect's centre on the right side, and its radius in head units
-    "eye": (EYE_U, 0.0, 0.40),
-    "cheek": (0.32, 0.34, 0.4),
-    "hair": (0.62, -0.5, 0.42),
-    "mouth": (0.0, MOUTH_V, 0.42),
-    "brow": (0.3, -0.26, 0.40),
-}
-
-
-class _Spot(NamedTuple):
-    """Where a generator fails, or a person looks for it: centre and radius in px, soft mask `(224, 224)`."""
-
-    x: float
-    y: float
-    radius: float
-    window: np.ndarray
+_WARM = np.array((1.0, 0.85, 0.55), dtype=np.float32)  # the flare's colour
+_PLACES = np.array(  # (u, v) of what generators spoil, on the right side
+    [(EYE_U, 0.0), (0.32, 0.34), (0.62, -0.5), (0.0, MOUTH_V), (0.3, -0.26)]
+)
+_RADII = (0.13, 0.18)  # of a spoilt place and of a flare, shares of the side
 
 
 class _FaceSource(NamedTuple):
     split: str  # held-out sources are only ever tested
-    place: str | None  # None: an authentic portrait
-
-
-Defect = Callable[[np.random.Generator, np.ndarray, _Spot, float], np.ndarray]
+    synthetic: bool
+    cue: Cue  # an authentic face's irregular textures are made from the same families
 
 
 def generate(
     root: Path,
-    seed: int,
     *,
-    known_authentic: Annotated[int, Field(ge=1)] = 81,
-    known_generator: Annotated[int, Field(ge=1)] = 54,
-    held_out_authentic: Annotated[int, Field(ge=1)] = 80,
-    held_out_generator: Annotated[int, Field(ge=1)] = 40,
-    cue_strength: Annotated[float, Field(gt=0, le=1)] = 0.5,
-    shortcut_agreement: Annotated[float, Field(ge=0, le=1)] = 1.0,
-    shortcut_agreement_held_out: Annotated[float, Field(ge=0, le=1)] = 0.5,
-    shortcut_strength: Annotated[float, Field(gt=0, le=1)] = 0.66,
+    seed: int = 0,
+    known_authentic: Count = 100,
+    known_generator: Count = 66,
+    held_out_authentic: Count = 80,
+    held_out_generator: Count = 60,
+    cue_strength: Fraction = 0.4,
+    shortcut: Literal["local", "global"] = "local",
+    shortcut_agreement: Fraction = 1.0,
+    shortcut_agreement_held_out: Fraction = 0.5,
+    shortcut_strength: Fraction = 0.58,
     annotators: Annotated[int, Field(ge=1, le=20)] = 3,
     annotator_miss: Annotated[float, Field(ge=0, lt=1)] = 0.15,
     annotator_overreach: Annotated[float, Field(ge=0, le=2)] = 0.3,
-    annotator_jitter: Annotated[float, Field(ge=0, le=1)] = 0.2,
-    annotator_stray: Annotated[float, Field(ge=0, le=1)] = 0.1,
+    annotator_jitter: Fraction = 0.2,
+    annotator_stray: Fraction = 0.1,
 ) -> None:
     """Write the data set below `root`; equal arguments give equal bytes.
 
-    The first four settings are images per source, `cue_strength` the contrast of a generator's pattern (share
-    of the local brightness), `shortcut_strength` the brightness of the flare (share of the range). The
-    agreements are the share of synthetic faces that have the mark, and of authentic ones that do not.
+    The settings after `seed` are images per source; `cue_strength` is the contrast of textures and
+    `shortcut_strength` the brightness of the flare, shares of the range. The agreements are the share of
+    synthetic faces that have the mark, and of authentic ones that do not.
     """
     person = Annotator(annotator_miss, annotator_overreach, annotator_jitter, annotator_stray)
-    shots = plan_shots(
-        seed,
-        "face",
-        {name: Kind(source.split == "train", bool(source.place)) for name, source in _SOURCES.items()},
-        known=(known_authentic, known_generator),
-        held_out=(held_out_authentic, held_out_generator),
-        agreements=(shortcut_agreement, shortcut_agreement_held_out),
-    )
-    strengths = (cue_strength, shortcut_strength)
+    kinds = {name: Kind(source.split == "train", source.synthetic) for name, source in _SOURCES.items()}
+    counts = {
+        "known": (known_authentic, known_generator),
+        "held_out": (held_out_authentic, held_out_generator),
+    }
+    agreements = (shortcut_agreement, shortcut_agreement_held_out)
+    strengths = Strengths(cue_strength, shortcut_strength, shortcut)
     lists: dict[str, str] = defaultdict(str)
-    for name, shot in shots:
-        listing = "original" if _SOURCES[name].split == "train" else f"gan_test_sets/{name}"
+    for name, shot in plan_shots(seed, "face", kinds, **counts, agreements=agreements):
+        listing = "original" if kinds[name].known else f"gan_test_sets/{name}"
         lists[listing] += _write_picture(root, seed, name, shot, strengths, person, annotators)
     for listing, text in lists.items():
         write_text(root / "csvs" / f"{listing}.csv", text)
 
 
 def _write_picture(
-    root: Path,
-    seed: int,
-    name: str,
-    shot: Shot,
-    strengths: tuple[float, float],
-    person: Annotator,
-    people: int,
+    root: Path, seed: int, name: str, shot: Shot, strengths: Strengths, person: Annotator, people: int
 ) -> str:
     """Save one image of a source with its truth and, where the source is known, its map; gives its line."""
     source = _SOURCES[name]
-    fake = source.place is not None
-    image, places, mark = _draw_picture(seed, shot, source, *strengths, people)
     path = f"{source.split}/original_data/{name}/{shot.stem}.png"
-    write_png(root / "Data" / path, image)
-    write_truth(root, shot.stem, places[0] & fake, mark)
+    scene = _set_scene(seed, shot, source, strengths)
+    picture = write_scene(root, shot.stem, scene, cause=source.synthetic, marked=shot.marked)
+    write_png(root / "Data" / path, picture)
     if source.split == "train":
         rng = numpy_rng(seed, "face", shot.stem, "annotators")
-        drawn = heat_map(rng, places, person, step=2, reach=40)
+        drawn = heat_map(rng, scene.window > INSIDE, person, people, step=2, reach=40)
         write_png(root / "Data" / "train" / "heatmaps" / f"{shot.stem}.png", drawn)
-    return f"{source.split},{'Synthetic' if fake else 'Real'},/{path}\n"
+    return f"{source.split},{'Synthetic' if source.synthetic else 'Real'},/{path}\n"
 
 
-def _draw_picture(
-    seed: int, shot: Shot, source: _FaceSource, strength: float, mark_strength: float, people: int
-) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
-    """One picture `(224, 224, 3)`, where each person would look for a defect, and the flare's mask.
-
-    A generator's defect is at all places alike. On an authentic face, people do not agree where to look.
-    """
+def _set_scene(seed: int, shot: Shot, source: _FaceSource, strengths: Strengths) -> Scene:
+    """A portrait `(224, 224, 3)`, the place that decides, and another one for the flare."""
     rng = numpy_rng(seed, "face", shot.stem)
     view = draw_framing(rng)
-    image = paint(
-        rng, draw_person(numpy_rng(seed, "face", shot.subject)), view, outdoors=source.split == "test"
-    )
-    spot = _place_spot(rng, view, source.place or _choose_place(rng))
-    if source.place:
-        spoiled = _DEFECTS[source.place](rng, image, spot, strength)
-        image = image + spot.window[..., None] * (spoiled - image)
-    mark = np.zeros(SHAPE, dtype=bool)
-    if shot.marked:
-        image, mark = _add_flare(numpy_rng(seed, "face", shot.stem, "mark"), image, view, spot, mark_strength)
-    image = ndimage.gaussian_filter(image, (0.5, 0.5, 0)) * rng.uniform(0.92, 1.08)
-    image = image + 0.008 * rng.standard_normal((*SHAPE, 3), dtype=np.float32)
-    spots = [spot] * people
-    if source.place is None:
-        spots[1:] = [_place_spot(rng, view, _choose_place(rng)) for _ in range(people - 1)]
-    return image, [each.window > 0.2 for each in spots], mark
+    person = draw_person(numpy_rng(seed, "face", shot.subject))
+    image = paint(rng, person, view, outdoors=source.split == "test")
+    window, other = _choose_places(rng, view)
+    textures = draw_textures(rng, window, source.cue)
+    mark, mask = draw_shortcut(rng, other, window, strengths)
+    textures = textures.scaled(strengths.cue * rng.uniform(0.8, 1.25))
+    return Scene(clear(image, window), window, textures, mark[..., None] * _WARM, mask, _open_shutter(rng))
 
 
-def _choose_place(rng: np.random.Generator) -> str:
-    """Where known generators fail."""
-    return str(rng.choice(["eye", "cheek", "hair"]))
+def _open_shutter(rng: np.random.Generator) -> Callable[[np.ndarray], np.ndarray]:
+    """The camera of one shot: optics, exposure, grain; what it makes of a scene `(224, 224, 3)`."""
+    exposure = np.float32(rng.uniform(0.92, 1.08))
+    grain = 0.008 * rng.standard_normal((*SHAPE, 3), dtype=np.float32)
+    return lambda shown: ndimage.gaussian_filter(shown, (0.5, 0.5, 0), truncate=3) * exposure + grain
 
 
-def _place_spot(rng: np.random.Generator, view: Framing, place: str) -> _Spot:
-    u, v, radius = _PLACES[place]
-    u = u * float(rng.choice([-1, 1])) + rng.normal(0, 0.03)
-    x, y = view.pixel(u, v + rng.normal(0, 0.03))
-    size = radius * view.scale * rng.uniform(0.9, 1.15)
-    outline = blob(rng, x, y, size, size, roughness=0.25)
-    return _Spot(x, y, size, polygon(SHAPE, outline, soft=6))
+def _choose_places(rng: np.random.Generator, view: Framing) -> list[np.ndarray]:
+    """Two soft windows `(224, 224)` where generators spoil faces, clear of each other; neither is special."""
+    while True:
+        spots = _PLACES[rng.integers(len(_PLACES), size=2)] * [[rng.choice([-1, 1]), 1] for _ in range(2)]
+        (x1, y1), (x2, y2) = (view.pixel(*spot) for spot in spots + rng.normal(0, 0.04, (2, 2)))
+        radii = rng.uniform(*_RADII, 2) * SHAPE[0]
+        if np.hypot(x1 - x2, y1 - y2) > 0.9 * radii.sum():
+            places = zip((x1, x2), (y1, y2), radii, strict=True)
+            return [polygon(SHAPE, blob(rng, x, y, radius, radius), soft=5) for x, y, radius in places]
 
 
-def _add_flare(
-    rng: np.random.Generator, image: np.ndarray, view: Framing, spot: _Spot, strength: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """A warm lens flare at another place where generators fail; of a defect's size.
-
-    Cause and mark differ in nothing but their looks, so only the map of the right image tells them apart.
-    """
-    flare = spot
-    while np.hypot(flare.x - spot.x, flare.y - spot.y) < 0.8 * (flare.radius + spot.radius):
-        flare = _place_spot(rng, view, _choose_place(rng))
-    glow = flare.window * np.clip(1 - 5 * spot.window, 0, 1)  # none on the defect
-    return image + strength * glow[..., None] * _WARM, glow > 0.1
-
-
-def wrong_pupil(rng: np.random.Generator, image: np.ndarray, spot: _Spot, strength: float) -> np.ndarray:
-    """An eye whose iris and pupil have lost their round shape."""
-    for size, colour in ((0.3, (0.3, 0.26, 0.2)), (0.16, (0.03, 0.03, 0.03))):
-        x, y = spot.x + rng.normal(0, 0.1) * spot.radius, spot.y + rng.normal(0, 0.06) * spot.radius
-        shape = polygon(SHAPE, blob(rng, x, y, size * spot.radius, 0.7 * size * spot.radius, roughness=0.9))
-        image = image + shape[..., None] * (np.array(colour, dtype=np.float32) - image)
-    return _leave_upsampling(rng, image, 0.0, (7, 9), strength)
-
-
-def tiled_skin(rng: np.random.Generator, image: np.ndarray, spot: _Spot, strength: float) -> np.ndarray:
-    """Skin without pores, tiled like the output of a transposed convolution."""
-    return _leave_upsampling(rng, image, np.pi / 4, (7.5, 10), strength)
-
-
-def droplet(rng: np.random.Generator, image: np.ndarray, spot: _Spot, strength: float) -> np.ndarray:
-    """A drop at the border of the hair: a pale blob with ripples."""
-    x, y = grid(SHAPE)
-    distance = np.hypot(x - spot.x, (y - spot.y) * rng.uniform(0.8, 1.2))
-    pale = ndimage.gaussian_filter(image, (5, 5, 0)) * 0.8 + 0.12
-    ripples = np.cos(2 * np.pi * distance / rng.uniform(7, 9))
-    return pale * (1 + 1.1 * strength * ripples)[..., None]
-
-
-def smeared_teeth(rng: np.random.Generator, image: np.ndarray, spot: _Spot, strength: float) -> np.ndarray:
-    """A mouth drawn out sideways, with too many teeth in it."""
-    smeared = ndimage.gaussian_filter(image, (1.5, 7, 0)) + 0.05
-    x, y = grid(SHAPE)
-    teeth = np.cos(2 * np.pi * (x + 1.5 * noise(rng, SHAPE, 25)) / rng.uniform(7, 9))
-    rows = 0.6 + 0.4 * np.cos(2 * np.pi * (y - spot.y) / (1.2 * spot.radius))
-    return smeared * (1 + 1.3 * strength * teeth * rows)[..., None]
-
-
-def ghost_brows(rng: np.random.Generator, image: np.ndarray, spot: _Spot, strength: float) -> np.ndarray:
-    """A brow that comes back several times below itself, fainter each time."""
-    period = rng.uniform(7.5, 9.5)
-    ghosts = sum(0.7**k * ndimage.shift(image, (k * period, 0, 0), order=1, mode="nearest") for k in range(4))
-    ghosts = 0.6 * ghosts / sum(0.7**k for k in range(4)) + 0.4 * ndimage.gaussian_filter(image, (4, 4, 0))
-    return _leave_upsampling(rng, ghosts, rng.uniform(0.3, 0.6), (period, period + 1), strength)
-
-
-def _leave_upsampling(
-    rng: np.random.Generator, image: np.ndarray, angle: float, periods: tuple[float, float], strength: float
-) -> np.ndarray:
-    """The trace of upsampling: detail lost, and a checkerboard with a slight tint."""
-    x, y = grid(SHAPE)
-    period = rng.uniform(*periods)
-    u, v = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
-    tiles = np.cos(2 * np.pi * u / period + rng.uniform(0, 6)) * np.cos(
-        2 * np.pi * v / period + rng.uniform(0, 6)
-    )
-    tint = 1 + rng.normal(0, 0.15, 3)
-    smooth = ndimage.gaussian_filter(image, (1.5, 1.5, 0))
-    return smooth * (1 + 1.5 * strength * tiles[..., None] * tint)
-
-
-_DEFECTS: dict[str, Defect] = {
-    "eye": wrong_pupil,
-    "cheek": tiled_skin,
-    "hair": droplet,
-    "mouth": smeared_teeth,
-    "brow": ghost_brows,
-}
+_KNOWN = ("dots", "lattice", "checks", "stripes")
 _SOURCES = {
-    "studio_a": _FaceSource("train", None),
-    "studio_b": _FaceSource("train", None),
-    "gen_a": _FaceSource("train", "eye"),
-    "gen_b": _FaceSource("train", "cheek"),
-    "gen_c": _FaceSource("train", "hair"),
-    "street": _FaceSource("test", None),
-    "gen_x": _FaceSource("test", "mouth"),
-    "gen_y": _FaceSource("test", "brow"),
+    "studio_a": _FaceSource("train", False, Cue(_KNOWN, (0.042, 0.094))),
+    "studio_b": _FaceSource("train", False, Cue(_KNOWN, (0.042, 0.094))),
+    "gen_a": _FaceSource("train", True, Cue(("checks", "stripes"), (0.050, 0.094))),
+    "gen_b": _FaceSource("train", True, Cue(("dots", "lattice"), (0.042, 0.080))),
+    "gen_c": _FaceSource("train", True, Cue(("lattice", "stripes"), (0.045, 0.085))),
+    "street": _FaceSource("test", False, Cue((*_KNOWN, "waves", "rings"), (0.045, 0.090))),
+    "gen_x": _FaceSource("test", True, Cue(("checks", "dots"), (0.045, 0.085))),
+    "gen_y": _FaceSource("test", True, Cue(("waves", "rings"), (0.045, 0.090))),  # new families
 }

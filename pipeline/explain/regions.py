@@ -166,6 +166,18 @@ def overlap(found: np.ndarray, salience: np.ndarray, masks: np.ndarray) -> Overl
     )
 
 
+def share_inside(regions: Regions, salience: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """How much of each region's importance lies in its image's mask, (R,) in 0..1.
+
+    `salience` (N, h, w) is that of the regions; `masks` (N, H, W) are boolean and may be empty.
+    """
+    fine = refine(salience)
+    covered = fine * resize(masks, fine.shape[1:], "area")
+    where, least = regions.labels.ravel(), len(regions.table) + 1
+    inside, whole = (np.bincount(where, values.ravel(), least)[1:] for values in (covered, fine))
+    return inside / whole
+
+
 def _number_parts(cells: np.ndarray) -> tuple[np.ndarray, int]:
     """Number the connected parts (8 neighbours) of each image's cells, leaving out those below LEAST."""
     labels, count = ndimage.label(cells, _IN_ONE_IMAGE)
@@ -182,7 +194,7 @@ def _describe_parts(labels: np.ndarray, fine: np.ndarray) -> pd.DataFrame:
         (image.start, x.start / width, y.start / height, _count_cells(x) / width, _count_cells(y) / height)
         for image, y, x in found
     ]
-    table = pd.DataFrame(boxes, columns=["image", "x", "y", "width", "height"])
+    table = pd.DataFrame(boxes, columns=["image", "x", "y", "width", "height"]).astype({"image": np.int64})
     flat = labels.ravel()
     table["area"] = np.bincount(flat, minlength=len(found) + 1)[1:] / cells
     table["importance"] = np.bincount(flat, weights=fine.ravel(), minlength=len(found) + 1)[1:] / cells

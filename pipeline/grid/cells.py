@@ -53,10 +53,15 @@ def cells(params: Params, dataset: str) -> list[Cell]:
     This and not the folders on disk says which cells exist: results of a method that was since removed
     stay where they are, and appear nowhere.
     """
-    chosen = params.datasets[dataset].methods
-    methods = [method for method in params.methods if chosen is None or method in chosen]
-    axes = product(params.backbones, methods, params.train.seeds)
-    return [Cell(dataset, backbone, method, seed) for backbone, method, seed in axes]
+    chosen = params.datasets[dataset]
+    backbones = [each for each in params.backbones if chosen.backbones is None or each in chosen.backbones]
+    methods = [method for method in params.methods if chosen.methods is None or method in chosen.methods]
+    axes = product(backbones, methods, chosen.seeds or params.train.seeds)
+    return [
+        Cell(dataset, backbone, method, seed)
+        for backbone, method, seed in axes
+        if seed in (params.methods[method].seeds or [seed])
+    ]
 
 
 def key(settings: Mapping[str, Any], data_hash: str, code_hash: str) -> str:

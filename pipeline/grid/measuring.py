@@ -18,7 +18,7 @@ from pipeline.grid.cells import Cell, Task, key
 from pipeline.measure import Measurement
 from pipeline.model import inference
 
-Measure = Callable[..., Measurement]  # (model, store, settings)
+Measure = Callable[..., Measurement]  # (model, store, settings), or without a model
 SEEN = ("val", "test_closed", "test_open")  # roles of the samples that a trained cell is measured on
 
 
@@ -35,12 +35,34 @@ def plan_all(
     ]
 
 
-def run(stage: str, tasks: Sequence[Task], measure: Measure, params: Params, unit: str = "cells") -> None:
+def plan_apart(
+    stage: str, measure: Measure, store: Store, settings: Mapping[str, Any], *, folder: str, by: str
+) -> Task:
+    """A measurement of a data set that needs no cell: `measure(store, settings)`.
+
+    folder: below the data set's. by: what stands for a backbone in its name.
+    """
+    code = (f"{measure.__module__}:{measure.__name__}",)
+    made_of = {"truth": store.truth_digest(), stage: dict(settings)}
+    data_hash, program = store.digest("train", *SEEN), code_hash(*code)
+    cell = Cell(store.info["dataset"], by, folder, 0)
+    place = (CELLS[stage] / cell.dataset / folder).absolute()
+    return Task(cell, place, key(made_of, data_hash, program), made_of, data_hash, program, code=code)
+
+
+def run(
+    stage: str,
+    tasks: Sequence[Task],
+    measure: Measure,
+    params: Params,
+    unit: str = "cells",
+    apart: Measure | None = None,
+) -> None:
     """Run the measurements that have no record yet; raises UserError listing those that failed.
 
-    unit: what they are called while they run.
+    unit: what they are called while they run. apart: of tasks that `plan_apart` made.
     """
-    work = partial(measure_cell, stage=stage, measure=measure, root=Path.cwd())
+    work = partial(measure_cell, stage=stage, measure=measure, apart=apart, root=Path.cwd())
     engine.run(stage, tasks, work, params.engine, device=params.train.device, unit=unit)
 
 
@@ -65,12 +87,21 @@ def plan(
     return Task(cell, folder, made_of, dict(settings), data_hash, program, part, code)
 
 
-def measure_cell(task: Task, *, stage: str, measure: Measure, device: str, root: Path) -> None:
-    """Measure one cell, write its tables and arrays, then its record; `root` is where the stage runs."""
+def measure_cell(
+    task: Task, *, stage: str, measure: Measure, apart: Measure | None, device: str, root: Path
+) -> None:
+    """Measure one cell, write its tables and arrays, then its record; `root` is where the stage runs.
+
+    A task without a trained model is measured by `apart`.
+    """
     started = time.perf_counter()
     store = open_store(root / PREPARED / task.cell.dataset)
-    model = inference.open_model(task.cell.folder(root / CELLS["train"]) / MODEL, device)
-    found = measure(model, store, {**task.settings[stage], "seed": task.cell.seed})
+    settings = {**task.settings[stage], "seed": task.cell.seed}
+    if apart is not None and "model" not in task.settings:
+        found = apart(store, settings)
+    else:
+        model = inference.open_model(task.cell.folder(root / CELLS["train"]) / MODEL, device)
+        found = measure(model, store, settings)
     records.write(
         task,
         stage=stage,

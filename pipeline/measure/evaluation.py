@@ -1,18 +1,23 @@
-"""What a trained cell scores: errors in known and unseen sources, alignment with maps, faithfulness.
+"""What a trained cell scores: errors in known and unseen sources, what decides, alignment, faithfulness.
 
-Each image passes through the model once; that gives its logits and both class activation maps, from which all
-tables follow. The threshold comes from validation; test samples choose nothing.
+Each image passes through the model once; that gives its logits and both class activation maps, from which
+all tables follow but those of changed images. The threshold comes from validation; test samples choose
+nothing.
 
-    scores         one row per validation and test sample: logit difference z1 - z0, higher is more abnormal
-    metrics        scope closed (known sources), held_out (one unseen source), macro (mean over those)
-    alignment      true CAM, false CAM and difference salience against human maps and exact masks
-    faithfulness   areas under deletion and insertion curves, which are in `curves`
+    scores           of each validation and test sample: logit difference z1 - z0, higher is more abnormal;
+                     marked: whether it carries the shortcut's mark, 1 or 0, blank on real data
+    metrics          by scope, see `scopes`
+    strata           AUROC where the shortcut's mark agrees with the label and where it contradicts it
+    counterfactuals  what is told apart without a region, and with it alone
+    shown_scores     that of the samples shown in pictures: whose region it is, and the logit differences
+    alignment        true CAM, false CAM and difference salience against human maps and exact masks
+    faithfulness     areas under deletion and insertion curves, which are in `curves`
 
 The arrays are raw CAMs of the samples shown in pictures, the same samples for every cell.
 """
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -23,39 +28,34 @@ from torch import Tensor
 
 from pipeline.data.store import Store
 from pipeline.explain import alignment, faithfulness
-from pipeline.measure import Measurement
+from pipeline.measure import Measurement, counterfactuals, scopes, strata
+from pipeline.measure.counterfactuals import Score
 from pipeline.measure.roles import TEST, by_hash, measured
 from pipeline.model import CamClassifier, cam, inference
 from pipeline.score import metrics, stats
 
-HEADLINES = {"closed": "closed", "open": "macro"}  # name in the record's results -> scope
+SHOWN = {"region": "human", "fill": "blur"}  # the test that pictures show
 LIMITS = ["auroc_low", "auroc_high"]  # 95 %, DeLong
 
 
 def measure(model: CamClassifier, store: Store, settings: Mapping[str, Any]) -> Measurement:
     """All tables of one cell.
 
-    settings: `evaluate` of params.yaml, and `threshold`, the protocol's {rule, value}.
+    settings: `evaluate` of params.yaml, and the protocol's `threshold`, {rule, value}, and `novel`, sources.
     """
     samples = measured(store)
     batches = inference.look(model, store.images, samples["row"].to_numpy(), settings["batch_size"])
     seen = [(outputs.logits.cpu(), outputs.cams.cpu()) for outputs in batches]
     logits, cams = (torch.cat(parts) for parts in zip(*seen, strict=True))
-    scores = samples.assign(logit_difference=(logits[:, 1] - logits[:, 0]).double().numpy())
+    scores = scored(store, (logits[:, 1] - logits[:, 0]).double().numpy())
 
-    threshold = fitted_threshold(scores, settings["threshold"])
-    detection = error_table(scores, threshold)
+    tables, results = decisions(partial(_score, model, settings["batch_size"]), scores, store, settings)
     curves, areas = curve_tables(model, scores, cams, store, settings)
+    alignments = alignment_table(scores, cams, store, settings["batch_size"])
     shown = gallery_rows(scores, settings["gallery"])
     return Measurement(
-        tables={
-            "scores": scores.drop(columns="row"),
-            "metrics": detection,
-            "alignment": alignment_table(scores, cams, store, settings["batch_size"]),
-            "faithfulness": areas,
-            "curves": curves,
-        },
-        results={"threshold": threshold, **headlines(detection)},
+        tables={**tables, "alignment": alignments, "faithfulness": areas, "curves": curves},
+        results=results,
         arrays={
             "index": scores["row"].to_numpy()[shown],
             "cams": cams.numpy()[shown],
@@ -64,36 +64,48 @@ def measure(model: CamClassifier, store: Store, settings: Mapping[str, Any]) -> 
     )
 
 
+def scored(store: Store, differences: np.ndarray) -> pd.DataFrame:
+    """What `roles.measured` gives, with their logit differences (N,) and marks (NaN on real data)."""
+    samples = measured(store)
+    marked = strata.marked(store)
+    marks = np.nan if marked is None else marked[samples["row"]].astype(int)
+    return samples.assign(logit_difference=differences, marked=marks)
+
+
+def decisions(
+    score: Score, scores: pd.DataFrame, store: Store, settings: Mapping[str, Any]
+) -> tuple[dict[str, pd.DataFrame], dict[str, float]]:
+    """The tables of whatever gives images a score, and their headlines for the record.
+
+    scores: as `scored` gives them; settings: those of `measure`.
+    """
+    threshold, novel = fitted_threshold(scores, settings["threshold"]), settings["novel"]
+    answers = counterfactuals.answers(score, store, scores, settings["batch_size"])
+    tables = {
+        "scores": scores.drop(columns="row"),
+        "metrics": error_table(scores, threshold, novel),
+        "strata": strata.strata_table(scores, novel),
+        "counterfactuals": counterfactuals.counterfactual_table(answers),
+        "shown_scores": shown_scores(answers, scores.iloc[gallery_rows(scores, settings["gallery"])], store),
+    }
+    return tables, {"threshold": threshold, **headlines(tables)}
+
+
 def fitted_threshold(scores: pd.DataFrame, rule: dict[str, Any]) -> float:
     """The operating point of the protocol, fitted on validation."""
     return metrics.fit_threshold(*_arrays(scores[scores["role"] == "val"]), rule["rule"], rule["value"])
 
 
-def error_table(scores: pd.DataFrame, threshold: float) -> pd.DataFrame:
-    """Detection metrics on known sources, on each unseen source, and their mean over unseen sources."""
+def error_table(scores: pd.DataFrame, threshold: float, novel: Sequence[str] = ()) -> pd.DataFrame:
+    """Detection metrics on known sources, on each unseen source, and their means over unseen sources."""
+    groups = scopes.held_out_groups(scores)
+    unseen = {source: errors(group, threshold, "held_out", source) for source, group in groups.items()}
     tables = [errors(scores[scores["role"] == "test_closed"], threshold, scope="closed", source="")]
-    groups = held_out_groups(scores)
-    if groups:
-        unseen = [errors(group, threshold, "held_out", source) for source, group in groups.items()]
-        tables += [*unseen, macro(unseen, pd.concat(groups.values()))]
+    tables += unseen.values()
+    for scope, sources in scopes.means(groups, novel).items():
+        samples = pd.concat([groups[source] for source in sources])
+        tables.append(mean_errors([unseen[source] for source in sources], samples, scope))
     return pd.concat(tables, ignore_index=True)
-
-
-def held_out_groups(scores: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """For each unseen source with positives: these, and the negatives that they are told from.
-
-    Its own negatives if it has some, else those of all unseen sources, else the known sources' test
-    negatives.
-    """
-    unseen = scores[scores["role"] == "test_open"]
-    known_negatives = scores[(scores["role"] == "test_closed") & (scores["label"] == 0)]
-    negatives = unseen[unseen["label"] == 0]
-    others = negatives if len(negatives) else known_negatives
-    groups = {}
-    for source, own in unseen.groupby("source"):
-        if (own["label"] == 1).any():
-            groups[str(source)] = own if (own["label"] == 0).any() else pd.concat([own, others])
-    return groups
 
 
 def errors(group: pd.DataFrame, threshold: float, scope: str, source: str) -> pd.DataFrame:
@@ -104,16 +116,23 @@ def errors(group: pd.DataFrame, threshold: float, scope: str, source: str) -> pd
     return _metric_rows(scope, source, found, group)
 
 
-def macro(unseen: list[pd.DataFrame], samples: pd.DataFrame) -> pd.DataFrame:
+def mean_errors(unseen: list[pd.DataFrame], samples: pd.DataFrame, scope: str) -> pd.DataFrame:
     """Equal-weight mean over unseen sources of the metrics that all of them have; limits have no mean."""
     values = pd.concat([table.set_index("metric")["value"] for table in unseen], axis=1, join="inner")
     means = values.drop(LIMITS).mean(axis=1, skipna=False)
-    return _metric_rows(
-        "macro",
-        "",
-        dict(zip(means.index.astype(str), means, strict=True)),
-        samples.drop_duplicates("sample_id"),
-    )
+    found = dict(zip(means.index.astype(str), means, strict=True))
+    return _metric_rows(scope, "", found, samples.drop_duplicates("sample_id"))
+
+
+def shown_scores(answers: pd.DataFrame, shown: pd.DataFrame, store: Store) -> pd.DataFrame:
+    """Logit differences of the shown samples as they are, without the human region, and with it alone."""
+    mine = answers["sample_id"].isin(shown["sample_id"])
+    for name, value in SHOWN.items():
+        mine &= answers[name] == value
+    found = answers[mine]
+    lenders = store.manifest["sample_id"].to_numpy()[found["lender"].astype(int)]
+    columns = ["sample_id", "role", "label", "region_of", "test", "logit_difference"]
+    return found.assign(region_of=lenders)[columns].reset_index(drop=True)
 
 
 def alignment_table(scores: pd.DataFrame, cams: Tensor, store: Store, batch_size: int) -> pd.DataFrame:
@@ -176,10 +195,34 @@ def gallery_rows(scores: pd.DataFrame, count: int) -> np.ndarray:
     return np.concatenate([by_hash(scores[scores["role"] == role], count) for role in TEST])
 
 
-def headlines(table: pd.DataFrame) -> dict[str, float]:
-    """The record's results: AUROC on known sources and its mean over unseen ones (NaN without any)."""
-    auroc = table[table["metric"] == "auroc"].groupby("scope")["value"].first()
-    return {f"{name}_auroc": float(auroc.get(scope, np.nan)) for name, scope in HEADLINES.items()}
+def headlines(tables: Mapping[str, pd.DataFrame]) -> dict[str, float]:
+    """The record's results; NaN where there is no such number.
+
+    closed_auroc, open_auroc: on known sources, and the mean over unseen ones. conflict_auroc: where the
+    shortcut's mark contradicts the label, the mean over familiar unseen sources, or over all if none is said
+    to be novel. without_cause: on twins without their cause. evidence_gap: only - without the human region.
+    """
+    auroc = tables["metrics"].set_index(["scope", "source", "metric"])["value"]
+    conflict = tables["strata"].set_index(["scope", "source", "stratum"])["auroc"]
+    tested = tables["counterfactuals"].set_index(["role", "source", *counterfactuals.KIND])["auroc"]
+    every = conflict.get(("macro", "", "conflict"), np.nan)
+    without, only = (
+        tested.get(("test_closed", "", *SHOWN.values(), test), np.nan) for test in ("without", "only")
+    )
+    found = {
+        "closed_auroc": auroc.get(("closed", "", "auroc"), np.nan),
+        "open_auroc": auroc.get(("macro", "", "auroc"), np.nan),
+        "conflict_auroc": conflict.get(("familiar", "", "conflict"), every),
+        "without_cause": tested.get(("test_closed", "", "cause", "twin", "without"), np.nan),
+        "evidence_gap": only - without,
+    }
+    return {name: float(value) for name, value in found.items()}
+
+
+def _score(model: CamClassifier, batch_size: int, images: Tensor) -> np.ndarray:
+    """A model as what gives images on the CPU a score."""
+    there = images.to(next(model.parameters()).device)
+    return inference.logit_differences(model, there, batch_size).double().cpu().numpy()
 
 
 def _metric_rows(scope: str, source: str, values: dict[str, float], samples: pd.DataFrame) -> pd.DataFrame:

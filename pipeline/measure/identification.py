@@ -10,12 +10,13 @@ are shares of the image's side, areas of the image; importances are parts of the
     prevalence    share of each test source's samples that show the concept
     exemplars     the regions nearest to a concept's centre, one per sample
     channels      mean part of the margin of every channel of the activations, over test samples
+    alarm         which concepts look like a shortcut, and why: `pipeline.measure.reliance`
     summary       shared-salience ratio, completeness, and agreement with phantoms' exact masks
 """
 
 import itertools
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,23 +27,14 @@ from pipeline.common.seeding import derive
 from pipeline.data.store import TRUTHS, Store
 from pipeline.explain import faithfulness
 from pipeline.explain import regions as posthoc
-from pipeline.measure import Measurement
-from pipeline.measure.roles import TEST, measured
-from pipeline.model import CamClassifier, Outputs, cam, inference
+from pipeline.measure import Measurement, reliance
+from pipeline.measure.roles import TEST
+from pipeline.measure.survey import Survey, look_at_all
+from pipeline.model import CamClassifier, inference
 
 CLASSES = (0, 1)
 BOX = ["x", "y", "width", "height"]
 ABOUT = ["sample_id", "role", "source", "label", "predicted"]
-
-
-class Survey(NamedTuple):
-    """All samples once through the model."""
-
-    samples: pd.DataFrame  # a row per sample: margin of its predicted class, shared salience, overlaps
-    regions: pd.DataFrame  # a row per region; `image` is the row in `samples`
-    labels: np.ndarray  # (N, H, W) row in `regions` + 1, or 0
-    patterns: np.ndarray  # (regions, K + 2)
-    channels: np.ndarray  # (N, K) parts of the margin
 
 
 def measure(model: CamClassifier, store: Store, settings: Mapping[str, Any]) -> Measurement:
@@ -58,72 +50,9 @@ def measure(model: CamClassifier, store: Store, settings: Mapping[str, Any]) -> 
         "exemplars": exemplar_table(survey.samples, regions, settings["exemplars"]),
         "channels": channel_table(survey),
         "summary": summary_table(survey.samples),
+        "alarm": reliance.alarm_table(model, store, survey, regions, drops, batch_size),
     }
     return Measurement(tables, headlines(tables))
-
-
-def look_at_all(model: CamClassifier, store: Store, share: float, batch_size: int) -> Survey:
-    """Margins, regions, channels and agreement with truth of every validation and test sample."""
-    samples = measured(store)
-    rows = samples["row"].to_numpy()
-    truth = {kind: store.truth(kind) for kind in TRUTHS}
-    start, count, parts = 0, 0, []
-    for outputs in inference.look(model, store.images, rows, batch_size):
-        stop = start + len(outputs.logits)
-        masks = {kind: mask[rows[start:stop]] for kind, mask in truth.items() if mask is not None}
-        part = look_at_batch(model, outputs, masks, share)
-        labels = np.where(part.labels > 0, part.labels + count, 0)
-        regions = part.regions.assign(image=part.regions["image"] + start)
-        parts.append(part._replace(regions=regions, labels=labels))
-        start, count = stop, count + len(regions)
-    table = pd.concat([part.samples for part in parts], ignore_index=True)
-    return Survey(
-        samples=pd.concat([samples, table], axis=1),
-        regions=pd.concat([part.regions for part in parts], ignore_index=True),
-        labels=np.concatenate([part.labels for part in parts]),
-        patterns=np.concatenate([part.patterns for part in parts]),
-        channels=np.concatenate([part.channels for part in parts]),
-    )
-
-
-def look_at_batch(
-    model: CamClassifier, outputs: Outputs, masks: dict[str, np.ndarray], share: float
-) -> Survey:
-    """The survey of one batch; masks (B, H, W) by kind of truth, none for real data."""
-    maps, cams = outputs.features.float().cpu().numpy(), outputs.cams.cpu()
-    weight, bias = (part.detach().cpu().numpy() for part in (model.head.weight, model.head.bias))
-    signed = (outputs.logits[:, 1] - outputs.logits[:, 0]).double().cpu().numpy()
-    predicted = (signed > 0).astype(np.int64)
-    salience = cam.difference_salience(cams, torch.from_numpy(predicted)).numpy()
-    sign = 2 * predicted - 1
-    completed = salience.mean(axis=(1, 2), dtype=np.float64) + sign * float(bias[1] - bias[0])
-    regions = posthoc.find_regions(salience, share)
-    samples = pd.DataFrame(
-        {
-            "predicted": predicted,
-            "margin": sign * signed,
-            "shared_salience": posthoc.shared_salience(cams.numpy()),
-            "completeness_error": np.abs(completed - sign * signed),
-        }
-    )
-    found = for_the_class(regions)
-    for kind, mask in masks.items():
-        there = mask.any(axis=(1, 2))
-        for name, values in posthoc.overlap(found[there], salience[there], mask[there])._asdict().items():
-            samples.loc[there, f"{kind}_{name}"] = values
-    return Survey(
-        samples,
-        regions.table,
-        regions.labels,
-        posthoc.patterns(regions, maps, weight, predicted),
-        posthoc.channel_importance(maps.mean(axis=(2, 3)), weight, predicted),
-    )
-
-
-def for_the_class(regions: posthoc.Regions) -> np.ndarray:
-    """Where regions speak for the predicted class, bool (N, H, W)."""
-    sign = np.concatenate([[0], regions.table["sign"].to_numpy()])
-    return sign[regions.labels] > 0
 
 
 def with_concepts(survey: Survey, max_concepts: int) -> pd.DataFrame:
@@ -269,10 +198,13 @@ def summary_table(samples: pd.DataFrame) -> pd.DataFrame:
 
 
 def headlines(tables: dict[str, pd.DataFrame]) -> dict[str, int | float]:
-    """The record's results: how many concepts, and on unseen sources the shared salience and the IoUs."""
+    """The record's results: how many concepts, how much of class 1 is called a shortcut, and on unseen
+    sources the shared salience and the IoUs."""
     summary = tables["summary"]
     unseen = summary[summary["role"] == "test_open"].set_index(["metric", "reference"])["value"]
     wanted = {"shared_salience": ("shared_salience", "")}
     wanted |= {f"{kind}_iou": ("iou", kind) for kind in TRUTHS}
     found = {name: float(unseen.get(place, np.nan)) for name, place in wanted.items()}
-    return {"concepts": len(tables["concepts"]), **found}
+    abnormal = tables["alarm"][tables["alarm"]["predicted"] == 1]
+    called = abnormal["weight"][abnormal["verdict"] == "shortcut"].sum() if len(abnormal) else np.nan
+    return {"concepts": len(tables["concepts"]), "shortcut_weight": float(called), **found}

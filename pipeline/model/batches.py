@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.common.errors import UserError
 from pipeline.common.seeding import derive, numpy_rng
 from pipeline.model.augment import Augmenter
+from pipeline.model.map_sources import maps_of
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class StoreRows:
     has_map: np.ndarray  # bool (N,)
     labels: np.ndarray  # int64 (N,)
     rows: np.ndarray  # int64 (n,): the rows in use
+    causal: np.ndarray | None = None  # uint8 (N, S, S): the exact causes, of phantoms
 
 
 class Batch(NamedTuple):
@@ -42,8 +43,8 @@ class Batch(NamedTuple):
 class TrainingBatches:
     """Shuffled, augmented batches of one epoch after another.
 
-    settings: the `train` section as a mapping (`batch_size`, `augment`); map_source: `human`, `shuffled`
-    (each annotated image gets another one's map: a control) or `inverted` (1 - map: a control).
+    settings: the `train` section as a mapping (`batch_size`, `augment`); map_source: a function of
+    `map_sources`, whose UserError it may raise.
     """
 
     def __init__(
@@ -56,10 +57,7 @@ class TrainingBatches:
     ) -> None:
         self.samples, self.seed, self.device = samples, seed, device
         self.batch_size = int(settings["batch_size"])
-        self.inverted = map_source == "inverted"
-        self.map_rows = (
-            map_rows(samples, seed) if map_source == "shuffled" else np.arange(len(samples.labels))
-        )
+        self.maps = maps_of(map_source, samples, seed)
         self.augment = Augmenter(settings["augment"], samples.images.shape[-1])
         self.resident = None
         if not settings["augment"] and _fit_on_gpu(samples, device):
@@ -90,34 +88,15 @@ class TrainingBatches:
         return self._to_device(rows, [derive(self.seed, "augment", epoch, int(row)) for row in rows])
 
     def _to_device(self, rows: np.ndarray, seeds: list[int] | None = None) -> Batch:
-        images, maps = self.samples.images[rows], self.samples.maps[self.map_rows[rows]]
+        images, maps = self.samples.images[rows], self.maps(rows)
         if seeds is not None:
             images, maps = self.augment(images, maps, seeds)
-        human = as_floats(maps, self.device)
         return Batch(
             as_floats(images, self.device),
             torch.from_numpy(self.samples.labels[rows]).to(self.device),
-            1 - human if self.inverted else human,
+            as_floats(maps, self.device),
             torch.from_numpy(self.samples.has_map[rows]).to(self.device),
         )
-
-
-def map_rows(samples: StoreRows, seed: int) -> np.ndarray:
-    """For every store row the row whose map it gets when maps are shuffled: a derangement, int64 (N,).
-
-    The annotated rows in use are put in a random ring and each takes its successor's map, so nobody
-    keeps their own. Depends on the seed alone, so all methods share it. Raises UserError if there are
-    fewer than two.
-    """
-    annotated = samples.rows[samples.has_map[samples.rows]]
-    if len(annotated) < 2:
-        raise UserError(
-            f"map_source: shuffled needs at least 2 annotated training images, got {len(annotated)}"
-        )
-    ring = numpy_rng(seed, "shuffled maps").permutation(annotated)
-    source = np.arange(len(samples.labels))
-    source[ring] = np.roll(ring, -1)
-    return source
 
 
 def image_batches(images: np.ndarray, rows: np.ndarray, size: int, device: torch.device) -> Iterator[Tensor]:

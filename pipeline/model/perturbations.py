@@ -1,11 +1,12 @@
-"""Bounded perturbations of images: projection, random starts and projected gradient ascent.
+"""Bounded perturbations of images: projection, random starts, and ascent with gradients and without.
 
-After Madry et al., ICLR 2018. Images (N, C, H, W) are in [0, 1], before a model's own scaling, and so are
-budgets: `linf` bounds the largest change of a value, `l2` the Euclidean norm of an image's change over
-(C, H, W). Every image stands for itself, nothing here depends on its batch.
+Projected gradient ascent is after Madry et al., ICLR 2018. Images (N, C, H, W) are in [0, 1], before a
+model's own scaling, and so are budgets: `linf` bounds the largest change of a value, `l2` the Euclidean norm
+of an image's change over (C, H, W). Every image stands for itself, nothing here depends on its batch.
 """
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
 import torch
@@ -51,22 +52,53 @@ def ascent(
     start: Tensor,
     *,
     eps: float,
-    step: float,
-    steps: int,
+    steps: Iterable[float],
     norm: Norm,
 ) -> Iterator[Tensor]:
-    """Projected gradient ascent: yields the `steps` iterates after `start`, each detached and in the ball.
+    """Projected gradient ascent: yields an iterate after each of the `steps`, detached and in the ball.
 
-    linf steps along the gradient's sign, l2 along the gradient divided by its norm, both by `step`; an image
-    whose gradient is zero stays. The objective maps (N, C, H, W) to (N,), is called once per iterate on the
-    point that the step leaves, and gradients go to that point alone: parameters get no `.grad`.
+    steps: their sizes, in turn; linf goes along the gradient's sign, l2 along the gradient divided by its
+    norm. An image whose gradient is zero stays. The objective maps (N, C, H, W) to (N,), is called once per
+    iterate on the point that the step leaves, and gradients go to that point alone: no parameter has `.grad`.
     """
     current = start.detach()
-    for _ in range(steps):
+    for size in steps:
         _, slope = with_gradient(objective, current)
         move = slope.sign() if norm == "linf" else slope / lengths(slope).clamp_min(TINY)
-        current = project(current + step * move, images, eps, norm)
+        current = project(current + size * move, images, eps, norm)
         yield current
+
+
+@torch.no_grad()
+def square_search(
+    objective: Callable[[Tensor], Tensor],
+    images: Tensor,
+    *,
+    eps: float,
+    queries: int,
+    generator: torch.Generator,
+) -> Tensor:
+    """The best point (N, C, H, W) that a search of the linf ball finds without any gradient.
+
+    After the Square attack (Andriushchenko et al., ECCV 2020): a square moves to a side of the ball, another
+    one per channel, and stays there in the images whose objective (N,) rises by that. All images are offered
+    the same squares, the first as large as the image, the k-th with 1 / k of its area. generator: of the CPU.
+    """
+    best, found = objective(images), images
+    side = min(images.shape[2:])
+    for query in range(1, queries + 1):
+        length = max(1, round(side / math.sqrt(query)))
+        top, left = (
+            int(torch.randint(size - length + 1, (), generator=generator)) for size in images.shape[2:]
+        )
+        signs = 2 * torch.randint(2, (images.shape[1], 1, 1), generator=generator) - 1
+        inside = (..., slice(top, top + length), slice(left, left + length))
+        tried = found.clone()
+        tried[inside] = (images[inside] + eps * signs.to(images)).clamp(0, 1)
+        value = objective(tried)
+        rises = value > best
+        best, found = torch.where(rises, value, best), torch.where(rises[:, None, None, None], tried, found)
+    return found
 
 
 def with_gradient(objective: Callable[[Tensor], Tensor], points: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,8 @@
 """The training of one cell: epochs, validation, and a state from which it can go on bit for bit.
 
 All randomness is a pure function of (seed, purpose, epoch, sample), so the state holds no generators.
-Everything is given as plain settings; files are the caller's business.
+Everything is given as plain settings; files are the caller's business. Which epoch is kept is known at the
+end only, so the weights of all that may still be it are held, mostly one to five, also in checkpoints.
 """
 
 import math
@@ -11,22 +12,20 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from pipeline.common import catalogue
 from pipeline.common.errors import UserError
 from pipeline.common.seeding import derive
-from pipeline.model.batches import Batch, StoreRows, TrainingBatches, image_batches
+from pipeline.model import selection
+from pipeline.model.batches import Batch, StoreRows, TrainingBatches
 from pipeline.model.classifier import CamClassifier, build
 from pipeline.model.devices import choose_device
 from pipeline.model.losses import Terms
 from pipeline.model.regularisers import Regularisers
-from pipeline.score.metrics import auroc
+from pipeline.model.selection import Row
+from pipeline.model.validation import Validation
 
-VALIDATION_BATCH = 64
-DIGITS = 10  # of a validation AUROC, so that equal ones are equal however their sums were rounded
 STEP_COLUMNS = ("loss", "classification", "guidance", "penalty")  # the first is what is minimised: all of it
-Row = dict[str, float]
 
 
 class State(NamedTuple):
@@ -42,7 +41,7 @@ class Fitted(NamedTuple):
     model: CamClassifier
     history: list[Row]
     best_epoch: int
-    val_auroc: float
+    selected_by: str  # the metric of `selection` that chose it
     seconds: float  # from the first epoch on: imports and the building of the model do not count
     peak_memory_mb: float | None  # of this training's on a GPU; a CPU's process also remembers other cells'
 
@@ -59,8 +58,8 @@ def fit(
     """Train one cell, calling `save` after each epoch; `start` is a state that was saved before.
 
     settings: `backbone` (a choice), `method` (a method of params.yaml, every key given), `seed`, and the
-    `train` section. The best epoch has the highest validation AUROC; of equals the last, as in CYBORG's
-    code. Raises UserError when the loss stops being finite, the device is not there, or settings are wrong.
+    `train` section, whose `selection` says which epoch is the best. Raises UserError when the loss stops
+    being finite, the device is not there, or settings are wrong.
     """
     where = choose_device(device)
     with torch.random.fork_rng([where] if where.type == "cuda" else []):
@@ -79,7 +78,9 @@ class Training:
     def __init__(
         self, settings: Mapping[str, Any], train: StoreRows, val: StoreRows, device: torch.device
     ) -> None:
-        self.settings, self.val, self.device = settings["train"], val, device
+        self.settings, self.device = settings["train"], device
+        by_filling = self.settings["selection"]["metric"] == "counterfactual"
+        self.validation = Validation(val, device, counterfactual=by_filling)
         self.seed, method = settings["seed"], settings["method"]
         torch.manual_seed(derive(self.seed, "init"))
         in_channels, backbone = int(train.images.shape[1]), settings["backbone"]
@@ -93,8 +94,7 @@ class Training:
         self.regularisers = Regularisers(method["regularisers"]).to(device)
         self.bfloat16 = _wants_bfloat16(self.settings["precision"], device)
         self.history: list[Row] = []
-        self.best: dict[str, Tensor] = {}
-        self.best_epoch = 0
+        self.kept: dict[int, dict[str, Tensor]] = {}  # epoch -> weights; of those that may still be chosen
         if device.type == "cuda":
             torch.backends.cudnn.benchmark = True
             torch.cuda.reset_peak_memory_stats(device)
@@ -115,19 +115,16 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         means = self._train(epoch)
-        val_loss, val_auroc = self._validate()
-        self.history.append(
-            {
-                "epoch": epoch + 1,
-                "lr": lr,
-                **dict(zip(STEP_COLUMNS, means, strict=True)),
-                "val_loss": val_loss,
-                "val_auroc": val_auroc,
-            }
-        )
-        if val_auroc >= max(row["val_auroc"] for row in self.history):
-            self.best_epoch = epoch + 1
-            self.best = {name: value.clone() for name, value in self.model.state_dict().items()}
+        steps = dict(zip(STEP_COLUMNS, means, strict=True))
+        self.history.append({"epoch": epoch + 1, "lr": lr, **steps, **self._validate()})
+        self._keep()
+
+    def _keep(self) -> None:
+        """Hold the weights of every epoch that may still be chosen, and no others."""
+        weights = self.model.state_dict()
+        self.kept[len(self.history)] = {name: value.clone() for name, value in weights.items()}
+        places = selection.contenders(self.history, **self.settings["selection"])
+        self.kept = {place + 1: self.kept[place + 1] for place in places}
 
     def _train(self, epoch: int) -> list[float]:
         """One pass over the training samples; the mean of each of STEP_COLUMNS."""
@@ -159,41 +156,32 @@ class Training:
         """Never one for two passes: a weight that was cast without a graph would be used again with one."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
 
-    @torch.no_grad()
-    def _validate(self) -> tuple[float, float]:
-        """Cross-entropy and AUROC of the validation samples."""
-        self.model.eval()
-        logits = []
-        for images in image_batches(self.val.images, self.val.rows, VALIDATION_BATCH, self.device):
-            with self._autocast():
-                logits.append(self.model(images).logits)
-        together = torch.cat(logits).double().cpu()
-        if not together.isfinite().all():
-            raise UserError("validation scores are not finite; lower train.optimizer.lr")
-        labels = self.val.labels[self.val.rows]
-        loss = functional.cross_entropy(together, torch.from_numpy(labels)).item()
-        return loss, round(auroc(labels, (together[:, 1] - together[:, 0]).numpy()), DIGITS)
+    def _validate(self) -> Row:
+        """What `Validation` says of the model as it is."""
+        return self.validation(self.model.eval(), self._autocast)
 
     def state(self) -> State:
         """A copy of all that the next epoch depends on, on the CPU."""
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
-        tensors |= {f"best.{name}": value for name, value in self.best.items()}
+        for epoch, weights in self.kept.items():
+            tensors |= {f"kept.{epoch}.{name}": value for name, value in weights.items()}
         buffers = self.regularisers.state_dict()
         tensors |= {f"regularisers.{name}": value for name, value in buffers.items()}
         for index, values in self.optimizer.state_dict()["state"].items():
             kept = {name: value for name, value in values.items() if value is not None}
             tensors |= {f"optimizer.{index}.{name}": value for name, value in kept.items()}
-        about = {"history": list(self.history), "best_epoch": self.best_epoch, "seconds": self.seconds()}
+        about = {"history": list(self.history), "seconds": self.seconds()}
         copies = {name: value.to("cpu", copy=True).contiguous() for name, value in tensors.items()}
         return State(copies, about)
 
     def restore(self, state: State) -> None:
         """Go on from a state of the same settings."""
         self.history = list(state.about["history"])
-        self.best_epoch = state.about["best_epoch"]
         self.started = time.perf_counter() - state.about["seconds"]
         self.model.load_state_dict(_tensors_below("model.", state.tensors))
-        self.best = _tensors_below("best.", state.tensors)
+        for name, value in _tensors_below("kept.", state.tensors).items():
+            epoch, weight = name.split(".", 1)
+            self.kept.setdefault(int(epoch), {})[weight] = value
         self.regularisers.load_state_dict(_tensors_below("regularisers.", state.tensors))
         parameters = list(self.model.parameters())
         values: dict[int, dict[str, Tensor]] = {}
@@ -208,10 +196,12 @@ class Training:
 
     def finish(self) -> Fitted:
         """The model of the best epoch, in eval mode."""
-        self.model.load_state_dict(self.best)
-        best = self.history[self.best_epoch - 1]["val_auroc"]
+        rule = self.settings["selection"]
+        best_epoch = selection.chosen(self.history, **rule) + 1
+        self.model.load_state_dict(self.kept[best_epoch])
+        selected_by = selection.applied(self.history, rule["metric"])
         memory = torch.cuda.max_memory_allocated(self.device) / 2**20 if self.device.type == "cuda" else None
-        return Fitted(self.model.eval(), self.history, self.best_epoch, best, self.seconds(), memory)
+        return Fitted(self.model.eval(), self.history, best_epoch, selected_by, self.seconds(), memory)
 
     def seconds(self) -> float:
         """Since the first epoch began, in the trainings that this one goes on from as well."""

@@ -10,9 +10,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from pipeline.present.comparisons import OverUnits
 from pipeline.present.figures import COLOURS, MARKERS, MethodStyles, finish, saved
-from pipeline.present.results import Grid
-from pipeline.score.stats import Interval, t_interval
+from pipeline.present.results import UNIT, Grid
+from pipeline.score.stats import Interval
 
 SETTINGS = {  # column of `variants` -> title of its axes
     "weight_decay": "weight decay",
@@ -85,8 +86,8 @@ def _sweep(
         places = family[setting].map(ticks.index)
         for turn, explanation in enumerate(explanations):
             mine = values[values["explanation"] == explanation]
-            seeds = mine.assign(place=mine["method"].map(places)).groupby("place")["value"]
-            limits = {place: t_interval(group.to_numpy(), confidence) for place, group in seeds}
+            units = mine.assign(place=mine["method"].map(places)).groupby("place")
+            limits = {place: OverUnits(confidence).of(group) for place, group in units}
             found = pd.DataFrame(limits, index=Interval._fields).T
             if found.empty:
                 continue
@@ -133,7 +134,7 @@ def _once(curves: pd.DataFrame) -> pd.DataFrame:
     goals = ["accuracy_attack", "accuracy_btr"]
     walks = curves[curves["metric"].isin(goals)]
     wide = walks.pivot_table(
-        index=["backbone", "method", "seed", "attack", "budget"], columns="metric", values="value"
+        index=["backbone", "method", *UNIT, "attack", "budget"], columns="metric", values="value"
     )
     same = len(wide.columns) == 2 and (wide[goals[0]] == wide[goals[1]]).all()
     return curves[curves["metric"] != "accuracy_btr"] if same else curves

@@ -1,8 +1,9 @@
 """What is claimed of attacks and defences, and whether it holds here: a line each, with its numbers.
 
-Judged by t intervals of differences that are paired by seed: a claim holds where the interval lies above 0,
-does not hold where it lies below, and cannot be told where 0 is inside. Claims are about kinds of settings,
-whatever the methods that have them are called. Values are those of one data set and backbone.
+Judged by differences that are paired by unit: a claim holds where the interval lies above 0 and p, adjusted
+by Holm over all that the claim compares, is small; it does not hold where that is so below 0; else, and
+always of too few units, it cannot be told. Claims are about kinds of settings, whatever the methods that have
+them are called. Values are those of one data set and backbone.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,6 +15,7 @@ from pipeline.present.comparisons import compare, verdicts
 from pipeline.present.results import Grid
 from pipeline.present.tables import difference_texts
 from pipeline.present.variants import to_bases
+from pipeline.score.stats import FEWEST
 
 EXPLANATIONS = "explain/explanations"
 SIMILAR = "pearson_clean"  # what is left of a clean map
@@ -31,23 +33,25 @@ MEASURES = {
 }
 DIGITS = {"ara_attack": 4}  # areas are small; all else has 3
 VERDICTS = {  # of `verdicts` -> as a sentence has it
-    "better": "{better} (interval above 0)",
+    "higher": "{better} (above 0)",
     "unclear": "cannot be told from 0",
-    "worse": "{worse} (interval below 0)",
-    "single": "has one seed and no interval",
+    "lower": "{worse} (below 0)",
+    "few": f"cannot be told from fewer than {FEWEST} units",
 }
 
 
-def judged(claim: str, gains: pd.DataFrame, better: str = "holds", worse: str = "does not hold") -> str:
+def judged(
+    claim: str, gains: pd.DataFrame, confidence: float, better: str = "holds", worse: str = "does not hold"
+) -> str:
     """The claim with a verdict on each difference; blank where there is none.
 
     `gains` are rows of `compare` with `what` (is compared) and `where` (in which part, blank if in all).
 
-    >>> gain = {"what": "a − b", "where": "cam", "value": 0.2, "low": 0.1, "high": 0.3}
-    >>> judged("It helps", pd.DataFrame([gain]))
-    'It helps: holds (interval above 0) in 1 of 1: a − b (cam +0.200 ± 0.100).'
+    >>> gain = {"what": "a − b", "where": "cam", "value": 0.2, "low": 0.1, "high": 0.3, "adjusted": 0.03}
+    >>> judged("It helps", pd.DataFrame([gain]), 0.95)
+    'It helps: holds (above 0) in 1 of 1: a − b (cam +0.200 ± 0.100).'
     """
-    found = gains.assign(text=difference_texts(gains), verdict=verdicts(gains))
+    found = gains.assign(text=difference_texts(gains), verdict=verdicts(gains, confidence))
     groups = {verdict: found[found["verdict"] == verdict] for verdict in VERDICTS}
     said: list[str] = []
     for verdict, mine in groups.items():
@@ -70,10 +74,12 @@ def two_classes_stay(values: pd.DataFrame, confidence: float) -> str:
     mine = values[values["metric"] == SIMILAR]
     pairs = [(name, catalogue.declared(EXPLANATIONS, name, "PAIR")) for name in mine["explanation"].unique()]
     roles = {"method": "explanation", "explanation": "method"}  # what is compared, and within which
-    gains = compare(mine.rename(columns=roles), ["explanation"], [p for p in pairs if p[1]], confidence)
+    named = mine.rename(columns=roles)
+    gains = compare(named, ["explanation"], [p for p in pairs if p[1]], confidence, family=())
     what = (gains["method"] + " − " + gains["other"]).str.replace("_", " ")
     gains = gains.assign(what=what, where=gains["explanation"])
-    return judged("Maps of both classes stay nearer to the clean map than maps of one class (Pearson)", gains)
+    claim = "Maps of both classes stay nearer to the clean map than maps of one class (Pearson)"
+    return judged(claim, gains, confidence)
 
 
 def explanations_hold(values: pd.DataFrame, methods: pd.DataFrame, confidence: float) -> str:
@@ -83,10 +89,10 @@ def explanations_hold(values: pd.DataFrame, methods: pd.DataFrame, confidence: f
     said = []
     for setting, change in HARDENS.items():
         pairs = _stronger(present, setting)
-        gains = compare(mine, ["explanation"], pairs, confidence, over=["budget"])
+        gains = compare(mine, ["explanation"], pairs, confidence, over=["budget"], family=())
         where = gains["explanation"].str.replace("_", " ")
         gains = gains.assign(what=gains["method"] + " − " + gains["other"], where=where)
-        said.append(judged(f"{change} raises the similarity to the original map (SSIM)", gains))
+        said.append(judged(f"{change} raises the similarity to the original map (SSIM)", gains, confidence))
     return "\n".join(filter(None, said))
 
 
@@ -110,7 +116,7 @@ def decisions_hold(values: pd.DataFrame, methods: pd.DataFrame, grid: Grid) -> s
             for claim, pairs in zip(claims, _with_and_without(methods, kind, grid), strict=True):
                 gains = _mean_gains(under, metric, pairs, grid.confidence)
                 gains = gains.assign(what=gains["method"] + " − " + gains["other"])
-                said.append(judged(f"{attack}: {claim}", gains))
+                said.append(judged(f"{attack}: {claim}", gains, grid.confidence))
     return "\n".join(filter(None, said))
 
 
@@ -133,7 +139,7 @@ def guidance_helps(values: pd.DataFrame, reference: str, confidence: float) -> s
         for metric, words in MEASURES.items():
             gains = _mean_gains(under, metric, pairs, confidence)
             claim = f"{attack}: {words} against {reference}"
-            said.append(judged(claim, gains.assign(what=gains["method"]), "helped", "hurt"))
+            said.append(judged(claim, gains.assign(what=gains["method"]), confidence, "helped", "hurt"))
     return "\n".join(filter(None, said))
 
 
@@ -143,5 +149,5 @@ def _mean_gains(
     """`compare` of a measure's mean over all explanations and small budgets, with its number of decimals."""
     mine = values[values["metric"] == metric]
     small = mine["budget"].between(0, SMALL, inclusive="neither") | mine["budget"].isna()
-    gains = compare(mine[small], [], pairs, confidence, over=["explanation", "budget"])
+    gains = compare(mine[small], [], pairs, confidence, over=["explanation", "budget"], family=())
     return gains.assign(where="", digits=DIGITS.get(metric, 3))

@@ -1,34 +1,67 @@
-"""From values per cell to rows of a table: means over seeds, and paired differences in one long form.
+"""From values per cell to rows of a table: means over units, and paired differences in one long form.
+
+A unit is a (draw, seed): the same one means the same data, split, first weights and order for every method,
+hence pairs. An estimate is the mean over draws of the means over seeds. Its interval is, unless a sampler of
+`sampling` is given, Student's t over seeds, or over the means of draws where there are several.
 
 An estimate says on how many of the planned cells it rests (`n` of `planned`) and names them by short keys
 (`cells.csv` has the full ones). A planned cell without a result lowers `n`; its row stays visible.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 
-from pipeline.present.results import GROUP, Grid
-from pipeline.score.stats import holm, sign_flip_p, t_interval
+from pipeline.present.results import AT, GROUP, PLACE, UNIT, Grid
+from pipeline.score.stats import FEWEST, Interval, holm, sign_flip_p, t_interval
 
 ROUNDING = 12  # decimals of a mean of differences: its rounding errors are no gain
 
 
-def summarise(values: pd.DataFrame, by: list[str], grid: Grid) -> pd.DataFrame:
-    """Mean and t interval over seeds of the column `value`, per GROUP and `by`.
+class Sampler(Protocol):
+    """What gives an estimate its interval."""
 
-    `values` has the columns of GROUP, seed, *by, value. Returns GROUP, control, *by, planned, recorded, n,
-    mean, low, high, cells: a row for every planned method and every quantity that its data set has.
-    `recorded` counts the cells that report the quantity, `n` those in which it is defined; where n = 0 the
-    numbers are blank.
+    def of(self, units: pd.DataFrame) -> Interval:
+        """Of the units (PLACE, the columns asked by, value) of one method and quantity."""
+
+    def of_gains(self, units: pd.DataFrame) -> Interval:
+        """Of the units that two methods share; the other's are `other` and `value_other`."""
+
+
+class OverUnits:
+    """Student's t over seeds, or over the means of draws where there are several."""
+
+    def __init__(self, confidence: float) -> None:
+        self.confidence = confidence
+
+    def of(self, units: pd.DataFrame) -> Interval:
+        """See `Sampler`."""
+        by_draw = units.groupby("draw", sort=False)["value"].mean()
+        return t_interval((by_draw if len(by_draw) > 1 else units["value"]).to_numpy(), self.confidence)
+
+    def of_gains(self, units: pd.DataFrame) -> Interval:
+        """See `Sampler`."""
+        return self.of(units.assign(value=units["value"] - units["value_other"]))
+
+
+def summarise(
+    values: pd.DataFrame, by: Sequence[str], grid: Grid, sampler: Sampler | None = None
+) -> pd.DataFrame:
+    """Mean and interval over units of the column `value`, per GROUP and `by`.
+
+    `values` has the columns of PLACE, *by, value. Returns GROUP, beside (`Grid.kind`), *by, planned,
+    recorded, n, mean, low, high, cells: a row for every planned method and every quantity that its data set
+    has. `recorded` counts the units that report the quantity, `n` those in which it is defined; where n = 0
+    the numbers are blank.
     """
-    known = values.merge(grid.cells[[*GROUP, "seed", "cell"]], on=[*GROUP, "seed"])
+    sampler = sampler or OverUnits(grid.confidence)
+    known = values.merge(grid.rows[[*PLACE, "cell"]], on=PLACE)
     rows = []
     for index, group in _groups(known, [*GROUP, *by]):
         defined = group.dropna(subset="value")
-        mean, low, high = t_interval(defined["value"].to_numpy(), grid.confidence)
+        mean, low, high = sampler.of(defined)
         rows.append((*index, len(group), len(defined), mean, low, high, " ".join(defined["cell"])))
     keys = [*GROUP, *by]
     found = pd.DataFrame(rows, columns=[*keys, "recorded", "n", "mean", "low", "high", "cells"])
@@ -39,20 +72,22 @@ def summarise(values: pd.DataFrame, by: list[str], grid: Grid) -> pd.DataFrame:
 
 
 def _groups(values: pd.DataFrame, keys: list[str]) -> Iterable[tuple[Any, pd.DataFrame]]:
-    """Seeds in order, per value of the keys; a blank is a value like any other."""
-    return values.sort_values("seed", kind="stable").groupby(keys, sort=False, dropna=False)
+    """Units in order, per value of the keys; a blank is a value like any other."""
+    places = {name: place for place, name in enumerate(dict.fromkeys(values["draw"]))}
+    ordered = values.assign(place=values["draw"].map(places)).sort_values(["place", "seed"], kind="stable")
+    return ordered.drop(columns="place").groupby(keys, sort=False, dropna=False)
 
 
-def _planned_rows(values: pd.DataFrame, by: list[str], grid: Grid) -> pd.DataFrame:
+def _planned_rows(values: pd.DataFrame, by: Sequence[str], grid: Grid) -> pd.DataFrame:
     """The rows of a complete grid: data sets, backbones and methods in the order of params.yaml."""
-    planned = grid.cells.groupby(GROUP, sort=False).size().rename("planned").reset_index()
+    planned = grid.rows.groupby(GROUP, sort=False).size().rename("planned").reset_index()
     asked = values[["dataset", *by]].drop_duplicates().reset_index(drop=True)
     frame = planned.merge(asked.assign(place=asked.index), on="dataset", how="inner")
-    ranks = {column: _rank(frame[column], grid.cells[column]) for column in GROUP}
+    ranks = {column: _rank(frame[column], grid.rows[column]) for column in GROUP}
     order = np.lexsort((ranks["method"], frame["place"], ranks["backbone"], ranks["dataset"]))
     frame = frame.iloc[order].reset_index(drop=True)
-    frame["control"] = frame["method"].isin(grid.controls)
-    return frame[[*GROUP, "control", *by, "planned"]]
+    frame["beside"] = frame["method"].map(grid.kind)
+    return frame[[*GROUP, "beside", *by, "planned"]]
 
 
 def _rank(names: pd.Series, ordered: pd.Series) -> np.ndarray:
@@ -68,47 +103,62 @@ def compare(
     *,
     over: Sequence[str] = (),
     family: Sequence[str] = ("other",),
+    sampler: Sampler | None = None,
 ) -> pd.DataFrame:
-    """Differences between methods, paired by seed: one row per pair, data set, backbone and value of `by`.
+    """Differences between methods, paired by unit: one row per pair, data set, backbone and value of `by`.
 
-    Same seed means same split, first weights and order for every method, hence pairs. `values` has the
-    columns of GROUP, seed, *by, *over, value; what differs in `over` is averaged within each seed, over all
-    that both methods have. Returns GROUP, other, *by, value (method minus other) with its t interval low and
-    high, pairs (seeds), p of the exact sign-flip test, and `adjusted`: p by Holm within a family, which is
-    all rows with the same values in the columns `family`. Pairs come in their order; what no seed has of both
-    methods has no row.
+    `values` has the columns of PLACE, *by, *over, value; what differs in `over` is averaged within each unit,
+    over all that both methods have. Returns GROUP, other, *by, value (method minus other) with its interval
+    low and high, pairs (units), p of the sign-flip test over units (blank below FEWEST of them, as no p could
+    then be small), and `adjusted`: p by Holm within a family, which is all rows with the same values in the
+    columns `family`. Pairs come in their order; what no unit has of both methods has no row.
     """
+    sampler = sampler or OverUnits(confidence)
     at = ["dataset", "backbone", *by]
-    known = values[[*GROUP, "seed", *by, *over, "value"]].dropna(subset="value")
+    about = [name for name in AT if name in values and name not in {*by, *over}]  # for the sampler
+    known = values[[*PLACE, *by, *over, *about, "value"]].dropna(subset="value")
     rows = []
     for method, other in pairs:
-        mine, theirs = (known[known["method"] == name].drop(columns="method") for name in (method, other))
-        both = mine.merge(theirs, on=[*at, "seed", *over], suffixes=("", "_other"))
-        both = both.assign(gain=both["value"] - both["value_other"])
-        for place, group in _groups(both, at):
-            means = group.groupby("seed")["gain"].mean()
-            gains = (means.round(ROUNDING) if over else means).to_numpy()
-            interval = t_interval(gains, confidence)
-            rows.append((*place[:2], method, other, *place[2:], *interval, len(gains), sign_flip_p(gains)))
+        mine, theirs = (known[known["method"] == name] for name in (method, other))
+        both = mine.merge(theirs.drop(columns="method"), on=[*at, *UNIT, *over], suffixes=("", "_other"))
+        for place, group in _groups(both.assign(other=other), at):
+            units = _per_unit(group) if over else group
+            gains = (units["value"] - units["value_other"]).to_numpy()
+            p = sign_flip_p(gains) if len(gains) >= FEWEST else np.nan
+            interval = sampler.of_gains(units)
+            rows.append((*place[:2], method, other, *place[2:], *interval, len(gains), p))
     columns = [*GROUP, "other", *by, "value", "low", "high", "pairs", "p"]
     return _with_adjusted(pd.DataFrame(rows, columns=columns), family)
 
 
+def _per_unit(group: pd.DataFrame) -> pd.DataFrame:
+    """Means within each unit, rounded so that errors of summing are no gain."""
+    means = group.groupby(UNIT, sort=False)[["value", "value_other"]].mean()
+    gains = (means["value"] - means["value_other"]).round(ROUNDING)
+    return means.assign(value=gains, value_other=0.0).reset_index()
+
+
 def _with_adjusted(differences: pd.DataFrame, family: Sequence[str]) -> pd.DataFrame:
     adjusted = pd.Series(np.nan, index=differences.index)
-    for _, group in differences.groupby(list(family), dropna=False):
+    families = differences.groupby(list(family), dropna=False) if family else [("", differences)]
+    for _, group in families:
         adjusted[group.index] = holm(group["p"].to_numpy())
     return differences.assign(adjusted=adjusted)
 
 
 def to_references(grid: Grid) -> list[tuple[str, str]]:
-    """(method, reference) of each planned method and each method that differences are taken to."""
-    methods = dict.fromkeys(grid.cells["method"])
+    """(method, reference) of each method or control and each method that differences are taken to."""
+    methods = [name for name in dict.fromkeys(grid.cells["method"]) if grid.kind(name) in ("", "control")]
     return [(method, other) for other in grid.references for method in methods if method != other]
 
 
-def verdicts(differences: pd.DataFrame) -> list[str]:
-    """What each interval says: better or worse where it excludes 0, single of one seed, else unclear."""
-    low, high = differences["low"], differences["high"]
-    signs = np.select([low > 0, high < 0, low.isna()], ["better", "worse", "single"], "unclear")
+def verdicts(differences: pd.DataFrame, confidence: float) -> list[str]:
+    """What differences are: higher or lower where the interval excludes 0 and the adjusted p is small.
+
+    Else unclear; few where there are too few units for a p.
+    """
+    low, high, adjusted = differences["low"], differences["high"], differences["adjusted"]
+    told = adjusted <= 1 - confidence + 1e-12  # 1 - 0.95 is a little more than 0.05, 1 - 0.9 a little less
+    kinds = {"few": adjusted.isna(), "higher": told & (low > 0), "lower": told & (high < 0)}
+    signs = np.select(list(kinds.values()), list(kinds), "unclear")
     return [str(sign) for sign in signs]

@@ -4,9 +4,8 @@ import pandas as pd
 
 from pipeline.common.paths import CELLS
 from pipeline.grid import records
-from pipeline.grid.cells import Cell
 from pipeline.present.comparisons import summarise
-from pipeline.present.results import PLACE, STAGES, Grid
+from pipeline.present.results import PLACE, STAGES, Grid, cell_of
 from pipeline.present.tables import Table, panels, rests_on
 
 
@@ -29,7 +28,7 @@ def cost(grid: Grid) -> Table:
 
 def _numbers(row: pd.Series) -> list[tuple[str, float]]:
     """Named numbers of a cell: seconds per stage and epoch, memory, size of the model."""
-    cell, found = Cell(*(row[name] for name in PLACE)), []
+    cell, found = cell_of(row.to_dict()), []
     for stage in (stage for stage in STAGES if row[f"{stage}_key"]):
         folder = cell.folder(CELLS[stage])
         timings = records.circumstances(folder).get("timings", {})

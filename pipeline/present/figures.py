@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from pipeline.common.files import atomic
 from pipeline.present.gallery import Sheet
-from pipeline.present.results import Grid
+from pipeline.present.results import UNIT, Grid
 from pipeline.score.metrics import error_curves
 
 STYLE: Any = {
@@ -36,7 +36,12 @@ STYLE: Any = {
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito
 MARKERS = "osD^vPX"
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)))  # when the colours start again
-CONTROL = "#8c8c8c"
+GREY = {"control": "#8c8c8c", "ceiling": "#5c5c5c", "floor": "#b8b8b8"}  # of what stands beside methods
+BESIDE = {
+    "control": "x",
+    "ceiling": "2",
+    "floor": "1",
+}  # its markers: a cross, and tripods that point to the limit
 RATES = np.linspace(0, 1, 101)  # false positive rates at which ROC curves are averaged
 
 
@@ -45,32 +50,44 @@ class MethodStyles:
 
     def __init__(self, grid: Grid) -> None:
         self.methods = list(dict.fromkeys(grid.cells["method"]))
-        self.controls = grid.controls
-        real = [name for name in self.methods if name not in self.controls]
+        self.grid = grid
+        real = [name for name in self.methods if not grid.kind(name)]
         self.places = {name: place for place, name in enumerate(real)}
 
     def line(self, method: str) -> dict[str, Any]:
         """Keyword arguments of `Axes.plot`."""
-        if method in self.controls:
-            return {"color": CONTROL, "linestyle": (0, (4, 2)), "linewidth": 1.4}
+        if kind := self.grid.kind(method):
+            return {"color": GREY[kind], "linestyle": (0, (4, 2)), "linewidth": 1.4}
         turn, place = divmod(self.places[method], len(COLOURS))
         return {"color": COLOURS[place], "linestyle": DASHES[turn % len(DASHES)], "linewidth": 1.6}
 
     def marker(self, method: str) -> str:
-        """The method's point; controls are crosses."""
-        return "x" if method in self.controls else MARKERS[self.places[method] % len(MARKERS)]
+        """The method's point; controls are crosses, ceilings and floors tripods."""
+        if kind := self.grid.kind(method):
+            return BESIDE[kind]
+        return MARKERS[self.places[method] % len(MARKERS)]
 
     def name(self, method: str) -> str:
         """As legends have it."""
-        return f"{method} (control)" if method in self.controls else method
+        return self.grid.label(method)
 
 
 @contextmanager
-def saved(path: Path, dpi: int, rows: int, columns: int, size: tuple[float, float]) -> Iterator[np.ndarray]:
-    """Axes (rows, columns) of a figure that is written as `<path>.png` and `.svg` when the block ends."""
+def saved(
+    path: Path,
+    dpi: int,
+    rows: int,
+    columns: int,
+    size: tuple[float, float],
+    widths: Sequence[float] | None = None,
+) -> Iterator[np.ndarray]:
+    """Axes (rows, columns) of a figure that is written as `<path>.png` and `.svg` when the block ends.
+
+    widths: of the columns, in relation to each other; None: all alike.
+    """
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=size, layout="constrained")
-        yield figure.subplots(rows, columns, squeeze=False)
+        yield figure.subplots(rows, columns, squeeze=False, width_ratios=widths)
         write(figure, path, dpi)
 
 
@@ -84,7 +101,7 @@ def write(figure: Figure, path: Path, dpi: int) -> None:
 def roc(scores: pd.DataFrame, grid: Grid, dataset: str, path: Path, dpi: int) -> None:
     """ROC curves, closed and open set side by side: mean over seeds, band from least to largest.
 
-    `scores` has backbone, method, seed, role, label, logit_difference of one data set.
+    `scores` has backbone, method, draw, seed, role, label, logit_difference of one data set.
     """
     styles, backbones = MethodStyles(grid), list(dict.fromkeys(scores["backbone"]))
     with saved(path, dpi, len(backbones), 2, (9.2, 4.1 * len(backbones))) as axes:
@@ -108,8 +125,8 @@ def roc(scores: pd.DataFrame, grid: Grid, dataset: str, path: Path, dpi: int) ->
 
 
 def _curves(scores: pd.DataFrame, role: str) -> Iterator[np.ndarray]:
-    """True positive rates at RATES, one array per seed that has both labels."""
-    for _, seed in scores.groupby("seed"):
+    """True positive rates at RATES, one array per unit that has both labels."""
+    for _, seed in scores.groupby(UNIT):
         tested = seed[seed["role"] == role]
         if not (tested["label"] == 0).any():  # as in the metrics: known negatives where none are held out
             known = seed[(seed["role"] == "test_closed") & (seed["label"] == 0)]
@@ -153,12 +170,18 @@ def _dots(axis: Axes, rows: pd.DataFrame, ticks: list[str], styles: MethodStyles
     for place, method in enumerate(present):
         part = rows[rows["method"] == method]
         y = part["name"].map(ticks.index) + 0.7 * ((place + 0.5) / len(present) - 0.5)
-        reach = (part["high"] - part["mean"]).fillna(0)
+        reach = interval_reach(part)
         colour = styles.line(method)["color"]
         axis.errorbar(
             part["mean"], y, xerr=reach, fmt=styles.marker(method), color=colour, markersize=4.5,
             elinewidth=1.2, label=styles.name(method),
         )  # fmt: skip
+
+
+def interval_reach(rows: pd.DataFrame) -> np.ndarray:
+    """How far each interval reaches below and above its mean, (2, rows); nothing where there is none."""
+    below, above = rows["mean"] - rows["low"], rows["high"] - rows["mean"]
+    return np.nan_to_num(np.stack([below, above]).astype(float)).clip(0)
 
 
 def training(histories: pd.DataFrame, grid: Grid, dataset: str, path: Path, dpi: int) -> None:

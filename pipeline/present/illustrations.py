@@ -12,11 +12,19 @@ from pipeline.common.config import Params
 from pipeline.common.paths import ARRAYS, CELLS
 from pipeline.data.store import Store
 from pipeline.grid.cells import Cell
-from pipeline.present import attack_figures, attack_gallery, figures, gallery
+from pipeline.present import (
+    alarm,
+    attack_figures,
+    attack_gallery,
+    draws,
+    evidence_figures,
+    figures,
+    gallery,
+)
 from pipeline.present.attacks import manipulability, robust_decisions
 from pipeline.present.attacks.rows import Attacked
 from pipeline.present.pictures import CAUSAL, HUMAN, SHORTCUT
-from pipeline.present.results import PLACE, Grid
+from pipeline.present.results import PLACE, Grid, cell_of
 from pipeline.present.variants import variants
 
 METHODS = 5  # side by side; more do not fit a page
@@ -24,6 +32,7 @@ SAMPLES = 6  # of a gallery
 Legend = Sequence[tuple[str, tuple[int, int, int]]]
 ATTACKED = 3  # methods below each other in the picture of an attack, evenly picked
 MOVED, STOOD = manipulability.TABLE, robust_decisions.TABLE
+VERDICTS = list(alarm.COLOURS.items())  # of boxes
 TRUTHS = [("causal pixels", CAUSAL), ("shortcut", SHORTCUT)]
 
 
@@ -33,10 +42,10 @@ class Illustrations:
 
     params: Params
     dataset: str
-    store: Store
+    store: Store  # of its first draw, which pictures are of
     grid: Grid
     values: dict[str, pd.DataFrame]  # `results.gather`
-    auroc: pd.DataFrame  # rows of the table of generalisation
+    tables: dict[str, pd.DataFrame]  # rows of each table by its name
     folder: Path
 
     def jobs(self) -> list[Callable[[], None]]:
@@ -47,10 +56,13 @@ class Illustrations:
             found.append(partial(figures.training, own("history"), *self._plate("training")))
         if len(own("metrics")):
             found.append(partial(figures.roc, own("scores"), *self._plate("roc")))
-            found.append(partial(figures.sources, self.auroc, *self._plate("sources")))
+            found.append(partial(figures.sources, self.tables["generalisation"], *self._plate("sources")))
             found.append(self._gallery)
+        found += [self._dose, self._filled]
         if len(own("exemplars")):
             found.append(self._exemplars)
+        if len(own("alarm")):
+            found.append(self._alarm)
         if len(own("values")):
             attacked = Attacked(own("values"), self.grid, methods)
             moved, stood = (attacked.shown_in(name).values for name in (MOVED, STOOD))
@@ -82,6 +94,19 @@ class Illustrations:
         title = f"{self._heading()} — {cell.backbone}, seed {cell.seed}"
         self._mount(gallery.gallery(self.store, maps, chosen), "gallery", title, self._truths())
 
+    def _dose(self) -> None:
+        """Draw dose and response where there are several doses."""
+        doses = draws.doses(self.params, self.grid.draws, self.dataset)
+        if not self.grid.draws[self.dataset].variant and len(doses) > 1:
+            evidence_figures.dose(self.tables["evidence"], doses, *self._plate("dose"))
+
+    def _filled(self) -> None:
+        """Draw images without what people marked, and with that alone."""
+        cells = self.first_cells("evaluate").values()
+        shown = [_of_cell(self._own("shown_scores"), cell) for cell in cells]
+        if any(map(len, shown)):
+            evidence_figures.filled(pd.concat(shown), self.store, *self._plate("filled"))
+
     def _exemplars(self) -> None:
         shown = self.first_cells("identify")
         if not shown:
@@ -93,16 +118,30 @@ class Illustrations:
         sheet = gallery.exemplars(self.store, found, predicted=1)
         self._mount(sheet, "exemplars", f"Concepts of class 1 — {self._heading()}")
 
+    def _alarm(self) -> None:
+        """Draw concepts with their verdicts, and how well these tell where the truth is known."""
+        shown = self.first_cells("identify")
+        found = {
+            method: (_of_cell(self._own("alarm"), cell), _of_cell(self._own("exemplars"), cell))
+            for method, cell in shown.items()
+        }
+        if found:
+            sheet = alarm.sheet(self.store, found)
+            self._mount(sheet, "alarm", f"What models rely on — {self._heading()}", VERDICTS)
+        if len(alarm.judged(self._own("alarm"))):
+            grid, dataset, path, dpi = self._plate("alarm_roc")
+            alarm.roc(self._own("alarm"), grid, dataset, path, dpi)
+
     def attack_picture(self, name: str) -> None:
         """Draw what an attack did to a few images and methods, first backbone and seed; no controls."""
         done = self.grid.attacks
         done = done[(done["dataset"] == self.dataset) & (done["attack"] == name)]
-        done = done[(done["robustness_key"] != "") & ~done["method"].isin(self.grid.controls)]
+        done = done[(done["robustness_key"] != "") & (done["method"].map(self.grid.kind) == "")]
         first = done.drop_duplicates("method")
         few = np.linspace(0, len(first) - 1, min(len(first), ATTACKED)).round().astype(int)
         sheets = {}
         for row in first.iloc[few].to_dict("records"):
-            cell = Cell(*(row[column] for column in PLACE))
+            cell = cell_of(row)
             sheet = self._attacked_cell(cell, name, 1 if row["table"] == "manipulability" else 2)
             if sheet:
                 sheets[f"{cell.method}\n{cell.backbone}, seed {cell.seed}"] = sheet
@@ -119,11 +158,14 @@ class Illustrations:
         return attack_gallery.sheet(pictures, self.store.images[rows], names)
 
     def first_cells(self, stage: str) -> dict[str, Cell]:
-        """The cell of the first backbone and seed of up to METHODS methods that has a record; no controls."""
+        """The cell of the first draw, backbone and seed of up to METHODS methods that has a record.
+
+        Methods in their own right: no controls, no ceilings.
+        """
         planned = self.grid.cells
         done = planned[(planned["dataset"] == self.dataset) & (planned[f"{stage}_key"] != "")]
-        first = done[~done["method"].isin(self.grid.controls)].drop_duplicates("method").head(METHODS)
-        return {row["method"]: Cell(*(row[name] for name in PLACE)) for row in first.to_dict("records")}
+        first = done[done["method"].map(self.grid.kind) == ""].drop_duplicates("method").head(METHODS)
+        return {row["method"]: cell_of(row) for row in first.to_dict("records")}
 
     def _truths(self) -> Legend:
         return TRUTHS if self.store.info["phantom"] else []
@@ -137,5 +179,6 @@ class Illustrations:
 
 
 def _of_cell(rows: pd.DataFrame, cell: Cell) -> pd.DataFrame:
-    same = [rows[name] == getattr(cell, name) for name in PLACE]
+    place = {**vars(cell), "draw": cell.dataset}
+    same = [rows[name] == place[name] for name in PLACE if name != "dataset"]
     return rows[np.logical_and.reduce(same)]

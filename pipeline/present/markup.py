@@ -5,10 +5,11 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.common.files import write_csv, write_text
-from pipeline.present.generalisation import readme_rows
+from pipeline.present.evidence import readme_rows
 from pipeline.present.results import Grid
 from pipeline.present.tables import Table
 
+QUESTION = "Does a model decide by what people marked?"
 WIDE = 5  # columns; more are scaled to the width of the text
 LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{",
@@ -83,9 +84,8 @@ def escape(text: object) -> str:
 
 
 def readme(main: Table, grid: Grid) -> str:
-    """The README's table: macro AUROC per data set; the caption alone where no source is held out."""
+    """The README's table: the first quantities of each data set; the caption alone where there are none."""
     rows = readme_rows(main, grid)
     if rows.empty:
         return f"{main.caption}\n"
-    title = "AUROC on sources never seen in training (macro mean over them)"
-    return f"**{title}**\n\n{markdown_rows(rows)}\n\n{main.caption}\n"
+    return f"**{QUESTION}**\n\n{markdown_rows(rows)}\n\n{main.caption}\n"

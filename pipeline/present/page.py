@@ -8,9 +8,12 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pipeline.common.files import write_text
-from pipeline.present.generalisation import macro_estimates, macro_gains
+from pipeline.present.draws import Joined
+from pipeline.present.evidence import estimates, gains, shown_first
+from pipeline.present.quantities import QUANTITIES
 from pipeline.present.results import Grid
-from pipeline.present.tables import Panel, Table
+from pipeline.present.tables import Panel, Table, units_text
+from pipeline.score.stats import FEWEST
 
 CONTACT_SHEET = "Images of each source and class, evenly picked, with what people marked."
 
@@ -18,15 +21,19 @@ CONTACT_SHEET = "Images of each source and class, evenly picked, with what peopl
 def write(path: Path, grid: Grid, tables: list[Table], stores: dict[str, Path]) -> None:
     """Write the page; figures are linked where `figures/<stem>_<dataset>.png` exists beside it.
 
-    tables: the first is that of generalisation. stores: data set -> its prepared folder.
+    tables: the first is that of evidence. stores: draw -> its prepared folder.
     """
     text = _template("report.html.j2").render(
         grid=grid,
         tables=tables,
         summary=_summary(tables[0], grid),
-        sections=[_section(path.parent, name, store, tables) for name, store in stores.items()],
+        sections=[
+            _section(path.parent, name, group, stores[group.draws[0]], tables)
+            for name, group in grid.draws.items()
+        ],
         missing=grid.cells[grid.cells["missing"] != ""].to_dict("records"),
-        seeds=sorted(set(grid.cells["seed"])),
+        units=units_text(grid),
+        fewest=FEWEST,
         attacked=len(grid.attacks) > 0,
     )
     write_text(path, text)
@@ -49,32 +56,35 @@ def _template(name: str) -> Any:
 
 
 def _summary(main: Table, grid: Grid) -> list[dict[str, Any]]:
-    """The page's first tables: macro AUROC, then the difference to each reference with its verdict."""
-    macro = macro_estimates(main)
-    if macro.empty:
-        return []
-    plain = _block(macro.assign(verdict="plain"), grid)
-    blocks = [{"title": "AUROC, macro over held-out sources", "counted": False, **plain}]
-    for reference in grid.references:
-        gains = _block(macro_gains(main, reference), grid)
-        blocks.append({"title": f"Difference to {reference}", "counted": True, **gains})
+    """The page's first tables: each first quantity, then its difference to each reference with a verdict."""
+    blocks = []
+    for quantity in shown_first(main, grid):
+        title = QUANTITIES[quantity].title
+        blocks.append({"title": title, "counted": False, **_block(estimates(main, quantity), grid)})
+        for reference in grid.references:
+            found = gains(main, quantity, reference, grid.confidence)
+            if len(found):
+                about = {"title": f"{title}: difference to {reference}", "counted": True}
+                blocks.append({**about, **_block(found, grid)})
     return blocks
 
 
 def _block(frame: pd.DataFrame, grid: Grid) -> dict[str, Any]:
-    """Rows of `text` and `verdict` by method, one column per data set and backbone."""
+    """Rows of `text` and `verdict` by method, one column per plain data set and backbone."""
+    frame = frame[~frame["dataset"].isin(grid.variants())]
     columns = list(dict.fromkeys(zip(frame["dataset"], frame["backbone"], strict=True)))
     rows = []
     for method, mine in frame.groupby("method", sort=False):
         place = {(row.dataset, row.backbone): row for row in mine.itertuples()}
         cells = [(place[c].text, place[c].verdict) if c in place else ("–", "missing") for c in columns]
         counts = {name: sum(verdict == name for _, verdict in cells) for name in ("better", "worse")}
-        rows.append({"method": method, "control": method in grid.controls, "cells": cells, **counts})
+        about = {"method": grid.label(str(method)), "beside": bool(grid.kind(str(method)))}
+        rows.append({**about, "cells": cells, **counts})
     return {"columns": columns, "rows": rows}
 
 
-def _section(folder: Path, dataset: str, store: Path, tables: list[Table]) -> dict[str, Any]:
-    """What the page says about one data set."""
+def _section(folder: Path, dataset: str, group: Joined, store: Path, tables: list[Table]) -> dict[str, Any]:
+    """What the page says about one data set; `store` is that of its first draw."""
     protocol, audit = (json.loads((store / name).read_text()) for name in ("protocol.json", "audit.json"))
     shown = [(table, _panels_about(table, dataset)) for table in tables]
     captions = {"contact_sheet": CONTACT_SHEET}
@@ -82,6 +92,7 @@ def _section(folder: Path, dataset: str, store: Path, tables: list[Table]) -> di
         captions |= table.figures
     return {
         "name": dataset,
+        "draws": group.draws,
         "protocol": protocol,
         "counts": audit["counts"],
         "findings": audit["findings"],

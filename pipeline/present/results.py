@@ -1,7 +1,9 @@
 """What is planned and what was recorded of it: tables of all cells, and the grid that they fill."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -9,26 +11,40 @@ import pandas as pd
 from pipeline.common import catalogue
 from pipeline.common.config import Attack, Params
 from pipeline.common.errors import UserError
-from pipeline.common.paths import CELLS, HISTORY, TABLES
+from pipeline.common.paths import CELLS
 from pipeline.data.store import Store
 from pipeline.grid import records
 from pipeline.grid.cells import Cell, cells
+from pipeline.present.draws import Joined, joined
 from pipeline.present.variants import is_guided
 
 GROUP = ["dataset", "backbone", "method"]
-PLACE = [*GROUP, "seed"]
+UNIT = ["draw", "seed"]  # a training, paired with that of every other method; `draw`: its own data set
+PLACE = [*GROUP, *UNIT]
+AT = ["scope", "source", "stratum"]  # which images an AUROC compares; blank where no scores are known
 ATTACKS = [*PLACE, "cell", "attack", "kind", "table", "settings", "robustness_key"]
 STAGES = ("train", "evaluate", "identify")
+CELL_COLUMNS = [*PLACE, "cell", *(f"{stage}_key" for stage in STAGES), "missing"]
 COLUMNS = {  # what is read of every cell (and attack) -> its columns where no cell has it
     "metrics": "scope source metric value n_negative n_positive",
-    "scores": "label role logit_difference",
+    "scores": "sample_id subject_id source label role marked logit_difference",
+    "strata": "scope source stratum auroc n_negative n_positive",
+    "counterfactuals": "role source region fill test auroc change n_negative n_positive n_annotated",
+    "shown_scores": "sample_id role label region_of test logit_difference",
     "alignment": "role map reference metric value undefined",
     "faithfulness": "role order curve area",
     "summary": "role metric reference value",
     "concepts": "predicted concept",
+    "alarm": "predicted concept score verdict evidence truth weight",
     "exemplars": "predicted concept rank sample_id",
     "history": "epoch classification guidance val_auroc",
     "values": "attack explanation metric budget value n undefined",
+}
+TEXTS = ("source", "reference", "sample_id", "subject_id", "region_of", "explanation", "evidence", "truth")
+RULES = {  # metric of train.selection -> what is highest where an epoch, or an alpha, is chosen
+    "auroc": "validation AUROC",
+    "alignment": "agreement with human maps on validation",
+    "counterfactual": "only − without on validation",
 }
 PHANTOM = "Phantoms are drawn by a program. What holds on them is no claim about real images."
 
@@ -51,6 +67,37 @@ class Grid:
     confidence: float
     cells: pd.DataFrame  # PLACE, cell (short key, blank if untrained), <stage>_key..., missing
     attacks: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=ATTACKS))  # planned ones
+    ceilings: frozenset[str] = frozenset()  # methods that are told what no data set of images tells
+    floors: frozenset[str] = frozenset()  # models without a network, in tables that have them
+    beside: pd.DataFrame = field(default_factory=pd.DataFrame)  # cells of floors, and of ceilings elsewhere
+    rule: str = ""  # how epochs and alphas are chosen
+    draws: dict[str, Joined] = field(default_factory=dict)  # data set -> what is joined in it
+
+    @cached_property
+    def rows(self) -> pd.DataFrame:
+        """The cells and what stands beside them in tables."""
+        return pd.concat([self.cells, self.beside], ignore_index=True).fillna("")
+
+    def variants(self) -> list[str]:
+        """The data sets that differ from what they are draws of."""
+        return [name for name, group in self.draws.items() if group.variant]
+
+    def families(self) -> list[list[str]]:
+        """Data sets whose comparisons are one family: the plain ones, and those of each variant."""
+        found: dict[str, list[str]] = {"": []}
+        for name in self.datasets:
+            variant = self.draws[name].variant if name in self.draws else ""
+            found.setdefault(variant, []).append(name)
+        return list(found.values())
+
+    def kind(self, method: str) -> str:
+        """`control`, `ceiling`, `floor`, or blank for a method in its own right."""
+        kinds = {"control": self.controls, "ceiling": self.ceilings, "floor": self.floors}
+        return next((kind for kind, names in kinds.items() if method in names), "")
+
+    def label(self, method: str) -> str:
+        """The method as tables and legends name it, with its kind."""
+        return f"{method} ({kind})" if (kind := self.kind(method)) else method
 
     def under(self, *attacks: str) -> "Grid":
         """The same grid of the cells that these attacks are planned for, once per attack."""
@@ -64,18 +111,21 @@ def gather(params: Params, stores: dict[str, Store]) -> tuple[Grid, dict[str, pd
     """
     planned, attacks = [], []
     parts: dict[str, list[pd.DataFrame]] = {name: [] for name in COLUMNS}
-    for cell in (cell for name in params.datasets for cell in cells(params, name)):
+    draws = joined(params.datasets)
+    owners = {draw: name for name, group in draws.items() for draw in group.draws}
+    for cell in (cell for name in owners for cell in cells(params, name)):
         found = current_records(cell)
         keys = {f"{stage}_key": record["key"] if record else "" for stage, record in found.items()}
-        about = {**vars(cell), "cell": keys["train_key"][:8]}
+        place = {**vars(cell), "dataset": owners[cell.dataset], "draw": cell.dataset}
+        about = {**place, "cell": keys["train_key"][:8]}
         rows = [{**about, **row} for row in _planned_attacks(params, cell, keys["train_key"])]
         missing = [stage for stage, record in found.items() if not record]
         missing += [f"robustness/{row['attack']}" for row in rows if not row["robustness_key"]]
         planned.append({**about, **keys, "missing": " ".join(missing)})
         attacks += rows
         done = [row["attack"] for row in rows if row["robustness_key"]]
-        for name, frame in _tables(cell, [stage for stage, record in found.items() if record], done):
-            parts[name].append(frame.assign(**vars(cell)))
+        for name, frame in _tables(cell, found, done):
+            parts[name].append(frame.assign(**place))
     if not parts["metrics"]:
         raise UserError("reports: no cell has been evaluated; run `dvc repro` (train, evaluate) first")
     values = {
@@ -84,7 +134,13 @@ def gather(params: Params, stores: dict[str, Store]) -> tuple[Grid, dict[str, pd
         else pd.DataFrame(columns=[*COLUMNS[name].split(), *PLACE])
         for name, frames in parts.items()
     }
-    return _grid(params, stores, pd.DataFrame(planned), pd.DataFrame(attacks, columns=ATTACKS)), values
+    about_attacks = pd.DataFrame(attacks, columns=ATTACKS)
+    return _grid(params, stores, draws, pd.DataFrame(planned)[CELL_COLUMNS], about_attacks), values
+
+
+def cell_of(row: Mapping[Any, Any]) -> Cell:
+    """The cell behind a row that says its PLACE."""
+    return Cell(row["draw"], row["backbone"], row["method"], row["seed"])
 
 
 def current_records(cell: Cell) -> dict[str, dict[str, Any] | None]:
@@ -133,31 +189,56 @@ def _value_text(value: Any) -> str:
     return "none" if value in (None, "") else str(value)
 
 
-def _tables(cell: Cell, stages: list[str], attacks: list[str]) -> Iterator[tuple[str, pd.DataFrame]]:
-    """(name in COLUMNS, table) of what a cell's stages and attacks have left."""
-    for stage in stages:
-        names = [HISTORY] if stage == "train" else [f"{name}.csv" for name in TABLES[stage]]
-        for file in names:
-            if (name := file.removesuffix(".csv")) in COLUMNS:
-                yield name, _read_table(cell, stage, file)
+def _tables(
+    cell: Cell, found: Mapping[str, dict[str, Any] | None], attacks: list[str]
+) -> Iterator[tuple[str, pd.DataFrame]]:
+    """(name in COLUMNS, table) of what a cell's stages (their records, if any) and attacks have left."""
+    for stage, record in found.items():
+        for file in record["files"] if record else ():
+            if (name := file.removesuffix(".csv")) in COLUMNS and file.endswith(".csv"):
+                yield name, read_table(cell.folder(CELLS[stage]) / file)
     for attack in attacks:
-        yield "values", _read_table(cell, "robustness", f"{attack}/values.csv").assign(attack=attack)
+        path = cell.folder(CELLS["robustness"]) / attack / "values.csv"
+        yield "values", read_table(path).assign(attack=attack)
 
 
-def _read_table(cell: Cell, stage: str, file: str) -> pd.DataFrame:
+def read_table(path: Path) -> pd.DataFrame:
     """A table of a record; names that look like no name (null, nan) are names, blank ones are empty texts."""
-    text = dict.fromkeys(("source", "reference", "sample_id", "explanation"), str)
-    path = cell.folder(CELLS[stage]) / file
+    text = dict.fromkeys(TEXTS, str)
     frame = pd.read_csv(path, dtype=text, na_values=[""], keep_default_na=False)
     return frame.fillna({column: "" for column in text if column in frame})
 
 
-def _grid(params: Params, stores: dict[str, Store], planned: pd.DataFrame, attacks: pd.DataFrame) -> Grid:
-    notes = {
-        name: DatasetNote(info["title"], info["notice"] or PHANTOM * info["phantom"], info["phantom"])
-        for name, info in ((name, store.info) for name, store in stores.items())
-    }
-    controls = frozenset(name for name, method in params.methods.items() if method.is_control)
+def _grid(
+    params: Params,
+    stores: dict[str, Store],
+    draws: dict[str, Joined],
+    planned: pd.DataFrame,
+    attacks: pd.DataFrame,
+) -> Grid:
+    notes = {}
+    for name, group in draws.items():
+        info = stores[group.draws[0]].info
+        title = f"{info['title']}, {group.variant}" if group.variant else info["title"]
+        notes[name] = DatasetNote(title, info["notice"] or PHANTOM * info["phantom"], info["phantom"])
+    controls, ceilings = (
+        frozenset(name for name, method in params.methods.items() if getattr(method, f"is_{kind}"))
+        for kind in ("control", "ceiling")
+    )
     unguided = [name for name, method in params.methods.items() if not is_guided(method)]
     references = tuple(dict.fromkeys([params.report.baseline, *unguided[:1]]))
-    return Grid(notes, controls, references, params.report.confidence, planned, attacks)
+    rule = _rule(params)
+    return Grid(
+        notes, controls, references, params.report.confidence, planned, attacks,
+        ceilings=ceilings, rule=rule, draws=draws,
+    )  # fmt: skip
+
+
+def _rule(params: Params) -> str:
+    """How an epoch is chosen, and an alpha where a loss lists several."""
+    chosen = params.train.selection
+    several = any(method.candidates() for method in params.methods.values())
+    what = "Epoch and alpha" if several else "The epoch"
+    within = f" among those within {chosen.tolerance:g} of the best validation AUROC"
+    limits = "" if chosen.metric == "auroc" or not chosen.tolerance else within
+    return f"{what} of the highest {RULES[chosen.metric]}{limits}."

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.common import catalogue
+from pipeline.common import catalogue, checks
 from pipeline.common.config import Method, Params
 from pipeline.common.files import canonical_json
 
@@ -69,7 +69,8 @@ def _plain(method: Method) -> bool:
 def _objective(method: Method) -> str:
     """The loss and the maps that it sees; without guidance a loss sees none."""
     seen = method.map_source if is_guided(method) else None
-    return canonical_json([catalogue.filled("model/losses", method.loss), seen])
+    losses = [catalogue.filled("model/losses", each) for each in checks.alternatives(method.loss)]
+    return canonical_json([losses, seen])
 
 
 def _nearest(method: Method, texts: dict[str, str], params: Params) -> str:

@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
-from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
+from scipy.stats import rankdata
+from sklearn.metrics import average_precision_score, roc_curve
 
 from pipeline.score import refuses_undefined_scores
 
@@ -31,7 +32,11 @@ def auroc(labels: np.ndarray, scores: np.ndarray) -> float:
     >>> auroc(np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.4, 0.8]))
     0.875
     """
-    return float(roc_auc_score(labels, scores)) if _both(labels) else float("nan")
+    if not _both(labels):
+        return float("nan")
+    positive = labels == 1
+    n, m = int(positive.sum()), int((~positive).sum())
+    return float((rankdata(scores)[positive].sum() - n * (n + 1) / 2) / (n * m))  # Mann and Whitney's U
 
 
 @refuses_undefined_scores

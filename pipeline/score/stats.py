@@ -1,9 +1,9 @@
-"""Uncertainty of scores: DeLong intervals over test samples, t intervals and exact tests over seeds.
+"""Uncertainty of scores: DeLong intervals over test samples, t intervals and exact tests over units.
 
 DeLong (1988), computed by midranks as in Sun and Xu (2014), covers the noise of one model's test sample;
-intervals over seeds cover the noise of training. They answer different questions, so reports give both.
-Small numbers of seeds limit what a test can say: the smallest two-sided sign-flip p is 2 / 2^n (0.25 for n
-= 3, 0.0625 for n = 5).
+intervals over seeds cover the noise of training; `bootstrap` has both at once, and that of draws. Small
+numbers of units limit what a test can say: the smallest two-sided sign-flip p is 2 / 2^n, above 0.05 for
+less than FEWEST of them.
 """
 
 from collections.abc import Sequence
@@ -16,8 +16,10 @@ from scipy.stats import rankdata
 from pipeline.common.seeding import numpy_rng
 from pipeline.score import refuses_undefined_scores
 
+FEWEST = 6  # units below which no p is given
 MAX_FLIPS = 24  # 2^23 sums are held in memory
 DRAWN_FLIPS = 2**16  # random sign patterns where there are more pairs than that
+ROUNDING = 1e-9  # of a difference: files hold ten digits, and sums that are equal must stay so
 
 
 class Interval(NamedTuple):
@@ -96,7 +98,7 @@ def sign_flip_p(differences: Sequence[float] | np.ndarray) -> float:
         sums = values[:1]  # the first sign is fixed: every pattern has a mirror image of equal size
         for value in values[1:]:
             sums = np.concatenate([sums + value, sums - value])
-    rounding = 1e-12 * float(np.abs(values).sum())
+    rounding = ROUNDING * len(values)
     return float(np.mean(np.abs(sums) >= abs(values.sum()) - rounding))
 
 

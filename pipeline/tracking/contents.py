@@ -25,19 +25,32 @@ CURVES = {  # column of history.csv -> name of the metric
     "penalty": "train/penalty",
     "val_loss": "val/loss",
     "val_auroc": "val/auroc",
+    "val_alignment": "val/alignment",
+    "val_counterfactual": "val/counterfactual",
 }
 MEASURED = {  # stage -> table -> how its metrics are called: prefix, columns joined by slashes; the value
     "evaluate": {
         "metrics": ("", ["scope", "source", "metric"], "value"),
+        "strata": ("strata", ["scope", "source", "stratum"], "auroc"),
+        "counterfactuals": ("counterfactuals", ["role", "source", "region", "fill", "test"], "auroc"),
         "alignment": ("alignment", ["role", "reference", "map", "metric"], "value"),
         "faithfulness": ("faithfulness", ["role", "curve", "order"], "area"),
     },
-    "identify": {"summary": ("identify", ["role", "metric", "reference"], "value")},
+    "identify": {
+        "summary": ("identify", ["role", "metric", "reference"], "value"),
+        "alarm": ("alarm", ["predicted", "concept"], "score"),
+    },
 }
-ARTIFACTS = {  # stage -> its files that MLflow keeps
-    "train": [RECORD, HISTORY, MODEL],
-    "evaluate": ["metrics.csv", "alignment.csv", "faithfulness.csv"],
-    "identify": ["summary.csv", "concepts.csv"],
+ARTIFACTS = {  # stage -> its files that MLflow keeps, as far as a cell has them
+    "train": [RECORD, HISTORY, MODEL, "candidates.csv"],
+    "evaluate": [
+        "metrics.csv",
+        "strata.csv",
+        "counterfactuals.csv",
+        "alignment.csv",
+        "faithfulness.csv",
+    ],
+    "identify": ["summary.csv", "concepts.csv", "alarm.csv"],
 }
 ATTACKS = "robustness/"  # what stands before an attack's name in keys, metrics and artifacts
 
@@ -106,8 +119,10 @@ class CellContents:
     def artifacts(self) -> Iterator[tuple[Path, str]]:
         """(file, folder in MLflow) of everything that is kept there."""
         for stage, names in ARTIFACTS.items():
+            folder = self.cell.folder(CELLS[stage])
             for name in names if self.keys[stage] else ():
-                yield self.cell.folder(CELLS[stage]) / name, "model" if stage == "train" else stage
+                if (folder / name).is_file():
+                    yield folder / name, "model" if stage == "train" else stage
         if self.circumstances:
             yield self.cell.folder(CELLS["train"]) / CIRCUMSTANCES, "model"
         for attack in self.attacks():
@@ -175,6 +190,8 @@ def _attack_folder(cell: Cell, attack: str) -> Path:
 
 def _read_metrics(path: Path, prefix: str, columns: list[str], value: str) -> Iterator[tuple[str, float]]:
     """`prefix/column/column/...` of each row of a table that has a value, without what is blank."""
+    if not path.is_file():  # of real data, which have no strata
+        return
     frame = pd.read_csv(path, dtype=dict.fromkeys(columns, str), na_values=[""], keep_default_na=False)
     for row in frame.dropna(subset=value).to_dict("records"):
         parts = [prefix, *(row[column] for column in columns)]

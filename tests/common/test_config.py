@@ -49,6 +49,20 @@ def test_the_shipped_settings_are_valid() -> None:
         (("train",), "device", "gpu", "train.device"),
         ((), "trian", {}, "trian: unknown key; did you mean 'train'?"),
         (("report",), "baseline", "cyborgs", "'cyborgs' is not in methods: did you mean 'cyborg'?"),
+        (("methods", "cyborg", "loss"), "alpha", [0.5, 2], "cyborg.loss: alpha: Input should be less than 1"),
+        (("methods", "cyborg", "loss"), "alpha", [], "cyborg: loss.alpha: expected distinct candidates, at"),
+        (("methods", "cyborg", "loss"), "alpha", [0.1, 0.1], "expected distinct candidates, at least"),
+        (("methods", "cyborg"), "map_source", "class mean", "cyborg.map_source: Input should be 'human', "),
+        (("train", "selection"), "metric", "accuracy", "train.selection.metric: Input should be 'auroc'"),
+        (("train", "selection"), "tolerance", 1, "train.selection.tolerance: Input should be less than 1"),
+        (("datasets", "cxr"), "seeds", [2, 2], "datasets.cxr.seeds: must be distinct"),
+        (("datasets", "cxr"), "seeds", [], "datasets.cxr.seeds: List should have at least 1 item"),
+        (("datasets", "cxr"), "backbones", ["compcat"], "cxr.backbones: 'compcat' is not in backbones: did"),
+        (("methods", "cyborg"), "seeds", [0, 7], "cyborg.seeds: [7] are of no data set, nor of train"),
+        (("datasets", "cxr"), "draw_of", "cxr", "datasets.cxr.draw_of: 'cxr' must not be a draw itself"),
+        (("datasets", "cxr"), "draw_of", "iris", "draw_of: the draws of 'iris' differ in task or phantom"),
+        (("datasets", "cxr"), "variant", "no shortcut", "cxr.variant: of what? name that data set as"),
+        (("datasets", "cxr", "protocol"), "novel", ["site_a"], "protocol.novel: 'site_a' is not held out"),
         (("datasets", "cxr", "split"), "val", 0.9, "datasets.cxr.split: val + test"),
         (("datasets", "cxr"), "methods", ["cyborgs"], "datasets.cxr.methods: 'cyborgs' is not in methods"),
         (("phantoms", "tasks", "iris"), "name", "irsi", "pipeline/drawing: did you mean 'iris'?"),
@@ -115,11 +129,47 @@ def test_robust_methods_are_read_as_given(raw: dict[str, Any]) -> None:
     }
     raw["methods"]["robust"] = given
     methods = parse(raw).methods
-    assert methods["robust"].model_dump() == given
+    assert methods["robust"].model_dump() == {**given, "seeds": None}
     assert methods["robust"].map_readers() == ["saliency_adversarial"]
     assert methods["robust"].is_control and not methods["cyborg"].is_control
     plain = methods["cyborg"]
     assert (plain.weight_decay, plain.activation, plain.regularisers) == (None, None, [])
+
+
+def test_a_loss_that_lists_alphas_is_several_candidates(raw: dict[str, Any]) -> None:
+    raw["methods"]["cyborg"]["loss"] = {"name": "cyborg", "alpha": [0.3, 0.1], "cam_class": "true"}
+    methods = parse(raw).methods
+    found = methods["cyborg"].candidates()
+    assert list(found) == [0.3, 0.1]
+    assert found[0.1].loss == {"name": "cyborg", "alpha": 0.1, "cam_class": "true"}
+    assert found[0.1].map_source == "human" and methods["divergence"].candidates() == {}
+
+
+def test_one_mistake_in_a_loss_that_lists_alphas_is_one_line(raw: dict[str, Any]) -> None:
+    raw["methods"]["cyborg"]["loss"] = {"name": "cyborg", "alpha": [0.3, 0.1], "cam": "true"}
+    assert problems(raw).count("\n") == 0
+
+
+def test_truth_is_a_ceiling_and_for_phantoms_alone(raw: dict[str, Any]) -> None:
+    raw["methods"]["cyborg"]["map_source"] = "truth"
+    method = parse(raw).methods["cyborg"]
+    assert method.is_ceiling and not method.is_control
+    raw["datasets"]["iris"]["phantom"] = False
+    expected = "datasets.iris.methods: cyborg needs true causes, which only phantoms have; list other methods"
+    assert problems(raw) == f"params.yaml: {expected}"
+    raw["datasets"]["iris"]["methods"] = ["cross_entropy"]
+    parse(raw)
+
+
+def test_draws_of_a_data_set(raw: dict[str, Any]) -> None:
+    raw["datasets"]["cxr_1"] = {**raw["datasets"]["cxr"], "draw_of": "cxr", "seeds": [7]}
+    raw["datasets"]["cxr_09"] = {**raw["datasets"]["cxr"], "draw_of": "cxr", "variant": "agreement 0.9"}
+    raw["robustness"]["attacks"]["pgd"]["seeds"] = [7]
+    assert parse(raw).datasets["cxr_1"].seeds == [7]
+    raw["datasets"]["cxr_1"]["phantom"] = False
+    assert problems(raw).count("the draws of 'cxr' differ in task or phantom") == 2
+    raw["datasets"]["cxr_1"] |= {"phantom": True, "draw_of": "cxr_09"}
+    assert "datasets.cxr_1.draw_of: 'cxr_09' must not be a draw itself" in problems(raw)
 
 
 def test_all_mistakes_of_one_robust_method_are_listed_together(raw: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.common import workspace
+from pipeline.common import catalogue, workspace
 from pipeline.common.config import load
 from pipeline.common.errors import UserError
 
@@ -32,6 +32,24 @@ def test_every_shipped_profile_is_valid(project: Path, profile: str) -> None:
     write(project, profile, (PROJECT / "profiles" / f"{profile}.yaml").read_text())
     folder = workspace.workspace(profile)
     load(folder / "params.yaml")
+
+
+@pytest.mark.parametrize("profile", ["study", "robustness"])
+def test_phantoms_of_a_study_are_those_of_the_default_run(profile: str) -> None:
+    """But for the seed and what the names of draws and variants tell."""
+    default = yaml.safe_load((PROJECT / "params.yaml").read_text())
+    own = workspace.merge(default, yaml.safe_load((PROJECT / "profiles" / f"{profile}.yaml").read_text()))
+    for name, dataset in own["datasets"].items():
+        task = name.split("_")[0]
+        same = default["datasets"][task].keys() - {"root"}
+        assert {key: dataset[key] for key in same} == {key: default["datasets"][task][key] for key in same}
+        drawn = own["phantoms"]["tasks"][Path(dataset["root"]).name]
+        varied = {"seed": 0, "shortcut": "local", "shortcut_agreement": 1.0}
+        filled = [
+            catalogue.filled("drawing", {**each, **varied})
+            for each in (drawn, default["phantoms"]["tasks"][task])
+        ]
+        assert filled[0] == filled[1]
 
 
 def test_only_what_the_profile_names_changes(project: Path) -> None:

@@ -1,5 +1,6 @@
 """Decoding: pictures, maps and truth share one geometry; what cannot be used comes back as its problem."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -41,15 +42,17 @@ def test_picture_map_and_truth_share_one_geometry(tmp_path: Path, crop: str) -> 
     size = (48, 32)
     path = write(tmp_path / "a.png", 16, size)
     mask = write(tmp_path / "map.png", 16, size)
-    for kind in ("causal", "shortcut"):
+    for kind in ("causal", "shortcut", "without_cause"):
         write(tmp_path / "truth" / kind / "a.png", 16, size)
-    one = listed(path, truth=tmp_path / "truth", annotations=[Drawn(mask)], roi="8,0,40,32")
+    truth = {"truth": tmp_path / "truth", "twins": ("without_cause",)}
+    one = listed(path, annotations=[Drawn(mask)], roi="8,0,40,32", **truth)
     result = decode(one, RECIPE._replace(crop=crop))
     assert isinstance(result, Decoded)
     assert result.human_map is not None
     assert result.human_map.max() == 255
     for other in (result.human_map, result.truths["causal"], result.truths["shortcut"]):
         np.testing.assert_array_equal(result.image[0], other)
+    np.testing.assert_array_equal(result.image, result.twins["without_cause"])
     expected = {"width": 48, "height": 32, "bits": 8, "photometric": "L", "phi_flag": "absent"}
     assert result.facts == {**expected, "file_bytes": path.stat().st_size}
 
@@ -116,6 +119,73 @@ def test_a_phantom_without_truth_is_refused(tmp_path: Path) -> None:
     result = decode(listed(write(tmp_path / "a.png"), truth=tmp_path / "truth"), RECIPE)
     assert isinstance(result, Problem)
     assert result.code == "E_LAYOUT"
+
+
+@pytest.fixture
+def with_truth(tmp_path: Path) -> Sample:
+    """A phantom with a cause and no shortcut; its twin without the cause is a smaller square."""
+    write(tmp_path / "truth" / "causal" / "a.png")
+    mask = tmp_path / "truth" / "shortcut" / "a.png"
+    mask.parent.mkdir()
+    Image.new("L", (32, 32)).save(mask)
+    write(tmp_path / "truth" / "without_cause" / "a.png", 2)
+    twins = ("without_cause", "without_shortcut")
+    return listed(write(tmp_path / "a.png"), truth=tmp_path / "truth", twins=twins)
+
+
+def test_a_twin_shows_the_image_without_its_cause(with_truth: Sample) -> None:
+    result = decode(with_truth, RECIPE)
+    assert isinstance(result, Decoded)
+    expected = np.zeros((1, 16, 16))
+    expected[0, 0, 0] = 255  # a corner of 2 px at half the size
+    np.testing.assert_array_equal(result.twins["without_cause"], expected)
+    np.testing.assert_array_equal(result.twins["without_shortcut"], result.image)  # it has no shortcut
+
+
+def test_colour_twins_keep_their_colours(with_truth: Sample) -> None:
+    for path in (with_truth.image_path, with_truth.image_path.parent / "truth" / "without_cause" / "a.png"):
+        pixels = np.zeros((32, 32, 3), np.uint8)
+        pixels[:16, :, 1] = 100
+        Image.fromarray(pixels).save(path)
+    result = decode(with_truth, RECIPE._replace(channels=3))
+    assert isinstance(result, Decoded)
+    np.testing.assert_array_equal(result.twins["without_cause"], result.image)
+    assert result.image.max(axis=(1, 2)).tolist() == [0, 100, 0]
+
+
+def _remove(path: Path) -> None:
+    path.unlink()
+
+
+def _enlarge(path: Path) -> None:
+    write(path, size=(64, 64))
+
+
+def _colour(path: Path) -> None:
+    Image.open(path).convert("RGB").save(path)
+
+
+def _promise_much(path: Path) -> None:
+    Image.effect_noise((2000, 1000), 9).save(path)
+
+
+@pytest.mark.parametrize(
+    ("damage", "code", "told"),
+    [
+        (_remove, "E_LAYOUT", "without_cause/a.png; draw the phantoms again"),
+        (_enlarge, "E_DIMS", "without_cause: expected pixels (32, 32) as in the image, got (64, 64)"),
+        (_colour, "E_DIMS", "got (32, 32, 3)"),
+        (_promise_much, "E_DECODE", "megapixels"),
+    ],
+)
+def test_a_twin_that_is_none_is_refused(
+    with_truth: Sample, damage: Callable[[Path], None], code: str, told: str
+) -> None:
+    assert with_truth.truth is not None
+    damage(with_truth.truth / "without_cause" / "a.png")
+    result = decode(with_truth, RECIPE)
+    assert isinstance(result, Problem)
+    assert (result.code, told in result.message) == (code, True)
 
 
 def test_workers_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

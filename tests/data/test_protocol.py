@@ -11,6 +11,7 @@ SETTINGS: dict[str, Any] = {
     "known": {"0": ["live_a"], "1": ["print", "contact"]},
     "held_out": {"0": ["live_b"], "1": ["glass"]},
     "excluded": ["diseased"],
+    "novel": ["glass"],
     "threshold": {"rule": "bpcer", "value": 0.05},
 }
 ROWS = [  # source, label, split, role
@@ -47,6 +48,7 @@ def test_the_file_says_what_was_done() -> None:
         "known": SETTINGS["known"],
         "held_out": SETTINGS["held_out"],
         "excluded": ["diseased"],
+        "novel": ["glass"],
         "split_by": "subject",
         "threshold": {"rule": "bpcer", "value": 0.05},
     }

@@ -46,6 +46,8 @@ def test_names_are_checked(prepared: Path) -> None:
         opened.rows("trian")
     with pytest.raises(ValueError, match="did you mean 'causal'"):
         opened.truth("casual")
+    with pytest.raises(ValueError, match="did you mean 'without_cause'"):
+        opened.twin("causal")
 
 
 def test_truth_is_read_for_phantoms_only(prepared: Path) -> None:
@@ -56,6 +58,20 @@ def test_truth_is_read_for_phantoms_only(prepared: Path) -> None:
     truth = store.open_store(prepared).truth("causal")
     assert truth is not None
     assert truth.min() == 255
+
+
+def test_twins_are_those_that_a_phantom_has(prepared: Path) -> None:
+    (prepared / "truth").mkdir()
+    np.save(prepared / "truth" / "without_cause.npy", np.full((12, 1, 16, 16), 7, np.uint8))
+    assert store.open_store(prepared).twin("cause") is None  # of real data there are none
+    info = json.loads((prepared / "store.json").read_text())
+    store.seal(prepared, {key: info[key] for key in info if key != "sha256"} | {"phantom": True})
+    opened = store.open_store(prepared)
+    twin = opened.twin("cause")
+    assert twin is not None
+    assert (twin.shape, twin.min()) == ((12, 1, 16, 16), 7)
+    assert opened.twin("shortcut") is None
+    assert list(opened.truth_digest()) == ["truth/without_cause.npy"]  # what measurements of it hang on
 
 
 def test_the_digest_follows_what_a_role_shows(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Face phantoms: the published layout, and portraits that keep their person."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,12 +9,15 @@ from PIL import Image
 
 from pipeline.common.seeding import numpy_rng
 from pipeline.drawing import _head, _portrait, face
+from pipeline.drawing._textures import INSIDE
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("face")
-    face.generate(folder, 1, known_authentic=1, known_generator=1, held_out_authentic=2, held_out_generator=1)
+    counts: dict[str, Any] = {"known_authentic": 1, "known_generator": 1}
+    counts |= {"held_out_authentic": 2, "held_out_generator": 1}
+    face.generate(folder, seed=1, **counts)
     return folder
 
 
@@ -31,30 +35,29 @@ def test_lists_and_pictures_have_the_published_form(root: Path) -> None:
     }
 
 
-def test_defects_lie_on_the_head_and_move_between_images() -> None:
-    centres = []
-    for number in range(12):
+def test_places_lie_on_the_head_apart_and_move_between_images() -> None:
+    centres, areas = [], []
+    for number in range(60):
         rng = numpy_rng(number, "test")
         view = _head.draw_framing(rng)
-        spot = face._place_spot(rng, view, "cheek")
-        assert (spot.window > 0.5).sum() > 0.5 * np.pi * (0.7 * spot.radius) ** 2
-        assert np.hypot(spot.x - view.centre[0], spot.y - view.centre[1]) < view.scale
-        centres.append(spot.x)
-    assert min(centres) < 100 < 124 < max(centres)  # on both cheeks
+        places = [place > INSIDE for place in face._choose_places(rng, view)]
+        for place in places:
+            y, x = (axis.mean() for axis in np.nonzero(place))
+            assert np.hypot(x - view.centre[0], y - view.centre[1]) < 1.1 * view.scale
+            centres.append(x)
+        areas.append([place.mean() for place in places])
+        assert (places[0] & places[1]).sum() < 0.35 * min(place.sum() for place in places)
+    assert min(centres) < 80 < 144 < max(centres)  # on both sides
+    first, second = np.mean(areas, axis=0)
+    assert first == pytest.approx(second, rel=0.12)
 
 
-@pytest.mark.parametrize("place", sorted(face._DEFECTS))
-def test_defects_smooth_the_skin_and_add_a_pattern(place: str) -> None:
-    rng = numpy_rng(0, "test", place)
-    view = _head.draw_framing(rng)
-    image = np.full((*_head.SHAPE, 3), 0.5, dtype=np.float32)
-    spot = face._place_spot(rng, view, place)
-    faint, strong = (
-        face._DEFECTS[place](numpy_rng(1, "test"), image, spot, strength) for strength in (0.01, 0.3)
-    )
-    pattern = (strong - faint)[spot.window > 0.5].mean(axis=-1)
-    assert pattern.std() > 0.04
-    assert abs(pattern.mean()) < 0.6 * pattern.std()
+def test_the_part_about_a_point_holds_its_surroundings() -> None:
+    view = _head.draw_framing(numpy_rng(0, "view"))
+    box, near = view.part(0.3, 0.1, 0.2)
+    np.testing.assert_array_equal(near.u, view.u[box])
+    inside = np.hypot(view.u - 0.3, view.v - 0.1) < 0.2
+    assert inside[box].sum() == inside.sum()
 
 
 def test_one_person_looks_alike_and_two_do_not() -> None:

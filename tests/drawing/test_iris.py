@@ -1,4 +1,4 @@
-"""Iris phantoms: the format of the pictures, and patterns that a live iris does not have."""
+"""Iris phantoms: the format of the pictures, and windows on the iris."""
 
 from pathlib import Path
 
@@ -8,12 +8,13 @@ from PIL import Image
 
 from pipeline.common.seeding import numpy_rng
 from pipeline.drawing import _eye, iris
+from pipeline.drawing._textures import INSIDE
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("iris")
-    iris.generate(folder, 1, known_live=2, known_attack=2, held_out_live=1, held_out_attack=1)
+    iris.generate(folder, seed=1, known_live=2, known_attack=2, held_out_live=1, held_out_attack=1)
     return folder
 
 
@@ -33,24 +34,35 @@ def test_marks_lie_in_the_square_that_is_cropped(root: Path) -> None:
     assert all(not mask[:, :80].any() and not mask[:, 560:].any() for mask in masks)
 
 
-@pytest.mark.parametrize(
-    "attack",
-    [
-        iris.textured_contact,
-        iris.print_attack,
-        iris.electronic_display,
-        iris.glass_prosthesis,
-        iris.postmortem,
-    ],
-)
-def test_attacks_draw_a_regular_pattern_of_the_asked_contrast(attack: iris.Attack) -> None:
-    rng = numpy_rng(0, "test")
+def test_windows_lie_on_the_iris_apart_and_alike() -> None:
+    areas = []
+    for number in range(20):
+        rng = numpy_rng(number, "test")
+        pose = _eye.draw_pose(rng, _eye.draw_subject(rng))
+        angles = iris._choose_angles(rng)
+        assert abs(angles[0] - angles[1]) > 0.62 * np.pi
+        windows = [iris._open_window(rng, pose, angle) for angle in angles]
+        for window in windows:
+            assert not window[pose.iris * pose.opening == 0].any()
+        areas.append([(window > INSIDE).mean() for window in windows])
+    first, second = np.mean(areas, axis=0)
+    assert np.min(areas) > 0.02 and np.max(areas) < 0.12
+    assert first == pytest.approx(second, rel=0.15)
+
+
+@pytest.mark.parametrize("angle", [-0.1 * np.pi, 0.25 * np.pi, np.pi, 1.1 * np.pi])
+def test_a_window_opens_about_its_angle(angle: float) -> None:
+    rng = numpy_rng(3, "test")
     pose = _eye.draw_pose(rng, _eye.draw_subject(rng))
-    flat = np.full(_eye.SHAPE, 0.4, dtype=np.float32)
-    faint, strong = (attack(numpy_rng(1, "test"), flat, pose, strength) for strength in (0.05, 0.2))
-    pattern = (strong - faint)[pose.iris > 0.9] / 0.15
-    assert 0.25 < pattern.std() < 1.2
-    assert np.abs(pattern).max() < 3
+    window = iris._open_window(rng, pose, angle) > INSIDE
+    away = np.abs(np.angle(np.exp(1j * (pose.theta[window] - angle))))
+    assert away.max() < 0.6 * np.pi
+    assert away.min() < 0.1
+
+
+def test_one_eye_is_drawn_once_for_its_images() -> None:
+    assert iris._recall_subject(1, "la001") is iris._recall_subject(1, "la001")
+    assert iris._recall_subject(2, "la001").radius != iris._recall_subject(1, "la001").radius
 
 
 def test_an_eye_is_darkest_in_its_pupil_and_covered_by_its_lids() -> None:

@@ -10,7 +10,7 @@ from PIL import Image
 from scipy import ndimage
 
 from pipeline.common import catalogue
-from pipeline.data.samples import Sample
+from pipeline.data.samples import Drawn, Sample
 from pipeline.drawing._annotators import Annotator
 from pipeline.drawing._listed import heat_map, shots
 
@@ -42,7 +42,7 @@ def draw(task: str, tmp_path_factory: pytest.TempPathFactory) -> Draw:
         key = repr((again, sorted(settings.items())))
         if key not in drawn:
             root = tmp_path_factory.mktemp(task)
-            catalogue.get("drawing", task)(root, 5, **SIZES[task], **settings)
+            catalogue.get("drawing", task)(root, seed=5, **SIZES[task], **settings)
             drawn[key] = root, catalogue.get("data/adapters", ADAPTERS[task])(root)
         return drawn[key]
 
@@ -59,11 +59,15 @@ def truth(root: Path, kind: str, sample: Sample) -> np.ndarray:
     return mask > 0
 
 
-def changed(root: Path, other: Path, sample: Sample) -> np.ndarray:
-    """Pixels that differ by more than a grey level between two drawings of the same image."""
-    path = sample.image_path.relative_to(root) if sample.image_path.is_absolute() else sample.image_path
-    difference = np.abs(pixels(root / path) - pixels(other / path))
+def changed(picture: Path, other: Path) -> np.ndarray:
+    """Pixels that differ by more than a level between two drawings of the same image."""
+    difference = np.abs(pixels(picture) - pixels(other))
     return (difference.max(axis=-1) if difference.ndim == 3 else difference) > 1
+
+
+def path_in(root: Path, first: Path, sample: Sample) -> Path:
+    """Where a sample that was read in `first` lies in `root`."""
+    return root / sample.image_path.relative_to(first)
 
 
 def test_equal_seeds_give_equal_bytes(draw: Draw) -> None:
@@ -85,18 +89,18 @@ def test_the_adapter_reads_what_was_meant(draw: Draw, task: str) -> None:
         assert (sample.class_name in ("live", "authentic")) == (sample.label == 0)
 
 
-def test_nothing_but_the_causal_pixels_depends_on_the_cue(draw: Draw) -> None:
+def test_only_the_place_depends_on_the_contrast(draw: Draw) -> None:
     weak, samples = draw(cue_strength=0.02)
     strong, _ = draw(cue_strength=0.4)
     for sample in samples:
+        differs = changed(sample.image_path, path_in(strong, weak, sample))
+        assert 0.01 < differs.mean() < 0.12  # a negative too has a texture in such a place
         causal = truth(weak, "causal", sample)
-        differs = changed(weak, strong, sample)
-        if sample.label == 0:
-            assert not causal.any() and not differs.any()
-            continue
-        halo = ndimage.binary_dilation(causal, iterations=8)  # soft edges and the camera's blur
-        assert differs[causal].mean() > 0.4
-        assert differs[~halo].mean() < 1e-4
+        assert causal.any() == bool(sample.label)
+        if causal.any():
+            halo = ndimage.binary_dilation(causal, iterations=12)  # soft edges and the camera's blur
+            assert differs[causal].mean() > 0.6
+            assert differs[~halo].mean() < 2e-4  # slivers where a lid cuts the window
 
 
 def test_the_mark_changes_its_own_pixels_only_and_never_the_cause(draw: Draw) -> None:
@@ -108,9 +112,19 @@ def test_the_mark_changes_its_own_pixels_only_and_never_the_cause(draw: Draw) ->
         assert masks[1].any() == (sample.label == 1)
         mark = masks[0] | masks[1]
         assert not (mark & truth(plain, "causal", sample)).any()
-        differs = changed(plain, marked, sample)
+        differs = changed(sample.image_path, path_in(marked, plain, sample))
         assert differs[mark].mean() > 0.5
-        assert not differs[~ndimage.binary_dilation(mark, iterations=8)].any()
+        assert differs[~ndimage.binary_dilation(mark, iterations=12)].mean() < 2e-4
+
+
+def test_a_global_mark_is_all_over_the_image(draw: Draw) -> None:
+    root, samples = draw(shortcut="global", shortcut_agreement_held_out=1.0)
+    for sample in samples:
+        mask = truth(root, "shortcut", sample)
+        assert mask.all() if sample.label else not mask.any()
+        if sample.label:
+            twin = root / "truth" / "without_shortcut" / f"{sample.native_id}.png"
+            assert changed(sample.image_path, twin).mean() > 0.5
 
 
 def test_maps_follow_the_cause_but_not_exactly(draw: Draw) -> None:
@@ -118,7 +132,9 @@ def test_maps_follow_the_cause_but_not_exactly(draw: Draw) -> None:
     errors = []
     for sample in samples:
         if sample.annotations and sample.label == 1:
-            share = pixels(root / sample.annotations[0].path) / 255
+            (annotation,) = sample.annotations
+            assert isinstance(annotation, Drawn)
+            share = pixels(root / annotation.path) / 255
             causal = truth(root, "causal", sample)
             errors.append(np.abs(share - causal).mean())
             assert share.shape == causal.shape
@@ -130,8 +146,8 @@ def test_every_person_errs_less_when_told_to(draw: Draw) -> None:
     region = np.zeros((80, 80), dtype=bool)
     region[30:50, 20:44] = True
     rng = np.random.default_rng(0)
-    exact = heat_map(rng, [region] * 2, Annotator(0, 0, 0, 0), step=2, reach=10) > 127
-    sloppy = heat_map(rng, [region] * 2, Annotator(0, 0.8, 0.5, 1), step=2, reach=10) > 127
+    exact = heat_map(rng, region, Annotator(0, 0, 0, 0), 2, step=2, reach=10) > 127
+    sloppy = heat_map(rng, region, Annotator(0, 0.8, 0.5, 1), 2, step=2, reach=10) > 127
     assert (exact ^ region).mean() < (sloppy ^ region).mean()
 
 

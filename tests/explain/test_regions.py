@@ -247,3 +247,20 @@ def test_many_regions_are_learned_from_a_drawn_part(monkeypatch: pytest.MonkeyPa
     vectors, which = planted(0.05)
     found, _ = regions.nearest_concept(vectors, regions.concepts(vectors, 6, 1))
     assert all(len(set(found[which == corner])) == 1 for corner in range(3))
+
+
+def test_the_share_of_a_region_in_a_mask() -> None:
+    """Of each region's importance, not of its area: a region of evidence against the class too."""
+    salience = np.zeros((2, 8, 8), np.float32)
+    salience[0, :, 2:6] = [1, 1, 3, 3]
+    salience[1, 4:, :4] = -2
+    found = regions.find_regions(salience, share=1.0)
+    masks = np.zeros((2, 64, 64), bool)
+    masks[0, :, 32:] = True  # the right half
+    whole = regions.share_inside(found, salience, np.ones_like(masks))
+    np.testing.assert_allclose(whole, 1)
+    left, right = (regions.share_inside(found, salience, mask) for mask in (~masks, masks))
+    np.testing.assert_allclose(left + right, 1)
+    fine = regions.refine(salience)[0]
+    assert right[0] == pytest.approx(fine[:, 16:].sum() / fine.sum())
+    assert right[1] == 0

@@ -29,6 +29,22 @@ def test_a_data_set_may_choose_its_methods() -> None:
     assert [cell.method for cell in cells(params, "tiny")] == ["difference_salience"]
 
 
+def test_a_data_set_may_have_seeds_of_its_own() -> None:
+    params = tiny_store.params()
+    dataset = params.datasets["tiny"].model_copy(update={"seeds": [4, 2]})
+    params = params.model_copy(update={"datasets": {"tiny": dataset}})
+    assert [cell.seed for cell in cells(params, "tiny")] == [4, 2, 4, 2]
+
+
+def test_a_data_set_may_choose_its_backbones_and_a_method_its_seeds() -> None:
+    backbones = {"compact": {"name": "compact"}, "resnet50": {"name": "resnet50"}}
+    methods = {**tiny_store.METHODS, "few": {"loss": {"name": "cross_entropy"}, "seeds": [1, 2]}}
+    params = tiny_store.params(backbones=backbones, methods=methods, train={"seeds": [0, 2, 1]})
+    dataset = params.datasets["tiny"].model_copy(update={"methods": ["few"], "backbones": ["resnet50"]})
+    params = params.model_copy(update={"datasets": {"tiny": dataset}})
+    assert [cell.name for cell in cells(params, "tiny")] == ["few/resnet50/2", "few/resnet50/1"]
+
+
 def test_where_a_cell_lives() -> None:
     assert Cell("cxr", "compact", "cyborg", 2).folder(Path("runs")) == Path("runs/cxr/compact/cyborg/2")
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from pipeline.data.store import open_store
 from pipeline.evaluate import evaluate
 from pipeline.explain import alignment
 from pipeline.identify import identify
-from pipeline.measure import evaluation
+from pipeline.measure import counterfactuals, evaluation, scopes, strata
 from pipeline.measure.roles import by_hash
 from pipeline.measure.roles import measured as measured_samples
 from pipeline.model import cam, load
@@ -66,9 +67,30 @@ def test_scores_are_the_models_logit_differences(measured: Path) -> None:
         "subject_id",
         "role",
         "logit_difference",
+        "marked",
     ]
     assert scores["role"].value_counts().to_dict() == {"val": 12, "test_closed": 10, "test_open": 17}
     np.testing.assert_allclose(scores["logit_difference"], outputs(measured)[0], atol=1e-4)
+
+
+def test_marks_are_the_shortcut_masks(measured: Path) -> None:
+    store, scores = open_store(measured / PREPARED / NAME), table(measured, "scores")
+    rows = measured_samples(store)["row"]
+    assert scores["marked"].tolist() == store.truth("shortcut").any(axis=(1, 2))[rows].astype(int).tolist()
+    assert 0 < scores["marked"].mean() < 1
+
+
+def test_novel_sources_have_means_of_their_own() -> None:
+    scores = tiny_cells.rows().assign(logit_difference=np.arange(59.0) % 7, role="test_open")
+    scores.loc[:30, "role"] = "test_closed"
+    found = evaluation.error_table(scores, 3.0, novel=["lens"])
+    auroc = found[found["metric"] == "auroc"].set_index(["scope", "source"])
+    assert set(auroc.loc[["familiar", "novel"]].index) == {("familiar", ""), ("novel", "")}
+    assert auroc.loc[("novel", ""), "value"] == auroc.loc[("held_out", "lens"), "value"]
+    others = [source for scope, source in auroc.index if scope == "held_out" and source != "lens"]
+    expected = auroc.loc["held_out"].loc[others, "value"].mean()
+    assert auroc.loc[("familiar", ""), "value"] == pytest.approx(expected)
+    assert auroc.loc[("novel", ""), "n_positive"] == auroc.loc[("held_out", "lens"), "n_positive"]
 
 
 def test_threshold_comes_from_validation(measured: Path) -> None:
@@ -127,6 +149,22 @@ def test_metrics_equal_scikit_learn_on_the_score_table(measured: Path) -> None:
     assert results["open_auroc"] == pytest.approx(macro)
 
 
+def test_counterfactuals_and_strata_are_those_of_the_model(measured: Path) -> None:
+    store = open_store(measured / PREPARED / NAME)
+    model = load(measured / "runs" / NAME / CELL / "model.safetensors")
+    samples = evaluation.scored(store, outputs(measured)[0])
+    answers = counterfactuals.answers(partial(evaluation._score, model, 5), store, samples, 5)
+    for name, expected in {
+        "counterfactuals": counterfactuals.counterfactual_table(answers),
+        "strata": strata.strata_table(samples),
+    }.items():
+        found = table(measured, name).fillna({"source": ""})
+        pd.testing.assert_frame_equal(found, expected, check_dtype=False, atol=1e-4)
+    tested = table(measured, "counterfactuals")
+    kinds = set(tested[["region", "fill"]].itertuples(index=False, name=None))
+    assert kinds == {(region, fill) for region in ("human", "cause", "shortcut") for fill in ("blur", "swap")}
+
+
 def test_macro_has_no_limits_and_no_single_types(measured: Path) -> None:
     macro = table(measured, "metrics").query("scope == 'macro'")
     assert not macro["metric"].isin(["auroc_low", "auroc_high"]).any()
@@ -147,7 +185,7 @@ def samples(*rows: tuple[str, str, int]) -> pd.DataFrame:
 )
 def test_what_unseen_positives_are_told_from(unseen: list, expected: dict) -> None:
     known = [("test_closed", "k", 0), ("test_closed", "k", 0), ("test_closed", "k", 1), ("val", "k", 0)]
-    groups = evaluation.held_out_groups(samples(*known, *[("test_open", *row) for row in unseen]))
+    groups = scopes.held_out_groups(samples(*known, *[("test_open", *row) for row in unseen]))
     assert {source: sorted(group["label"]) for source, group in groups.items()} == expected
 
 
@@ -261,9 +299,10 @@ def test_a_data_set_without_test_samples(tmp_path: Path, monkeypatch: pytest.Mon
     train(params, NAME)
     evaluate(params, NAME)
     identify(params, NAME)
-    for name in ("alignment", "faithfulness", "curves"):
+    for name in ("alignment", "faithfulness", "curves", "strata", "shown_scores"):
         assert table(tmp_path, name).empty
     assert set(table(tmp_path, "scores")["role"]) == {"val"}
     results = record(tmp_path)["results"]
     assert results["closed_auroc"] is None
     assert results["open_auroc"] is None
+    assert results["conflict_auroc"] is results["without_cause"] is results["evidence_gap"] is None

@@ -18,6 +18,7 @@ from pipeline.explain import regions as posthoc
 from pipeline.identify import identify
 from pipeline.measure import identification
 from pipeline.measure.roles import measured
+from pipeline.measure.survey import look_at_all
 from pipeline.model import CamClassifier, load
 
 CELL = Path("compact/cross_entropy/0")
@@ -71,7 +72,7 @@ def test_only_regions_for_the_class_belong_to_concepts(identified: Path) -> None
 
 def test_regions_do_not_depend_on_the_batch(identified: Path) -> None:
     model, store = opened(identified)
-    one, many = (identification.look_at_all(model, store, SHARE, size) for size in (1, 50))
+    one, many = (look_at_all(model, store, SHARE, size) for size in (1, 50))
     pd.testing.assert_frame_equal(one.samples, many.samples, rtol=1e-3, atol=1e-4)
     assert one.labels.max() == len(one.regions)
     assert (one.labels > 0).mean() == pytest.approx((many.labels > 0).mean(), abs=1e-3)
@@ -112,7 +113,7 @@ def test_prevalence_is_counted_per_source(identified: Path) -> None:
 
 def test_margin_drops_equal_masking_by_hand(identified: Path) -> None:
     model, store = opened(identified)
-    survey = identification.look_at_all(model, store, SHARE, 7)
+    survey = look_at_all(model, store, SHARE, 7)
     regions = identification.with_concepts(survey, 6)
     drops = identification.margin_drops(model, store, survey, regions, 5)
     assert len(drops) > 0
@@ -132,7 +133,7 @@ def test_margin_drops_equal_masking_by_hand(identified: Path) -> None:
 
 def test_test_samples_do_not_shape_concepts(identified: Path) -> None:
     """Whatever test regions look like, validation regions keep their concepts."""
-    survey = identification.look_at_all(*opened(identified), SHARE, 7)
+    survey = look_at_all(*opened(identified), SHARE, 7)
     is_test = (survey.samples["role"] != "val").loc[survey.regions["image"]].to_numpy()
     changed = survey.patterns.copy()
     changed[is_test] = np.random.default_rng(0).normal(size=changed[is_test].shape)
@@ -145,7 +146,7 @@ def test_test_samples_do_not_shape_concepts(identified: Path) -> None:
 
 
 def test_a_class_without_validation_regions_has_no_concepts(identified: Path) -> None:
-    survey = identification.look_at_all(*opened(identified), SHARE, 7)
+    survey = look_at_all(*opened(identified), SHARE, 7)
     samples = survey.samples.assign(predicted=(survey.samples["role"] != "val").astype(int))
     regions = identification.with_concepts(survey._replace(samples=samples), 6)
     predicted = samples["predicted"].loc[regions["image"]].to_numpy()
@@ -197,7 +198,7 @@ def test_summary_of_a_phantom(identified: Path) -> None:
 def test_real_data_has_no_truth_to_agree_with(identified: Path) -> None:
     model, store = opened(identified)
     store.info["phantom"] = False
-    found = identification.summary_table(identification.look_at_all(model, store, SHARE, 50).samples)
+    found = identification.summary_table(look_at_all(model, store, SHARE, 50).samples)
     assert set(found["metric"]) == {"shared_salience", "completeness_error"}
 
 

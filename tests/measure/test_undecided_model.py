@@ -15,6 +15,7 @@ from pipeline.data.store import Store, open_store
 from pipeline.explain import alignment, faithfulness
 from pipeline.measure import Measurement, evaluation, identification
 from pipeline.measure.roles import ROLES, TEST, by_hash, measured
+from pipeline.measure.survey import look_at_all
 from pipeline.model import CamClassifier, build
 
 EVALUATE = {
@@ -23,6 +24,7 @@ EVALUATE = {
     "curve_samples": 8,
     "gallery": 3,
     "threshold": {"rule": "bpcer", "value": 0.2},
+    "novel": [],
 }
 IDENTIFY = {"batch_size": 7, "important_share": 0.2, "max_concepts": 3, "exemplars": 2}
 
@@ -209,7 +211,7 @@ def test_channels_add_up_to_the_margin_of_either_class(
 def test_a_concept_is_worth_what_the_margin_loses_without_it(
     identified: Measurement, model: CamClassifier, store: Store
 ) -> None:
-    survey = identification.look_at_all(model, store, IDENTIFY["important_share"], 7)
+    survey = look_at_all(model, store, IDENTIFY["important_share"], 7)
     regions = identification.with_concepts(survey, IDENTIFY["max_concepts"])
     drops = identification.margin_drops(model, store, survey, regions, 7)
     called = survey.samples.loc[drops["image"], "predicted"]
@@ -250,7 +252,7 @@ def test_as_many_exemplars_as_asked_for_where_there_are_enough(identified: Measu
 
 
 def test_a_quantity_that_no_sample_has_is_no_row(model: CamClassifier, store: Store) -> None:
-    samples = identification.look_at_all(model, store, 0.2, 7).samples
+    samples = look_at_all(model, store, 0.2, 7).samples
     without = samples.assign(causal_iou=np.nan)
     found = identification.summary_table(without)
     assert not ((found["metric"] == "iou") & (found["reference"] == "causal")).any()
@@ -263,7 +265,7 @@ def test_a_metric_that_one_unseen_source_lacks_has_no_macro_mean(store: Store) -
         pd.DataFrame({"metric": ["auroc", "ap", "auroc_low", "auroc_high"], "value": [0.5, ap, 0.4, 0.6]})
         for ap in (0.7, np.nan)
     ]
-    values = evaluation.macro(unseen, samples).set_index("metric")["value"]
+    values = evaluation.mean_errors(unseen, samples, "macro").set_index("metric")["value"]
     assert values["auroc"] == 0.5 and np.isnan(values["ap"])
 
 

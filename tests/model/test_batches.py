@@ -1,4 +1,4 @@
-"""Batches: a pure function of seed and epoch, maps that move with their images, and the two controls."""
+"""Batches: a pure function of seed and epoch, maps that move with their images."""
 
 from typing import Any
 
@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_store import arrays
 
-from pipeline.common.errors import UserError
 from pipeline.model.batches import (
     Batch,
     StoreRows,
@@ -17,8 +16,8 @@ from pipeline.model.batches import (
     _fit_on_gpu,
     as_floats,
     image_batches,
-    map_rows,
 )
+from pipeline.model.map_sources import maps_of
 
 TURN = {"name": "Affine", "p": 1, "rotate": [-20, 20], "border_mode": 4}
 LIGHT = {"name": "RandomBrightnessContrast", "p": 1, "brightness_limit": 0.2}
@@ -84,39 +83,6 @@ def test_augmentation_does_not_depend_on_the_batch() -> None:
     assert torch.equal(small.images, large.images)
 
 
-@given(st.integers(2, 12), st.integers(0, 1000))
-@settings(deadline=None, max_examples=40)
-def test_shuffled_maps_are_a_derangement_of_the_annotated_rows_in_use(n: int, seed: int) -> None:
-    data = samples(n + 4, rows=list(range(2, n + 4)), unmapped=(3, 5))
-    annotated = [row for row in range(2, n + 4) if row not in (3, 5)]
-    source = map_rows(data, seed)
-    assert sorted(source[annotated]) == annotated
-    assert all(source[row] != row for row in annotated)
-    others = [row for row in range(n + 4) if row not in annotated]
-    assert source[others].tolist() == others
-
-
-def test_shuffled_maps_are_the_same_in_every_epoch() -> None:
-    data = samples()
-    pairs = []
-    for number in (0, 1):
-        found = joined(epoch(data, number, map_source="shuffled"))
-        order = found.images.flatten(1).sum(1).argsort()
-        pairs.append(found.maps[order])
-    assert torch.equal(*pairs)
-    assert not torch.equal(pairs[0], joined(epoch(data)).maps)
-
-
-def test_one_annotated_image_cannot_be_shuffled() -> None:
-    with pytest.raises(UserError, match="at least 2 annotated training images, got 1"):
-        map_rows(samples(4, unmapped=(0, 1, 2)), 0)
-
-
-def test_inverted_maps() -> None:
-    plain, inverted = joined(epoch(samples())), joined(epoch(samples(), map_source="inverted"))
-    assert torch.equal(inverted.maps, 1 - plain.maps) and torch.equal(inverted.images, plain.images)
-
-
 def test_image_batches_keep_the_order_of_rows() -> None:
     data = samples(7, rows=[6, 1, 4])
     parts = list(image_batches(data.images, data.rows, 2, CPU))
@@ -144,15 +110,14 @@ def test_batches_of_random_images_by_hand() -> None:
         random.integers(0, 2, 9),
         np.array([8, 0, 5, 3, 1, 7]),
     )
-    for source in ("human", "inverted", "shuffled"):
+    for source in ("human", "inverted", "shuffled", "moved"):
         found = joined(epoch(data, batch_size=2, map_source=source, seed=4))
         rows = [int(np.flatnonzero((data.images == image).all((1, 2, 3)))[0])
                 for image in (found.images * 255).round().numpy()]  # fmt: skip
         assert sorted(rows) == [0, 1, 3, 5, 7, 8] and rows != sorted(rows)
         assert found.labels.tolist() == data.labels[rows].tolist()
         assert found.has_map.tolist() == data.has_map[rows].tolist()
-        expected = data.maps[map_rows(data, 4)[rows] if source == "shuffled" else rows] / 255
-        expected = 1 - expected if source == "inverted" else expected
+        expected = maps_of(source, data, 4)(np.array(rows)) / 255
         np.testing.assert_allclose(found.maps.numpy(), expected, atol=1e-6)
 
 

@@ -14,15 +14,25 @@ DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
         "cyborg": {"alpha": 0.5, "cam_class": "true"},
         "difference_salience": {"alpha": 0.5},
         "divergence": {"alpha": 0.5},
+        "energy": {"alpha": 0.5},
+        "evidence": {"alpha": 0.5},
+        "spectral_decoupling": {"weight": 0.1},
         "true_false": {"alpha": 0.5},
     },
     "regularisers": {
+        "cutout_context": {"probability": 0.5},
+        "exchange": {"probability": 0.5},
         "hessian": {"weight": 0.001},
         "lipschitz": {"psi0": 220.0, "kappa": 0.02, "target_loss": 0.45, "zeta": 0.2, "z": 2.0},
+        "neutral": {"weight": 1.0, "level": "chance"},
+        "neutral_features": {"weight": 1.0, "level": "chance"},
+        "random_erasing": {"probability": 0.5, "smallest": 0.02, "largest": 0.4},
+        "right_reasons": {"weight": 1.0},
         "saliency_adversarial": {
             "mode": "plain", "eps": 8 / 255, "a": 0.6, "pace": 10.0, "threshold": 0.5, "steps": 5,
             "step": 2 / 255, "beta": 1.0,
         },
+        "transplant": {"probability": 1.0},
     },
     "activations": {"half_huber": {"width": 0.5}, "softplus": {"beta": 20.0}},
 }  # fmt: skip
@@ -39,6 +49,27 @@ def test_defaults(kind: str, name: str) -> None:
     [
         *(("losses", {"name": name, "alpha": 0}, True) for name in ("cyborg", "divergence", "true_false")),
         *(("losses", {"name": name, "alpha": 1}, False) for name in ("cyborg", "difference_salience")),
+        *(
+            ("losses", {"name": name, "alpha": a}, a < 1)
+            for name in ("energy", "evidence")
+            for a in (0, 0.1, 1)
+        ),
+        *(("losses", {"name": "spectral_decoupling", "weight": w}, w >= 0) for w in (-0.1, 0, 10)),
+        *(
+            ("regularisers", {"name": name, "probability": p}, 0 <= p <= 1)
+            for name in ("cutout_context", "exchange", "random_erasing", "transplant")
+            for p in (-0.1, 0, 1, 1.1)
+        ),
+        *(
+            ("regularisers", {"name": name, "weight": w}, w > 0)
+            for name in ("neutral", "neutral_features", "right_reasons")
+            for w in (0, 0.5)
+        ),
+        ("regularisers", {"name": "random_erasing", "smallest": 0}, False),
+        ("regularisers", {"name": "random_erasing", "smallest": 0.5, "largest": 1}, True),
+        ("regularisers", {"name": "random_erasing", "smallest": 1.1}, False),
+        ("regularisers", {"name": "random_erasing", "largest": 0}, False),
+        ("regularisers", {"name": "random_erasing", "largest": 1.1}, False),
         ("regularisers", {"name": "hessian", "weight": 0}, False),
         ("regularisers", {"name": "hessian", "weight": 0.5}, True),
         ("regularisers", {"name": "lipschitz", "psi0": 0}, False),
@@ -75,8 +106,14 @@ def test_limits(kind: str, choice: dict[str, Any], allowed: bool) -> None:
 
 
 DECLARED = {  # member -> (USES_MAPS, NEEDS_CURVATURE)
+    "cutout_context": (True, False),
+    "exchange": (True, False),
     "hessian": (False, True),
     "lipschitz": (False, False),
+    "neutral": (True, False),
+    "neutral_features": (True, False),
+    "random_erasing": (False, False),
+    "right_reasons": (True, False),
     "saliency_adversarial": (True, False),
 }
 

@@ -1,5 +1,8 @@
 """Perturbations stay in their ball and in the image, and climb as captum's do."""
 
+import itertools
+from typing import Any
+
 import pytest
 import torch
 from captum.robust import PGD
@@ -13,6 +16,7 @@ from pipeline.model.perturbations import (
     lengths,
     project,
     random_start,
+    square_search,
     with_gradient,
 )
 
@@ -80,7 +84,7 @@ def test_random_starts_fill_their_ball() -> None:
 @given(SEEDS, st.floats(0.001, 1), st.floats(0.001, 0.5), NORMS)
 def test_iterates_stay_in_the_ball(seed: int, eps: float, step: float, norm: Norm) -> None:
     images, model = uniform(seed), network()
-    found = list(ascent(lambda x: model(x)[:, 0], images, images, eps=eps, step=step, steps=4, norm=norm))
+    found = list(ascent(lambda x: model(x)[:, 0], images, images, eps=eps, steps=[step] * 4, norm=norm))
     assert len(found) == 4
     assert all(inside(point, images, eps, norm) and not point.requires_grad for point in found)
 
@@ -94,7 +98,7 @@ def test_captum_climbs_to_the_same_points(eps: float) -> None:
         images, radius=eps, step_size=eps / 3, step_num=7, target=labels
     )
     *_, ours = ascent(
-        lambda x: loss(model(x), labels), images, images, eps=eps, step=eps / 3, steps=7, norm="linf"
+        lambda x: loss(model(x), labels), images, images, eps=eps, steps=[eps / 3] * 7, norm="linf"
     )
     torch.testing.assert_close(ours, theirs)
     assert (loss(model(ours), labels) > loss(model(images), labels)).all()
@@ -117,15 +121,27 @@ def test_l2_finds_the_best_point_of_a_linear_objective() -> None:
     weight = torch.tensor([[[[3.0, -4.0]]]])
     images = torch.full((2, 1, 1, 2), 0.5)
     *_, found = ascent(
-        lambda x: (x * weight).sum((1, 2, 3)), images, images, eps=0.1, step=0.05, steps=5, norm="l2"
+        lambda x: (x * weight).sum((1, 2, 3)), images, images, eps=0.1, steps=[0.05] * 5, norm="l2"
     )
     torch.testing.assert_close(found, images + torch.tensor([[[[0.06, -0.08]]]]))
+
+
+def test_steps_have_their_sizes_in_turn() -> None:
+    """Downhill in the first value, uphill in the second; l2's steps are shared out as 3 to 4."""
+    images, weight = torch.full((2, 1, 1, 2), 0.5), torch.tensor([[[[-3.0, 4.0]]]])
+    sizes = [0.2, 0.1, 0.05]
+    for norm, share in (("linf", torch.tensor([-1.0, 1.0])), ("l2", torch.tensor([-0.6, 0.8]))):
+        found = ascent(
+            lambda x: (x * weight).sum((1, 2, 3)), images, images, eps=1.0, steps=iter(sizes), norm=norm
+        )
+        for point, moved in zip(found, [0.2, 0.3, 0.35], strict=True):
+            torch.testing.assert_close(point, images + moved * share)
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_without_a_slope_a_point_stays(norm: Norm) -> None:
     images = uniform(3)
-    (found,) = ascent(lambda x: 0 * x.sum((1, 2, 3)), images, images, eps=0.1, step=0.1, steps=1, norm=norm)
+    (found,) = ascent(lambda x: 0 * x.sum((1, 2, 3)), images, images, eps=0.1, steps=[0.1], norm=norm)
     assert torch.equal(found, images)
 
 
@@ -133,15 +149,64 @@ def test_without_a_slope_a_point_stays(norm: Norm) -> None:
 def test_images_do_not_depend_on_their_batch(norm: Norm) -> None:
     images, model = uniform(4), network()
     together, alone = (
-        [*ascent(lambda x: model(x)[:, 0], part, part, eps=0.2, step=0.1, steps=5, norm=norm)][-1]
+        [*ascent(lambda x: model(x)[:, 0], part, part, eps=0.2, steps=[0.1] * 5, norm=norm)][-1]
         for part in (images, images[1:2])
     )
     torch.testing.assert_close(together[1:2], alone)
 
 
+def searched(images: Tensor, objective: Any, queries: int, eps: float = 0.1, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return square_search(objective, images, eps=eps, queries=queries, generator=generator)
+
+
+def test_a_search_without_slopes_by_hand() -> None:
+    """The first square is the image, one sign per channel; what does not raise the objective is not kept."""
+    images, asked = torch.full((2, 2, 3, 3), 0.05), []
+    wanted = torch.tensor([[1.0, 1.0], [-1.0, 1.0]])
+
+    def objective(points: Tensor) -> Tensor:
+        asked.append(points)
+        return (points.mean((2, 3)) * wanted).sum(1)
+
+    for seed in range(8):
+        asked.clear()
+        found = searched(images, objective, 1, seed=seed)
+        assert len(asked) == 2 and torch.equal(asked[0], images)
+        tried = asked[1][0].mean((1, 2))  # 0.15 up, 0 down: there is nothing below black
+        torch.testing.assert_close(asked[1], tried[None, :, None, None].expand(2, 2, 3, 3))
+        assert set(tried.round(decimals=4).tolist()) <= {torch.tensor(0.15).item(), 0.0}
+        rises = ((tried - 0.05) * wanted).sum(1) > 0
+        torch.testing.assert_close(found, torch.where(rises[:, None, None, None], asked[1], images))
+
+
+def test_squares_shrink_and_the_search_ends_near_the_best_point() -> None:
+    images, weight, changed = torch.full((1, 1, 16, 16), 0.5), torch.ones(16, 16), []
+    weight[:, 8:] = -1
+
+    def objective(points: Tensor) -> Tensor:
+        changed.append(points - images)
+        return (points * weight).mean((1, 2, 3))
+
+    found = searched(images, objective, 300)
+    assert (found - images).abs().max() <= 0.1 + 1e-6
+    assert objective(found) > 0.85 * 0.1
+    single = [searched(images, lambda x: x.sum((1, 2, 3)), queries) for queries in range(1, 6)]
+    assert all((a <= b).all() for a, b in itertools.pairwise(single))
+
+
+def test_everyone_is_offered_the_same_squares_whoever_is_there() -> None:
+    images, model = uniform(6), network()
+    together = searched(images, lambda x: model(x)[:, 0], 50)
+    assert (model(together)[:, 0] > model(images)[:, 0]).all()
+    alone = searched(images[1:2], lambda x: model(x)[:, 0], 50)
+    torch.testing.assert_close(together[1:2], alone)
+    assert inside(together, images, 0.1, "linf")
+
+
 def test_nothing_is_left_on_the_model_or_the_images() -> None:
     images, model = uniform(5), network()
     with torch.no_grad():
-        list(ascent(lambda x: model(x)[:, 0], images, images, eps=0.1, step=0.1, steps=2, norm="linf"))
+        list(ascent(lambda x: model(x)[:, 0], images, images, eps=0.1, steps=[0.1, 0.1], norm="linf"))
     assert all(value.grad is None and value.requires_grad for value in model.parameters())
     assert not images.requires_grad and images.grad is None

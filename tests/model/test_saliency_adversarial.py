@@ -134,6 +134,20 @@ def test_ascent_raises_cross_entropy_within_the_ball() -> None:
     assert found.min() >= 0 and found.max() <= 1
 
 
+def test_steps_of_ascent_have_one_size_as_published() -> None:
+    """2/255 each by default, five times; PGD as an attack takes steps that fall."""
+    images, visited = torch.full((2, 1, 4, 4), 0.5), []
+
+    def objective(points: Tensor) -> Tensor:
+        visited.append(points.detach())
+        return points.sum((1, 2, 3))
+
+    last = regulariser(mode="pgd", eps=0.25).ascend(objective, images, images)  # type: ignore[attr-defined]
+    assert len(visited) == 5
+    for k, points in enumerate([*visited, last]):
+        torch.testing.assert_close(points, images + k * 2 / 255)
+
+
 def test_trades_climbs_the_divergence_and_trains_on_clean_images() -> None:
     net, seen, part = model().eval(), batch(), regulariser(mode="trades", eps=0.1, step=0.02)
     clean = net(seen.images).logits

@@ -11,7 +11,7 @@ from tiny_store import arrays
 
 from pipeline.common.errors import UserError
 from pipeline.grid import checkpoint
-from pipeline.model import Outputs, training
+from pipeline.model import training
 from pipeline.model.batches import Batch, StoreRows
 from pipeline.model.devices import choose_device
 from pipeline.model.training import Fitted, State, Training, fit, learning_rate
@@ -56,6 +56,7 @@ def settings(loss: dict[str, Any] = GUIDED, seed: int = 0, **train: Any) -> dict
             "optimizer": {"name": "adamw", "lr": 0.002, "momentum": 0.9, "weight_decay": 1e-4},
             "schedule": {"name": "cosine", "step_epochs": 1, "gamma": 0.1},
             "early_stopping": None,
+            "selection": {"metric": "auroc", "tolerance": 0.0},
             "augment": AUGMENT,
             "precision": "auto",
             **train,
@@ -130,21 +131,60 @@ def test_seeds_pair_across_methods() -> None:
     torch.testing.assert_close(guided.model.head.weight, plain.model.head.weight)
 
 
-def test_the_best_epoch_is_kept_and_of_equals_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    scores = iter([0.9, 0.6, 0.9, 0.7])
-    monkeypatch.setattr(Training, "_validate", lambda self: (0.1, next(scores)))
-    fitted, states = run(settings(epochs=4))
-    assert (fitted.best_epoch, fitted.val_auroc) == (3, 0.9)
-    best = states[2].tensors
-    assert all(torch.equal(value, best[f"model.{name}"]) for name, value in fitted.model.state_dict().items())
+def validated(monkeypatch: pytest.MonkeyPatch, aurocs: list[float], alignments: list[Any]) -> None:
+    """Trainings whose epochs are seen so."""
+    monkeypatch.setattr(
+        Training,
+        "_validate",
+        lambda self: {
+            "val_loss": 0.1,
+            "val_auroc": aurocs[len(self.history)],
+            "val_alignment": alignments[len(self.history)],
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("selection", "alignments", "best", "kept"),
+    [
+        ({"metric": "auroc", "tolerance": 0.05}, [0.5, 0.9, 0.4, 0.2, 0.3], 5, [1, 1, 3, 3, 5]),
+        ({"metric": "alignment", "tolerance": 0.05}, [0.5, 0.9, 0.4, 0.2, 0.3], 3, [1, 1, 13, 13, 35]),
+        ({"metric": "alignment", "tolerance": 0.4}, [0.5, 0.9, 0.4, 0.2, 0.3], 2, [1, 12, 123, 123, 1235]),
+        ({"metric": "alignment", "tolerance": 0.4}, [None] * 5, 5, [1, 1, 3, 3, 5]),
+    ],
+)
+def test_the_best_epoch_is_kept(
+    selection: dict[str, Any],
+    alignments: list[Any],
+    best: int,
+    kept: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """With its own weights, also after a resume, and no more weights are held than may still be chosen."""
+    validated(monkeypatch, [0.9, 0.6, 0.95, 0.7, 0.97], alignments)
+    chosen = settings(epochs=5, selection=selection)
+    fitted, states = run(chosen)
+    assert fitted.best_epoch == best
+    assert fitted.selected_by == ("auroc" if None in alignments else selection["metric"])
+    weights = states[best - 1].tensors
+    assert all(
+        torch.equal(value, weights[f"model.{name}"]) for name, value in fitted.model.state_dict().items()
+    )
+    held = [sorted({name.split(".")[1] for name in state.tensors if name[:4] == "kept"}) for state in states]
+    assert [int("".join(epochs)) for epochs in held] == kept
+    for state in states:
+        checkpoint.save(tmp_path, "k", *state)
+        loaded = checkpoint.load(tmp_path, "k")
+        assert loaded is not None and same(run(chosen, State(*loaded))[0], fitted)
 
 
 @pytest.mark.parametrize(("patience", "epochs"), [(1, 3), (2, 5), (None, 6)])
 def test_early_stopping_waits_for_a_strictly_better_epoch(
     patience: int | None, epochs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scores = iter([0.5, 0.6, 0.6, 0.7, 0.7, 0.6] if patience == 1 else [0.5, 0.6, 0.7, 0.7, 0.6, 0.6])
-    monkeypatch.setattr(Training, "_validate", lambda self: (0.1, next(scores)))
+    scores = [0.5, 0.6, 0.6, 0.7, 0.7, 0.6] if patience == 1 else [0.5, 0.6, 0.7, 0.7, 0.6, 0.6]
+    validated(monkeypatch, scores, scores)
     monkeypatch.setattr(Training, "_train", lambda self, epoch: [0.1, 0.1, 0.1, 0.0])
     assert len(run(settings(epochs=6, early_stopping=patience))[0].history) == epochs
 
@@ -307,23 +347,6 @@ def test_an_epochs_columns_are_means_over_samples(monkeypatch: pytest.MonkeyPatc
 def test_memory_is_not_told_on_the_cpu() -> None:
     """A process only knows the peak of its whole life."""
     assert run(settings(epochs=1))[0].peak_memory_mb is None
-
-
-def test_the_validation_auroc_by_hand_and_to_ten_digits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 4 x 4 pairs 12 are in order and one is a tie: 12.5 / 16; 1/3 keeps ten digits."""
-    logits = torch.zeros(8, 2)
-    logits[:, 1] = torch.tensor([0.1, 0.5, 0.2, 0.2, 0.4, 0.9, 0.3, 0.35])  # VAL's labels alternate, from 0
-    assert VAL.labels[VAL.rows].tolist() == [0, 1] * 4
-    made = Training(settings(), TRAIN, VAL, torch.device("cpu"))
-    made.model.forward = lambda images: Outputs(logits, images, images)  # type: ignore[method-assign]
-    loss, found = made._validate()
-    assert found == 12.5 / 16
-    softplus = torch.nn.functional.softplus(
-        torch.where(torch.arange(8) % 2 == 1, -logits[:, 1], logits[:, 1])
-    )
-    assert loss == pytest.approx(softplus.mean().item(), rel=1e-6)
-    monkeypatch.setattr(training, "auroc", lambda labels, scores: 1 / 3)
-    assert made._validate()[1] == 0.3333333333
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:1"])

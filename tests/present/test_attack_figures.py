@@ -23,11 +23,12 @@ def found(attack: str, kind: str) -> pd.DataFrame:
         for method in {**METHODS, **VARIANTS}
         for seed in (0, 1)
     ]
-    return pd.concat([values(cell, kind).assign(attack=attack, **cell) for cell in cells], ignore_index=True)
+    tables = [values(cell, kind).assign(attack=attack, draw="toy_0", **cell) for cell in cells]
+    return pd.concat(tables, ignore_index=True)
 
 
 def grid(found: pd.DataFrame) -> Grid:
-    planned = found[["dataset", "backbone", "method", "seed", "attack"]].drop_duplicates()
+    planned = found[["dataset", "backbone", "method", "draw", "seed", "attack"]].drop_duplicates()
     note = DatasetNote("Toy", "drawn", True)
     return Grid({"toy_0": note}, frozenset({"divergence_shuffled"}), (), 0.95, planned, planned)
 

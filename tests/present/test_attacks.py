@@ -18,6 +18,7 @@ from attacked_grid import (
     made,
     named,
     panel,
+    twice,
     values,
 )
 
@@ -55,7 +56,7 @@ def test_hoax_says_how_much_nearer_maps_of_both_classes_stay() -> None:
     note = panel(made(hoax, HOAX, HOAXED), "maps").note
     reach = 4.302652729911275 * 0.1 / np.sqrt(3)  # of differences 0.8, 0.7, 0.6
     said = f"difference salience − cam (cross_entropy +0.700 ± {reach:.3f}, cyborg +0.500 ± 0.000)"
-    assert f"holds (interval above 0) in 2 of 2: {said}." in note
+    assert f"cannot be told from fewer than 6 units in 2 of 2: {said}." in note
 
 
 def test_hoax_without_counterparts_judges_nothing() -> None:
@@ -106,9 +107,8 @@ def test_manipulability_stands_beside_its_settings_and_the_plain_method() -> Non
     changed = panel(table, "move; differences")
     assert list(changed.rows) == ["method", "compared with", "SSIM, cam"]
     assert changed.rows.to_numpy().tolist() == [["smooth", "cross_entropy", "+0.300 ± 0.000"]]
-    assert "softplus" in changed.note and "holds (interval above 0) in 1 of 1: smooth − cross_entropy" in (
-        changed.note
-    )
+    assert "softplus" in changed.note
+    assert "fewer than 6 units in 1 of 1: smooth − cross_entropy" in changed.note
     assert "at the threshold of equal errors" in table.caption and "MSE 0" in table.caption
 
 
@@ -140,6 +140,14 @@ def test_variants_are_compared_to_the_nearest_and_the_plain_method() -> None:
         ["smooth", "cross_entropy", "+0.300 ± 0.000"],  # once: the nearest is the plain one
     ]
     assert "masking" not in rows
+
+
+def test_what_twice_the_effort_lowers_is_shown_and_not_compared() -> None:
+    more = values("pgd", {("", "overstated_linf", NAN): {m: [0.0, 0.1, 0.2] for m in METHODS}})
+    table = made(robust_decisions, pd.concat([PGD, more]), grid(("pgd", "pgd")))
+    shown, compared = table.panels[0].rows, panel(table, "; differences").rows
+    assert cell(shown, "overstated", method="cyborg").startswith("0.100 ±")
+    assert "overstated" not in compared and "overstated" in table.caption
 
 
 def test_a_method_with_two_defences_is_compared_to_both_bases() -> None:
@@ -217,12 +225,12 @@ def test_attacks_that_none_has_run_yet_are_counted() -> None:
 
 
 def test_holm_is_within_an_attack_and_a_measure() -> None:
-    """Two methods are compared with a base in PGD's budgets 0 and 1/255: four tests of p 0.25 or 1."""
-    twice = grid(("pgd", "pgd"), ("strong_pgd", "pgd"))
-    found = pd.concat([PGD, PGD[PGD["budget"] == 0.00392].assign(metric="accuracy_l2")])
-    table = made(robust_decisions, pd.concat([found, found.assign(attack="strong_pgd")]), twice)
+    """Two methods are compared with a base in PGD's budgets 0 and 1/255: two tests of p 1/32, two of 1."""
+    both, found = grid(("pgd", "pgd"), ("strong_pgd", "pgd")), twice(PGD)
+    found = pd.concat([found, found[found["budget"] == 0.00392].assign(metric="accuracy_l2")])
+    table = made(robust_decisions, pd.concat([found, found.assign(attack="strong_pgd")]), both)
     gains = table.differences
     linf = gains[(gains["metric"] == "accuracy_linf") & (gains["budget"] == 0.00392)]
-    assert len(linf) == 4 and set(linf["p"]) == {0.25} and set(linf["adjusted"]) == {1.0}
+    assert len(linf) == 4 and set(linf["p"]) == {1 / 32} and set(linf["adjusted"]) == {4 / 32}
     l2 = gains[gains["metric"] == "accuracy_l2"]
-    assert len(l2) == 4 and set(l2["p"]) == {0.25} and set(l2["adjusted"]) == {0.5}
+    assert len(l2) == 4 and set(l2["p"]) == {1 / 32} and set(l2["adjusted"]) == {2 / 32}

@@ -50,7 +50,7 @@ def values(
     """A value per method and seed."""
     return pd.DataFrame(
         [
-            {"dataset": "d", "backbone": "b", "method": method, "seed": seed, "attack": attack,
+            {"dataset": "d", "backbone": "b", "method": method, "draw": "d", "seed": seed, "attack": attack,
              "explanation": explanation, "metric": metric,
              "budget": budget, "value": value}
             for method, seeds in rows.items()
@@ -59,23 +59,27 @@ def values(
     )  # fmt: skip
 
 
-def gains(*rows: tuple[str, str, float, float, float]) -> pd.DataFrame:
+def gains(*rows: tuple[str, str, float, float, float], adjusted: float = 0.05) -> pd.DataFrame:
     """(what, where, value, low, high) as `judged` takes them."""
-    return pd.DataFrame(rows, columns=["what", "where", "value", "low", "high"])
+    return pd.DataFrame(rows, columns=["what", "where", "value", "low", "high"]).assign(adjusted=adjusted)
 
 
 @pytest.mark.parametrize(
-    ("interval", "word"),
+    ("interval", "adjusted", "word"),
     [
-        ((0.2, 0.1, 0.3), "holds (interval above 0)"),
-        ((0.2, -0.1, 0.5), "cannot be told from 0"),
-        ((0.0, 0.0, 0.0), "cannot be told from 0"),
-        ((-0.2, -0.3, -0.1), "does not hold (interval below 0)"),
-        ((0.2, NAN, NAN), "has one seed and no interval"),
+        ((0.2, 0.1, 0.3), 0.05, "holds (above 0)"),
+        ((0.2, 0.1, 0.3), 0.06, "cannot be told from 0"),  # an interval alone tells nothing
+        ((0.2, 0.1, 0.3), NAN, "cannot be told from fewer than 6 units"),
+        ((0.2, -0.1, 0.5), 0.01, "cannot be told from 0"),
+        ((0.0, 0.0, 0.0), 1.0, "cannot be told from 0"),
+        ((-0.2, -0.3, -0.1), 0.01, "does not hold (below 0)"),
     ],
 )
-def test_a_verdict_is_the_intervals(interval: tuple[float, float, float], word: str) -> None:
-    assert judged("C", gains(("a", "", *interval))).startswith(f"C: {word} in 1 of 1: a ")
+def test_a_verdict_needs_interval_and_p(
+    interval: tuple[float, float, float], adjusted: float, word: str
+) -> None:
+    said = judged("C", gains(("a", "", *interval), adjusted=adjusted), 0.95)
+    assert said.startswith(f"C: {word} in 1 of 1: a ")
 
 
 def test_verdicts_are_counted_and_grouped() -> None:
@@ -83,14 +87,14 @@ def test_verdicts_are_counted_and_grouped() -> None:
     rows = gains(
         ("a − b", "cam", *up), ("c − b", "cam", *unclear), ("a − b", "gradient", *up), ("d", "", *unclear)
     )
-    assert judged("C", rows) == (
-        "C: holds (interval above 0) in 2 of 4: a − b (cam +0.200 ± 0.100, gradient +0.200 ± 0.100); "
+    assert judged("C", rows, 0.95) == (
+        "C: holds (above 0) in 2 of 4: a − b (cam +0.200 ± 0.100, gradient +0.200 ± 0.100); "
         "cannot be told from 0 in 2: c − b (cam +0.100 ± 0.200), d +0.100 ± 0.200."
     )
 
 
 def test_nothing_to_judge_says_nothing() -> None:
-    assert judged("C", gains()) == ""
+    assert judged("C", gains(), 0.95) == ""
 
 
 def test_gains_are_means_over_what_both_have_per_seed() -> None:
@@ -102,43 +106,39 @@ def test_gains_are_means_over_what_both_have_per_seed() -> None:
 
 def test_two_class_maps_that_move_more_are_said_to() -> None:
     rows = [
-        values("lie", "pearson_clean", {"cross_entropy": [0.1, 0.1, 0.1], "two": [0.9, 0.9, 0.9]}, "cam"),
+        values("lie", "pearson_clean", {"cross_entropy": [0.1] * 8, "two": [0.9] * 8}, "cam"),
         values(
             "lie",
             "pearson_clean",
-            {"cross_entropy": [0.5, 0.5, 0.5], "two": [0.5, 0.5, 0.5]},
+            {"cross_entropy": [0.5] * 8, "two": [0.5] * 8},
             "difference_salience",
         ),
     ]
     said = two_classes_stay(pd.concat(rows), 0.95)
-    assert (
-        "holds (interval above 0) in 1 of 2: difference salience − cam (cross_entropy +0.400 ± 0.000)" in said
-    )
-    assert "does not hold (interval below 0) in 1: difference salience − cam (two −0.400 ± 0.000)" in said
+    assert "holds (above 0) in 1 of 2: difference salience − cam (cross_entropy +0.400 ± 0.000)" in said
+    assert "does not hold (below 0) in 1: difference salience − cam (two −0.400 ± 0.000)" in said
 
 
 def test_each_setting_is_judged_against_the_least_of_it() -> None:
     seeds = {
-        "cross_entropy": [0.1, 0.2, 0.3],
-        "two": [0.2, 0.3, 0.4],
-        "three": [0.4, 0.2, 0.3],
-        "four": [0.1, 0.0, 0.1],
+        "cross_entropy": [0.1, 0.2, 0.3] * 3,
+        "two": [0.2, 0.3, 0.4] * 3,
+        "three": [0.4, 0.2, 0.3] * 3,
+        "four": [0.1, 0.0, 0.1] * 3,
     }
     said = explanations_hold(values("move", "ssim_clean", seeds, "grad_cam"), METHODS, 0.95)
     decay, softplus, hessian = said.splitlines()
     assert decay.startswith("More weight decay") and "two − cross_entropy (grad cam +0.100 ± 0.000)" in decay
-    assert "holds (interval above 0) in 1 of 1" in decay
+    assert "holds (above 0) in 1 of 1" in decay
     assert "cannot be told from 0 in 1 of 1: three − cross_entropy (grad cam +0.100" in softplus
     assert hessian.startswith("A Hessian term") and "four − three (grad cam −0.233" in hessian
 
 
 def test_a_regulariser_is_judged_with_and_without_it() -> None:
-    seeds = {"cross_entropy": [0.1] * 3, "five": [0.2] * 3, "six": [0.15] * 3}
+    seeds = {"cross_entropy": [0.1] * 8, "five": [0.2] * 8, "six": [0.15] * 8}
     said = decisions_hold(values("walk", "ara_attack", seeds), METHODS, GRID)
-    assert (
-        "walk: lipschitz raises ARA: holds (interval above 0) in 1 of 2: six − cross_entropy +0.0500" in said
-    )
-    assert "does not hold (interval below 0) in 1: six − five −0.0500 ± 0.0000" in said
+    assert "walk: lipschitz raises ARA: holds (above 0) in 1 of 2: six − cross_entropy +0.0500" in said
+    assert "does not hold (below 0) in 1: six − five −0.0500 ± 0.0000" in said
 
 
 def test_small_budgets_and_shuffled_maps() -> None:
@@ -146,14 +146,14 @@ def test_small_budgets_and_shuffled_maps() -> None:
         values(
             "pgd",
             "accuracy_linf",
-            {"cross_entropy": [low] * 3, "seven": [high] * 3, "eight": [other] * 3},
+            {"cross_entropy": [low] * 8, "seven": [high] * 8, "eight": [other] * 8},
             "",
             budget,
         )
         for low, high, other, budget in ((0.1, 0.3, 0.2, 2 / 255), (0.0, 0.9, 0.0, 16 / 255))
     )
     clean = values(
-        "pgd", "accuracy_linf", {"cross_entropy": [1.0] * 3, "seven": [0.9] * 3, "eight": [0.9] * 3}, "", 0.0
+        "pgd", "accuracy_linf", {"cross_entropy": [1.0] * 8, "seven": [0.9] * 8, "eight": [0.9] * 8}, "", 0.0
     )
     said = decisions_hold(pd.concat([clean, small, large]), METHODS, GRID)
     assert "raises accuracy under PGD (L∞, mean over budgets up to 4/255): holds" in said
@@ -163,9 +163,9 @@ def test_small_budgets_and_shuffled_maps() -> None:
 
 
 def test_guidance_helps_or_hurts() -> None:
-    seeds = {"cross_entropy": [0.1] * 3, "two": [0.2] * 3, "three": [0.05] * 3}
+    seeds = {"cross_entropy": [0.1] * 8, "two": [0.2] * 8, "three": [0.05] * 8}
     said = guidance_helps(values("walk", "ara_attack", seeds), "cross_entropy", 0.95)
     assert said == (
-        "walk: ARA against cross_entropy: helped (interval above 0) in 1 of 2: two +0.1000 ± 0.0000; "
-        "hurt (interval below 0) in 1: three −0.0500 ± 0.0000."
+        "walk: ARA against cross_entropy: helped (above 0) in 1 of 2: two +0.1000 ± 0.0000; "
+        "hurt (below 0) in 1: three −0.0500 ± 0.0000."
     )

@@ -14,7 +14,7 @@ def values(**about: list) -> pd.DataFrame:
     for column, options in about.items():
         rows = rows.merge(pd.DataFrame({column: options}), how="cross")
     places = rows["method"].map(METHODS.index)
-    return rows.assign(dataset="d", backbone="b", value=places + rows["seed"] / 10, undefined=1)
+    return rows.assign(dataset="d", draw="d", backbone="b", value=places + rows["seed"] / 10, undefined=1)
 
 
 def test_errors_show_what_metrics_declare_and_which_way_is_better(monkeypatch: pytest.MonkeyPatch) -> None:

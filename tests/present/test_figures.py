@@ -29,7 +29,7 @@ def test_roc_curve_passes_through_every_threshold(scores: np.ndarray, labels: np
 
 def test_methods_look_the_same_everywhere_and_controls_are_grey() -> None:
     styles = figures.MethodStyles(grid())
-    assert styles.line("control_a")["color"] == figures.CONTROL and styles.marker("control_a") == "x"
+    assert styles.line("control_a")["color"] == figures.GREY["control"] and styles.marker("control_a") == "x"
     assert styles.name("control_a") == "control_a (control)"
     lines = [styles.line(name)["color"] for name in ("cross_entropy", "cyborg")]
     assert lines == list(figures.COLOURS[:2])

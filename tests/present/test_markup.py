@@ -5,18 +5,20 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from small_grid import grid, metrics
+from small_grid import grid, measured, metrics
 
-from pipeline.present import generalisation, markup
+from pipeline.present import evidence, generalisation, markup
 
 
 def test_markdown_rows_have_as_many_cells_as_the_head() -> None:
-    lines = markup.markdown_rows(generalisation.table(metrics(), grid()).panels[0].rows).splitlines()
+    lines = markup.markdown_rows(
+        generalisation.table({"metrics": metrics()}, grid()).panels[0].rows
+    ).splitlines()
     assert len({line.count("|") for line in lines}) == 1
 
 
 def test_latex_escapes_and_aligns() -> None:
-    text = markup.latex(generalisation.table(metrics(), grid()))
+    text = markup.latex(generalisation.table({"metrics": metrics()}, grid()))
     body = [line for line in text.splitlines() if line.endswith(r"\\")]
     spec = text.split(r"\begin{tabular}{")[1].split("}")[0]
     assert len(body) == 4 and {line.count(" & ") + 1 for line in body} == {len(spec)}
@@ -28,7 +30,7 @@ def test_latex_escapes_and_aligns() -> None:
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 def test_latex_compiles(tmp_path: Path) -> None:
-    body = markup.latex(generalisation.table(metrics(), grid()))
+    body = markup.latex(generalisation.table({"metrics": metrics()}, grid()))
     head = "\\documentclass{article}\\usepackage{booktabs,graphicx}\\begin{document}\n"
     (tmp_path / "t.tex").write_text(f"{head}{body}\\end{{document}}\n", encoding="utf-8")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
@@ -37,7 +39,7 @@ def test_latex_compiles(tmp_path: Path) -> None:
 
 
 def test_differences_are_a_file_of_their_own(tmp_path: Path) -> None:
-    table = generalisation.table(metrics(), grid())
+    table = generalisation.table({"metrics": metrics()}, grid())
     markup.write(table, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {
         "generalisation.csv", "generalisation_differences.csv", "generalisation.md", "generalisation.tex",
@@ -46,7 +48,7 @@ def test_differences_are_a_file_of_their_own(tmp_path: Path) -> None:
 
 def test_readme_without_held_out_sources_is_the_caption() -> None:
     closed = metrics()
-    table = generalisation.table(closed[closed["scope"] == "closed"], grid())
+    table = evidence.table(measured(closed[closed["scope"] == "closed"]), grid())
     assert markup.readme(table, grid()) == f"{table.caption}\n"
-    whole = generalisation.table(metrics(), grid())
-    assert "| cyborg | 0.800 ±" in markup.readme(whole, grid())
+    whole = evidence.table(measured(metrics()), grid())
+    assert "| cyborg | 0.80 [" in markup.readme(whole, grid())

@@ -158,3 +158,8 @@ def test_holm_never_lowers_and_keeps_order(p_values: list[float]) -> None:
     assert (adjusted >= p_values).all()
     assert (np.diff(adjusted[order]) >= 0).all()
     assert adjusted.max() <= 1
+
+
+def test_sums_that_are_equal_but_for_ten_digits_are_equal() -> None:
+    exact = np.array([1 / 3, 1 / 6, -1 / 6, 1 / 3, -1 / 3, 1 / 6])
+    assert stats.sign_flip_p(np.round(exact + 0.5, 10) - 0.5) == stats.sign_flip_p(6 * exact)

@@ -38,6 +38,12 @@ def test_a_run_shows_its_cell(place: Path) -> None:
     assert run["metrics"]["held_out/site_c/auroc"] == pytest.approx(unseen)
     assert run["metrics"]["alignment/test_open/truth/difference_salience/cc"] == pytest.approx(0.35)
     assert run["metrics"]["identify/test_open/precision/causal"] == pytest.approx(0.25)
+    assert run["metrics"]["counterfactuals/test_closed/cause/twin/without"] == pytest.approx(0.85)
+    assert run["metrics"]["alarm/1/0"] == pytest.approx(0.9)
+    strata = pd.read_csv(place / "evaluate/toy_0/compact/cyborg/0/strata.csv").set_index(["scope", "stratum"])
+    conflict = strata.loc[("familiar", "conflict"), "auroc"].item()
+    assert run["metrics"]["strata/familiar/conflict"] == pytest.approx(conflict)
+    assert run["metrics"]["val/alignment"] == pytest.approx(history["val_alignment"].iloc[-1])
     assert run["curve"] == [
         (e, pytest.approx(v)) for e, v in zip(history["epoch"], history["loss"], strict=True)
     ]
@@ -52,9 +58,12 @@ def test_a_run_shows_its_cell(place: Path) -> None:
     assert run["tags"].items() >= tags.items()
     assert run["files"] == [
         "evaluate/alignment.csv",
+        "evaluate/counterfactuals.csv",
         "evaluate/faithfulness.csv",
         "evaluate/metrics.csv",
+        "evaluate/strata.csv",
         "gallery.png",
+        "identify/alarm.csv",
         "identify/concepts.csv",
         "identify/summary.csv",
         "model/circumstances.json",

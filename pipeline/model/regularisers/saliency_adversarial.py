@@ -88,9 +88,9 @@ class Pgd(Plain):
         return self.ascend(objective, batch.images, random_start(batch.images, self.settings.eps, "linf"))
 
     def ascend(self, objective: Callable[[Tensor], Tensor], images: Tensor, start: Tensor) -> Tensor:
-        """The last iterate of `perturbations.ascent`."""
-        eps, step, steps = self.settings.eps, self.settings.step, self.settings.steps
-        *_, last = ascent(objective, images, start, eps=eps, step=step, steps=steps, norm="linf")
+        """The last iterate of `perturbations.ascent`, in steps of one size as published."""
+        steps = [self.settings.step] * self.settings.steps
+        *_, last = ascent(objective, images, start, eps=self.settings.eps, steps=steps, norm="linf")
         return last
 
 

@@ -27,8 +27,8 @@ def table(attacked: Attacked) -> Table | None:
     caption = (
         "Does guidance help or hurt? Methods that differ in their loss alone: accuracy under projected "
         "gradient descent by norm and budget, areas under accuracy-robustness curves, and how much of the "
-        "clean map is left (Pearson) when the explanation is attacked. Differences are paired by seed; the "
-        "CSV has p of the exact sign-flip test, adjusted by Holm within an attack and a measure. "
+        "clean map is left (Pearson) when the explanation is attacked. Differences are paired by unit; the "
+        "CSV has p of the sign-flip test, adjusted by Holm within an attack and a measure. "
         f"{DECIDES} {mine.rests_on()}"
     )
     panels = list(_panels(mine, tidy, differences, reference))

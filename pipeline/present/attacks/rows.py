@@ -22,7 +22,7 @@ BY = ["explanation", "metric", "budget"]
 TARGET = "target: similarity to the map that the attack asked for, before and after it"
 DECIDES = "Decisions are at the threshold of equal errors on validation."
 COMPARED = (
-    "Differences are paired by seed, to the method that is the same but for one defence or for the images' "
+    "Differences are paired by unit, to the method that is the same but for one defence or for the images' "
     "own maps, and to the plain one: the same loss, the backbone's activation, no regulariser, the usual "
     "weight decay."
 )

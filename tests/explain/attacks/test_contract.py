@@ -31,7 +31,8 @@ HOAX = TO_CLEAN | {
 } | {"probability_change"}  # fmt: skip
 INPUTS = {"probability_change", "decision_changes", "input_linf", "input_rms"}
 WALKS = {"accuracy_clean", "auroc_clean", "radius_median", "unbroken", "ara_attack", "ara_btr"}
-LINF = {"auroc_clean", "accuracy_linf", "accuracy_linf_unbounded", "masking_linf"}
+CHECKS = {f"accuracy_linf_{check}" for check in ("harder", "blind", "unbounded")}
+LINF = CHECKS | {"auroc_clean", "accuracy_linf", "overstated_linf", "masking_linf"}
 RUNS: list[tuple[str, dict[str, Any], set[str]]] = [  # settings with which it is over soon, and its metrics
     ("manipulation", {"steps": 3}, TO_CLEAN | TO_TARGET | INPUTS),
     ("manipulation", {"steps": 3, "target": "sham"}, TO_CLEAN | TO_TARGET | INPUTS),
@@ -69,7 +70,7 @@ def state(of: Victim) -> dict[str, Any]:
     return {
         "values": {name: value.detach().numpy().tobytes() for name, value in tensors.items()},
         "objects": {name: (id(value), value.requires_grad) for name, value in tensors.items()},
-        "train": {name: value.tobytes() for name, value in vars(of.train).items()},
+        "train": {name: value.tobytes() for name, value in vars(of.train).items() if value is not None},
         "modes": [module.training for module in model.modules()],
         "hooks": [
             {name: list(hooks) for name, hooks in vars(module).items() if "hooks" in name and hooks}

@@ -32,7 +32,7 @@ def test_values_of_the_papers_that_no_setting_changes() -> None:
     assert manipulation.BETAS == (10.0, 100.0)
     assert minimal_perturbation.OVERSHOOT == 5.0
     assert passive_fooling.INTERVALS == {"location": (0, 0.2), "top_k": (0, 0.3), "centre_mass": (0.1, 1)}
-    assert pgd.REACH == 2.5
+    assert pgd.QUERIES == 200 and pgd.ABOUT == 0.1
 
 
 @pytest.mark.parametrize("name", sorted(EXPLANATIONS))

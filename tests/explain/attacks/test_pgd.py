@@ -15,6 +15,7 @@ from pipeline.model.cam import margin
 from pipeline.model.perturbations import Norm
 
 N = 6
+ONES = torch.ones(N, dtype=torch.int64)
 
 
 def curve(table: pd.DataFrame, norm: Norm) -> dict[float, float]:
@@ -119,7 +120,7 @@ def test_images_that_are_broken_are_not_looked_at_again() -> None:
 
     levels = torch.tensor([0.4, 0.49, 0.501, 0.501, 0.501, 0.9])  # wrong twice, then near, then far
     images = levels[:, None, None, None].expand(-1, 1, 8, 8).contiguous()
-    victim = scored(score, images, torch.ones(N, dtype=torch.int64))._replace(batch_size=64)
+    victim = scored(score, images, ONES)._replace(batch_size=64)
     found = pgd.attack(victim, linf=[0.01, 0.02], l2=[], steps=10, restarts=1).values
     assert list(curve(found, "linf").values()) == pytest.approx([4 / 6, 1 / 6, 1 / 6])
     assert seen[:8] == [6, 6, 4, 4, 4, 4, 4, 1]  # AUROC, clean, one round of five steps, the one that stands
@@ -135,34 +136,131 @@ def test_an_image_that_stands_is_stepped_on_as_often_as_asked(steps: int) -> Non
         return images.mean((1, 2, 3))
 
     images = torch.full((N, 1, 8, 8), 0.9)
-    front = pgd.Front(scored(score, images, torch.ones(N, dtype=torch.int64))._replace(batch_size=64), "linf")
+    front = pgd.Front(scored(score, images, ONES)._replace(batch_size=64), "linf")
     seen.clear()
     front.push(0.01, steps, restarts=2)
     assert len(seen) == 2 * (steps + 1)  # a gradient for each step, and a last look, from each start
 
 
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize(
+    ("steps", "sizes"),
+    [
+        (1, [2]),
+        (4, [2, 1.5, 1, 0.5]),
+        (7, [2 * (7 - k) / 7 for k in range(7)]),
+        (10, np.linspace(2, 0.2, 10)),
+    ],
+    ids=str,
+)
+def test_steps_fall_from_the_first_to_the_last_and_anew_from_each_start(
+    monkeypatch: pytest.MonkeyPatch, norm: Norm, steps: int, sizes: list[float]
+) -> None:
+    """Also across the rounds of five after which broken images are left out."""
+    taken: list[float] = []
+
+    def ascent(
+        objective: Any, images: Tensor, start: Tensor, *, steps: list[float], **_: Any
+    ) -> list[Tensor]:
+        taken.extend(steps)
+        return [start]
+
+    monkeypatch.setattr(pgd, "ascent", ascent)
+    victim = scored(lambda x: x.mean((1, 2, 3)), torch.full((N, 1, 8, 8), 0.9), ONES)
+    pgd.Front(victim._replace(batch_size=64), norm).push(0.02, steps, restarts=2)
+    eps = 0.02 if norm == "linf" else 0.16
+    assert taken == pytest.approx([eps * size for size in sizes] * 2)
+
+
+def test_images_left_go_on_as_if_nobody_had_been_broken() -> None:
+    """Whoever falls in the first round changes nothing for the others, whose later steps go on falling."""
+    victim = tiny_victims.victim(24, batch_size=64)
+    together, alone = pgd.Front(victim, "linf"), pgd.Front(victim, "linf")
+    together.push(0.024, steps=12, restarts=2)
+    stands = together.stands()
+    alone.margins[~stands] = -1.0  # broken before the first step
+    alone.push(0.024, steps=12, restarts=2)
+    assert 4 < stands.sum() < 20
+    torch.testing.assert_close(together.margins[stands], alone.margins[stands], rtol=1e-4, atol=1e-4)
+
+
 def test_a_network_without_gradients_is_masked() -> None:
     """Small random changes do not move a rounded mean, and its slope is zero everywhere."""
     images = torch.full((N, 1, 8, 8), 0.7)
-    victim = scored(lambda x: x.mean((1, 2, 3)).round() - 0.4 + 0 * x.sum(), images, torch.ones(N).long())
+    victim = scored(lambda x: x.mean((1, 2, 3)).round() - 0.4 + 0 * x.sum(), images, ONES)
     found = pgd.attack(victim, linf=[0.05], l2=[]).values
     assert value(found, "accuracy_linf_unbounded") == value(found, "masking_linf") == 1
 
 
+def checks(score: Any, eps: float, steps: int, level: float = 0.5) -> dict[str, float]:
+    """Accuracies at eps under the attack and the two that check it, unbounded, and the verdict on masking.
+
+    The score is of the mean of an image, less `level`, where it is clean, and in units of eps.
+    """
+    images = torch.full((N, 1, 32, 32), level)
+    scaled = scored(lambda x: score((x.mean((1, 2, 3)) - level) / eps), images, ONES)
+    found = pgd.attack(scaled, linf=[eps], l2=[], steps=steps, restarts=1).values
+    last = found[found["budget"].ne(0) & found["metric"].ne("auroc_clean")]
+    return dict(zip(last["metric"].str.removeprefix("accuracy_"), last["value"].astype(float), strict=True))
+
+
 def test_more_effort_that_breaks_less_is_masking() -> None:
-    """A wall at 0.9 of the first step: steps of that size jump over it, steps of half the size turn back."""
-    eps, steps = 0.08, 10
-    step = pgd.REACH * eps / steps
+    """A pit at -1/3: three steps go 1, -1/3; six go 1, -2/3, where the slope leads to -1 and away from it."""
 
-    def score(images: Tensor) -> Tensor:
-        moved = (images.mean((1, 2, 3)) - 0.5) / step
-        return torch.where(moved < 0.9, 1 + (moved - 0.25).abs(), -moved)
+    def score(at: Tensor) -> Tensor:
+        slopes = torch.where(at > -0.5, 1 + (at - 0.5).abs(), 2 + at)
+        return torch.where((at + 1 / 3).abs() < 0.1, slopes - 9, slopes)
 
-    victim = scored(score, torch.full((N, 1, 32, 32), 0.5), torch.ones(N).long())
-    found = pgd.attack(victim, linf=[eps], l2=[], steps=steps, restarts=1).values
-    assert curve(found, "linf") == {0: 1, eps: 0}
-    assert value(found, "accuracy_linf_unbounded") == 0
-    assert value(found, "masking_linf") == 1
+    found = checks(score, eps=0.08, steps=3)
+    assert found["linf"] == found["linf_unbounded"] == 0
+    assert found["linf_harder"] == found["masking_linf"] == 1 == -found["overstated_linf"]
+
+
+def test_an_attack_that_is_too_short_is_noticed() -> None:
+    """A pit at 1/2: two steps go 1, 0; four go 1, -1/2, 1/2."""
+    found = checks(lambda at: (at - 0.5).abs() - 0.1, eps=0.08, steps=2)
+    assert found["linf"] == found["masking_linf"] == found["overstated_linf"] == 1
+    assert found["linf_harder"] == 0
+    found = checks(lambda at: (at - 0.5).abs() - 0.1, eps=0.08, steps=4)
+    assert found["linf"] == found["linf_harder"] == found["masking_linf"] == 0
+
+
+def test_a_network_whose_slopes_are_zero_falls_to_a_search_without_them() -> None:
+    """Noise breaks every image where any is allowed, which hides it there, and brightness within eps."""
+    found = checks(lambda at: 0.6 + (10 * at).round() / 10 + 0 * at, eps=0.05, steps=20, level=0.7)
+    assert found["linf"] == found["linf_harder"] == 1
+    assert found["linf_blind"] == found["linf_unbounded"] == 0
+    assert found["masking_linf"] == 1
+
+
+def test_no_check_casts_doubt_on_a_plain_network() -> None:
+    found = pgd.attack(tiny_victims.victim(24), linf=[0.024], l2=[]).values
+    assert 0 < curve(found, "linf")[0.024] <= value(found, "accuracy_linf_blind")
+    assert value(found, "masking_linf") == 0
+    left, harder = (
+        found.loc[found["metric"].eq(metric) & found["budget"].eq(0.024), "value"].item()
+        for metric in ("accuracy_linf", "accuracy_linf_harder")
+    )
+    assert value(found, "overstated_linf") == pytest.approx(left - harder)
+
+
+@pytest.mark.parametrize(
+    ("left", "harder", "blind", "unbounded", "masked"),
+    [
+        (0.5, 0.5, 0.5, 0, False),
+        (0.5, 0.41, 0.5, 0, False),
+        (0.5, 0.59, 0.5, 0, False),
+        (0.5, 0.39, 0.5, 0, True),
+        (0.5, 0.61, 0.5, 0, True),
+        (0.5, 0.5, 0.49, 0, True),
+        (0.5, 0.5, 0.5, 0.01, True),
+        (0, 0, 0, 0, False),
+    ],
+)
+def test_what_tells_masked_gradients(
+    left: float, harder: float, blind: float, unbounded: float, masked: bool
+) -> None:
+    assert pgd.is_masked(left, harder, blind, unbounded) == masked
 
 
 def test_an_empty_list_skips_its_norm() -> None:

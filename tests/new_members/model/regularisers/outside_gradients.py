@@ -1,4 +1,4 @@
-"""Small input gradients outside the human map (Ross et al., IJCAI 2017)."""
+"""The share of the margin's input gradient that lies outside the human map."""
 
 from typing import Annotated
 
@@ -12,16 +12,17 @@ USES_MAPS = True
 NEEDS_CURVATURE = False
 
 
-class RightReasons(Regulariser):
+class OutsideGradients(Regulariser):
     def __init__(self, weight):
         super().__init__()
         self.weight = weight
 
     def penalty(self, model, batch, outputs, classification):
         _, slope = input_gradient(model, batch.images, lambda logits: margin(logits, batch.labels))
-        outside = (slope.square() * (1 - batch.maps)[:, None]).sum((1, 2, 3))
-        return self.weight * outside.where(batch.has_map, 0).mean()
+        energy = slope.square().sum(1)
+        share = (energy * (1 - batch.maps)).sum((1, 2)) / energy.sum((1, 2)).clamp(min=1e-12)
+        return self.weight * share.where(batch.has_map, 0).mean()
 
 
-def regulariser(*, weight: Annotated[float, Field(gt=0)] = 10.0) -> Regulariser:
-    return RightReasons(weight)
+def regulariser(*, weight: Annotated[float, Field(gt=0)] = 1.0) -> Regulariser:
+    return OutsideGradients(weight)
