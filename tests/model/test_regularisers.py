@@ -19,8 +19,7 @@ from pipeline.model.regularisers import Regulariser, Regularisers, hessian, sign
 
 CHOICES = choices("model/regularisers")
 LOSSES = catalogue.names("model/losses")
-GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
-DEVICES = ["cpu", pytest.param("cuda", marks=GPU)]
+DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 
 
 def make(name: str, **chosen: Any) -> Any:
