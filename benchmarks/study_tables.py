@@ -23,20 +23,14 @@ from pipeline.grid.cells import cells
 from pipeline.present import alarm
 from pipeline.present.comparisons import compare
 from pipeline.present.markup import markdown_rows
-from pipeline.present.quantities import HEADLINES, quantities
+from pipeline.present.quantities import HEADLINES, QUANTITIES, quantities
 from pipeline.present.results import UNIT, gather
 from pipeline.present.sampling import Bootstrap
 from pipeline.present.tables import bracketed, signed_bracketed
 
 PAGE = Path(__file__).parents[1] / "docs" / "study.md"
 TASKS = ("cxr", "iris", "face")
-TITLES = {
-    "conflict_auroc": "conflict",
-    "without_cause": "without cause",
-    "conflict_auroc_novel": "conflict, novel",
-    "closed_auroc": "closed",
-    "held_out_auroc": "macro",
-}
+TITLES = {name: quantity.title for name, quantity in QUANTITIES.items()}
 LOSSES = ("cyborg", "true_false", "difference_salience", "divergence")
 OWN = ("evidence", "transplant")
 PLAIN = ("cross_entropy", *LOSSES, *OWN)

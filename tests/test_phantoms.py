@@ -59,6 +59,13 @@ def samples(drawn: tuple[str, Path]) -> list[Sample]:
     return list(catalogue.make("data/adapters", adapter)(root))
 
 
+@pytest.mark.parametrize("task", TASKS)
+def test_params_yaml_states_the_defaults(task: str) -> None:
+    """Profiles name a task and its seed alone, and mean the same images."""
+    stated = {"seed": PARAMS.phantoms.seed, **PARAMS.phantoms.tasks[task]}
+    assert catalogue.filled("drawing", {"name": task, "seed": PARAMS.phantoms.seed}) == stated
+
+
 def test_same_seed_gives_the_same_bytes(drawn: tuple[str, Path], tmp_path: Path) -> None:
     task, root = drawn
     catalogue.make("drawing", {"seed": 5} | tiny(task))(tmp_path)

@@ -51,7 +51,7 @@ def generate(
     root: Path,
     *,
     seed: int = 0,
-    known_authentic: Count = 100,
+    known_authentic: Count = 81,
     known_generator: Count = 66,
     held_out_authentic: Count = 80,
     held_out_generator: Count = 60,

@@ -62,7 +62,7 @@ def measure(store: Store, settings: Mapping[str, Any]) -> Measurement:
     results: dict[str, float] = {}
     rows = measured(store)["row"].to_numpy()
     for name, floor in fitted(store).items():
-        scores = evaluation.scored(store, _scores(floor, store, rows))
+        scores = evaluation.scored(store, score(floor, store, rows))
         found, headlines = evaluation.decisions(floor, scores, store, settings)
         results |= {f"{name}_{headline}": value for headline, value in headlines.items()}
         for table, part in found.items():
@@ -71,12 +71,6 @@ def measure(store: Store, settings: Mapping[str, Any]) -> Measurement:
     return Measurement(
         {table: pd.concat(parts, ignore_index=True) for table, parts in tables.items()}, results
     )
-
-
-def floor_scores(store: Store) -> dict[str, np.ndarray]:
-    """The scores of every row of a store by every floor, name -> float64 (N,)."""
-    rows = np.arange(len(store.labels))
-    return {name: _scores(floor, store, rows) for name, floor in fitted(store).items()}
 
 
 def fitted(store: Store, seed: int = 0) -> dict[str, Floor]:
@@ -221,5 +215,6 @@ def _features(features: Features, batches: Iterable[Tensor]) -> np.ndarray:
     return torch.cat([features(batch) for batch in batches]).numpy()
 
 
-def _scores(floor: Floor, store: Store, rows: np.ndarray) -> np.ndarray:
+def score(floor: Floor, store: Store, rows: np.ndarray) -> np.ndarray:
+    """The scores of some rows of a store by one floor, float64 `(len(rows),)`."""
     return np.concatenate([floor(batch) for batch in _batches(store.images, rows)])

@@ -33,9 +33,9 @@ CAPTION = (
     f"{suspicion.ALARM:g} is called a shortcut, one up to {suspicion.CLEARED:g} a cause. Shares are of all "
     "that concepts add to the margins of test images, mean over cells. Where people marked nothing there is "
     "less evidence, and a verdict needs more of it. The alarm sees what a model's maps show; a model may "
-    "decide by more, which only covering the marked places tells. The alarm itself: AUROC of the score over "
-    "the concepts of all cells whose truth is known (phantoms: which exact mask they meet more); false "
-    "alarms: causes that were called shortcuts."
+    "decide by more, which only covering the marked places tells: no alarm is no acquittal. The alarm "
+    "itself: AUROC of the score over the concepts of all cells whose truth is known (phantoms: which exact "
+    "mask they meet more); false alarms: causes that were called shortcuts."
 )
 
 
@@ -58,9 +58,8 @@ def table(alarms: pd.DataFrame, counterfactuals: pd.DataFrame, grid: Grid) -> Ta
         "fewer images than places show it.",
         "alarm_roc": "Shortcuts against causes by the alarm's score, over the concepts of all cells.",
     }
-    return Table(
-        "alarm", "What models rely on", f"{CAPTION} {rests_on(grid, 'identify')}", tidy, found, figures=shown
-    )
+    caption = f"{CAPTION} {rests_on(grid, 'identify', interval='')}"
+    return Table("alarm", "What models rely on", caption, tidy, found, figures=shown)
 
 
 def shares(alarms: pd.DataFrame) -> pd.DataFrame:
@@ -197,15 +196,18 @@ def sentence(row: Mapping[Any, Any]) -> str:
     limits += [] if "sources" in kinds else ["Unseen sources could not test it, so this is less certain."]
     shortcut, cause = f"{row[SHORTCUT] * 100:.0f} %", f"{row[CAUSE] * 100:.0f} %"
     if row[SHORTCUT] >= SOME:
-        much = "Mostly" if row[SHORTCUT] >= MOST else "In part"
-        said = f"{much} a shortcut ({shortcut}): its positive calls rest on places {why}. Check each by eye."
+        much, rest = ("Mostly", "rest") if row[SHORTCUT] >= MOST else ("In part", "rest in part")
+        said = (
+            f"{much} a shortcut ({shortcut}): its positive calls {rest} on places {why}. Check each by eye."
+        )
     elif row[CAUSE] >= MOST:
         held = "what people look for" if "maps" in kinds else "what holds in new sources"
         said = f"Mostly {held} ({cause}): its maps show no sign of a shortcut."
     else:
         said = "Unclear: neither a shortcut nor a cause explains most of its positive calls."
-    if row[SHORTCUT] < SOME and row["covered"] >= STANDS:
-        limits.insert(0, f"But AUROC is {row['covered']:.2f} with those places covered: it decides by more.")
+    if row["covered"] >= STANDS:
+        still = f"AUROC is still {row['covered']:.2f} with the places that people marked covered"
+        limits.insert(0, f"{still}: it decides by more than those.")
     return " ".join([said, *limits])
 
 

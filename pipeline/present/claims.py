@@ -36,7 +36,7 @@ VERDICTS = {  # of `verdicts` -> as a sentence has it
     "higher": "{better} (above 0)",
     "unclear": "cannot be told from 0",
     "lower": "{worse} (below 0)",
-    "few": f"cannot be told from fewer than {FEWEST} units",
+    "few": f"no verdict (fewer than {FEWEST} units)",
 }
 
 

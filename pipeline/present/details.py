@@ -28,9 +28,10 @@ def attack_errors(metrics: pd.DataFrame, grid: Grid) -> Table:
         for panel in panels(shown[shown["scope"] == scope], grid, f", {name}", titles.values())
     ]
     caption = (
-        "Errors at the threshold fitted on validation (attack: label 1; bona fide: label 0); ↑ higher, ↓ "
-        "lower is better. APCER max: the worst attack type; ACER max: mean of APCER max and BPCER, given for "
-        "comparison only; BPCER10, 20, 100: BPCER where APCER is 10, 5, 1 %; ECE: expected calibration "
+        "Errors at the threshold fitted on validation (attack: label 1, on chest films what is abnormal; "
+        "bona fide: label 0); ↑ higher, ↓ lower is better. APCER max: the worst attack type; ACER max: mean "
+        "of APCER max and BPCER, given for comparison only; BPCER10, 20, 100: BPCER where APCER is 10, 5, "
+        "1 %; ECE: expected calibration "
         f"error. {rests_on(grid, 'evaluate')}"
     )
     return Table("attack_errors", "Attack-detection errors", caption, tidy, found)
@@ -88,7 +89,7 @@ def regions(values: pd.DataFrame, grid: Grid) -> Table:
     ]
     error = values.loc[values["metric"] == "completeness_error", "value"].abs().max()
     caption = (
-        "Important regions of the difference salience. shared_salience: how much both class maps have in "
+        "Important regions of the difference salience. shared salience: how much both class maps have in "
         "common (high: a single-class CAM cannot be trusted); precision, recall, iou and energy against the "
         "pixels that truly cause the label and against the shortcut (phantoms only). Regions and channels "
         f"sum to the logit difference up to {error:.1g}. {rests_on(grid, 'identify')}"

@@ -1,6 +1,6 @@
 """The main table: does a model decide by what people marked? And its excerpts: README, page, metrics.json."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -22,15 +22,7 @@ from pipeline.present.tables import (
 from pipeline.score.bootstrap import RESAMPLES
 
 DIGITS = 10  # significant, as in CSV files
-WORDS = (
-    "conflict: AUROC over pairs whose negative alone carries the shortcut's mark, on sources never seen in "
-    "training whose causes some known source shares (all, where none is said to be novel); whoever follows "
-    "the mark has 0. without cause, without shortcut: AUROC on the closed test set after it was taken out of "
-    "every image, drawn again without it if it has twins, else blurred; who decides by the cause keeps 0.5 "
-    "without it. only, without: AUROC on the closed test set where all but the marked region is blurred, or "
-    "the marked region is. macro: AUROC, mean over unseen sources. Floors need no network; ceilings were "
-    "told what no images tell."
-)
+BOUNDS = "Floors need no network; ceilings were trained with exact causes, or where the mark says nothing."
 FIGURES = {
     "dose": "Dose and response: what becomes of methods as the shortcut fits the label more often in "
     "training. Mean over units, bars: the interval.",
@@ -47,13 +39,20 @@ def table(values: Mapping[str, pd.DataFrame], grid: Grid, sampler: Sampler | Non
     tidy = tidy[(tidy["recorded"] > 0) | (tidy["beside"] != "floor")]
     differences = _differences(found, grid, sampler)
     caption = (
-        f"{WORDS} Differences are paired by unit, to {' and to '.join(grid.references)}; p: sign flips over "
-        "units, adjusted by Holm over the data sets, backbones and methods that are compared with one method "
-        "in one quantity, variants of a data set apart. "
-        f"{rests_on(grid, 'evaluate', interval=about_bootstrap(grid))}"
+        f"{explained(tidy['quantity'])} {BOUNDS} Differences are paired by unit, to "
+        f"{' and to '.join(grid.references)}; p: sign flips over units, adjusted by Holm over the data sets, "
+        "backbones and methods that are compared with one method in one quantity, variants of a data set "
+        "apart. "
+        f"{rests_on(grid, 'evaluate', interval=about_bootstrap(grid), compared=True)}"
     )
     panels = list(_panels(tidy, differences, grid))
     return Table("evidence", "Evidence", caption, tidy, panels, differences, FIGURES)
+
+
+def explained(names: Iterable[str]) -> str:
+    """What these quantities are, in the order of QUANTITIES."""
+    wanted = set(names)
+    return " ".join(f"{each.title}: {each.meaning}." for name, each in QUANTITIES.items() if name in wanted)
 
 
 def about_bootstrap(grid: Grid) -> str:
@@ -62,7 +61,7 @@ def about_bootstrap(grid: Grid) -> str:
     levels = "draws, seeds within draws" if several else "seeds"
     return (
         f"Mean [{grid.confidence:.0%} interval] by bootstrap over {levels} and, but for tests that change "
-        f"images, test subjects, {RESAMPLES:,} resamples; of few units it is too short."
+        f"images, test subjects, {RESAMPLES:,} resamples; with few units it is too narrow."
     )
 
 

@@ -50,7 +50,7 @@ def table(values: Mapping[str, pd.DataFrame], grid: Grid, sampler: Sampler | Non
         "over the others. Differences are paired by unit; p: sign flips over units, adjusted by Holm over "
         "the data sets, backbones and methods that are compared with one method in one scope. The CSV has "
         "DeLong's interval too, which covers the noise of the test images alone. "
-        f"{rests_on(grid, 'evaluate', interval=about_bootstrap(grid))}"
+        f"{rests_on(grid, 'evaluate', interval=about_bootstrap(grid), compared=True)}"
     )
     return Table("generalisation", "Generalisation", caption, tidy, found, differences, FIGURES)
 

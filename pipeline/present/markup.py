@@ -5,9 +5,9 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.common.files import write_csv, write_text
-from pipeline.present.evidence import readme_rows
+from pipeline.present.evidence import BOUNDS, about_bootstrap, explained, readme_rows, shown_first
 from pipeline.present.results import Grid
-from pipeline.present.tables import Table
+from pipeline.present.tables import Table, rests_on
 
 QUESTION = "Does a model decide by what people marked?"
 WIDE = 5  # columns; more are scaled to the width of the text
@@ -88,4 +88,6 @@ def readme(main: Table, grid: Grid) -> str:
     rows = readme_rows(main, grid)
     if rows.empty:
         return f"{main.caption}\n"
-    return f"**{QUESTION}**\n\n{markdown_rows(rows)}\n\n{main.caption}\n"
+    words = f"{explained(shown_first(main, grid))} {BOUNDS}"
+    counts = rests_on(grid, "evaluate", interval=about_bootstrap(grid))
+    return f"**{QUESTION}**\n\n{markdown_rows(rows)}\n\n{words} {counts}\n"

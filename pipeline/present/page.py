@@ -64,7 +64,8 @@ def _summary(main: Table, grid: Grid) -> list[dict[str, Any]]:
         for reference in grid.references:
             found = gains(main, quantity, reference, grid.confidence)
             if len(found):
-                about = {"title": f"{title}: difference to {reference}", "counted": True}
+                told = bool(found["verdict"].isin(["better", "worse", "unclear"]).any())
+                about = {"title": f"{title}: difference to {reference}", "counted": told}
                 blocks.append({**about, **_block(found, grid)})
     return blocks
 

@@ -15,18 +15,46 @@ class Quantity(NamedTuple):
     title: str
     about: str  # phantoms, real: which data sets have it as a column; both
     better: str  # higher, lower
+    meaning: str  # as a caption has it
 
 
 QUANTITIES = {
-    "conflict_auroc": Quantity("conflict", "phantoms", "higher"),
-    "without_cause": Quantity("without cause", "phantoms", "lower"),
-    "conflict_auroc_novel": Quantity("conflict, novel causes", "phantoms", "higher"),
-    "evidence_gap": Quantity("only − without", "real", "higher"),
-    "only": Quantity("only", "real", "higher"),
-    "without": Quantity("without", "real", "lower"),
-    "held_out_auroc": Quantity("macro", "both", "higher"),
-    "closed_auroc": Quantity("closed", "both", "higher"),
-    "without_shortcut": Quantity("without shortcut", "phantoms", "higher"),
+    "conflict_auroc": Quantity(
+        "conflict",
+        "phantoms",
+        "higher",
+        "AUROC over pairs in which only the negative has the shortcut's mark, on sources never seen in "
+        "training whose causes some known source shares (on all, where none is said to be novel); following "
+        "the mark gives 0",
+    ),
+    "without_cause": Quantity(
+        "without cause",
+        "phantoms",
+        "lower",
+        "AUROC on the closed test set after the cause was taken out of every image (drawn again without it "
+        "if it has twins, else blurred); deciding by the cause gives 0.5",
+    ),
+    "conflict_auroc_novel": Quantity(
+        "conflict, novel causes", "phantoms", "higher", "conflict on the other unseen sources"
+    ),
+    "evidence_gap": Quantity(
+        "only − without",
+        "real",
+        "higher",
+        "how much better what people marked tells the classes than all else does",
+    ),
+    "only": Quantity(
+        "only", "real", "higher", "AUROC on the closed test set with all but the marked region blurred"
+    ),
+    "without": Quantity("without", "real", "lower", "the same with the marked region blurred"),
+    "held_out_auroc": Quantity("macro", "both", "higher", "AUROC, mean over unseen sources"),
+    "closed_auroc": Quantity("closed", "both", "higher", "AUROC on test images of known sources"),
+    "without_shortcut": Quantity(
+        "without shortcut",
+        "phantoms",
+        "higher",
+        "AUROC on the closed test set after the mark was taken out of every image",
+    ),
 }
 HEADLINES = ("conflict_auroc", "without_cause", "evidence_gap")  # without any: held_out_auroc
 FAMILIAR = ("familiar", "macro")  # scopes of the headline, the first that a data set has

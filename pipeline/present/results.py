@@ -238,7 +238,7 @@ def _rule(params: Params) -> str:
     """How an epoch is chosen, and an alpha where a loss lists several."""
     chosen = params.train.selection
     several = any(method.candidates() for method in params.methods.values())
-    what = "Epoch and alpha" if several else "The epoch"
-    within = f" among those within {chosen.tolerance:g} of the best validation AUROC"
+    what = "epochs and alphas" if several else "epochs"
+    within = f" within {chosen.tolerance:g} of the best validation AUROC"
     limits = "" if chosen.metric == "auroc" or not chosen.tolerance else within
-    return f"{what} of the highest {RULES[chosen.metric]}{limits}."
+    return f"Of all {what}{limits} the one with the highest {RULES[chosen.metric]} is kept."

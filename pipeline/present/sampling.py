@@ -119,11 +119,12 @@ class Bootstrap:
         about = units.iloc[0]
         compared = Compared(about["scope"], about["source"], about["stratum"])
         plan = self._plan(about)
-        values, resampled = [], []
+        values, resampled, by_subject = [], [], False
         for place, (draw, seeds) in enumerate(zip(plan.draws, plan.seeds, strict=True)):
             own = units[units["draw"] == draw].set_index("seed")["value"]
             values.append(own.reindex(seeds).to_numpy(float))
             pairs = self.images[draw].pairs(compared) if compared.scope and draw in self.images else []
+            by_subject |= bool(pairs)
             if pairs:
                 at = (plan, place, compared, pairs, about["backbone"], seeds)
                 present = values[-1] == values[-1]
@@ -132,6 +133,8 @@ class Bootstrap:
             else:
                 resampled.append(plan.resamples.of_values(place, values[-1]))
         mean = mean_of_draws(values)
+        if len(units) == 1 and not by_subject:  # nothing varies: its resamples would all be the same
+            return Interval(mean, float("nan"), float("nan"))
         return interval(mean, plan.resamples.estimates(resampled), self.grid.confidence)
 
     def _plan(self, about: pd.Series) -> Plan:

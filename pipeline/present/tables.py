@@ -169,22 +169,25 @@ def panels(
         yield Panel(dataset, f"{heading}{about}", estimate_lines(part, grid, columns))
 
 
-def rests_on(grid: Grid, stage: str, unit: str = "cells", interval: str = "") -> str:
+def rests_on(
+    grid: Grid, stage: str, unit: str = "cells", interval: str | None = None, compared: bool = False
+) -> str:
     """What an estimate is, how many cells and units a table rests on, and which data are phantoms.
 
-    interval: what its interval is, if not Student's t.
+    interval: what its interval is, if not Student's t; blank where there is none. compared: the table has
+    differences, so that it must say when there are too few units for p.
     """
     planned, found = len(grid.cells), int((grid.cells[f"{stage}_key"] != "").sum())
     counts = [units for *_, units in units_by_dataset(grid)]
     several = any(draws > 1 for _, draws, _ in units_by_dataset(grid))
     over = "the means of draws" if several else "seeds"
     lines = [
-        interval or f"Mean ± half the {grid.confidence:.0%} t interval over {over}.",
+        f"Mean ± half the {grid.confidence:.0%} t interval over {over}." if interval is None else interval,
         f"{found} of {planned} {unit} ({units_text(grid)}).",
         grid.rule,
     ]
-    if min(counts, default=0) < FEWEST:
-        lines.append(f"Fewer than {FEWEST} units give no p: none could be small enough to tell anything.")
+    if compared and min(counts, default=0) < FEWEST:
+        lines.append(f"Fewer than {FEWEST} units give no p, since none could be small.")
     phantoms = [name for name, note in grid.datasets.items() if note.phantom]
     if phantoms:
         lines.append(f"Phantoms, drawn and not real images: {', '.join(phantoms)}.")

@@ -56,7 +56,7 @@ def test_hoax_says_how_much_nearer_maps_of_both_classes_stay() -> None:
     note = panel(made(hoax, HOAX, HOAXED), "maps").note
     reach = 4.302652729911275 * 0.1 / np.sqrt(3)  # of differences 0.8, 0.7, 0.6
     said = f"difference salience − cam (cross_entropy +0.700 ± {reach:.3f}, cyborg +0.500 ± 0.000)"
-    assert f"cannot be told from fewer than 6 units in 2 of 2: {said}." in note
+    assert f"no verdict (fewer than 6 units) in 2 of 2: {said}." in note
 
 
 def test_hoax_without_counterparts_judges_nothing() -> None:
@@ -108,7 +108,7 @@ def test_manipulability_stands_beside_its_settings_and_the_plain_method() -> Non
     assert list(changed.rows) == ["method", "compared with", "SSIM, cam"]
     assert changed.rows.to_numpy().tolist() == [["smooth", "cross_entropy", "+0.300 ± 0.000"]]
     assert "softplus" in changed.note
-    assert "fewer than 6 units in 1 of 1: smooth − cross_entropy" in changed.note
+    assert "(fewer than 6 units) in 1 of 1: smooth − cross_entropy" in changed.note
     assert "at the threshold of equal errors" in table.caption and "MSE 0" in table.caption
 
 

@@ -69,7 +69,7 @@ def gains(*rows: tuple[str, str, float, float, float], adjusted: float = 0.05) -
     [
         ((0.2, 0.1, 0.3), 0.05, "holds (above 0)"),
         ((0.2, 0.1, 0.3), 0.06, "cannot be told from 0"),  # an interval alone tells nothing
-        ((0.2, 0.1, 0.3), NAN, "cannot be told from fewer than 6 units"),
+        ((0.2, 0.1, 0.3), NAN, "no verdict (fewer than 6 units)"),
         ((0.2, -0.1, 0.5), 0.01, "cannot be told from 0"),
         ((0.0, 0.0, 0.0), 1.0, "cannot be told from 0"),
         ((-0.2, -0.3, -0.1), 0.01, "does not hold (below 0)"),

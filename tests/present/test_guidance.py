@@ -46,7 +46,7 @@ def test_guidance_says_whether_it_helped() -> None:
     note = panel(table, "difference to cross_entropy").note
     assert "pgd: accuracy under PGD" in note and "smallest: ARA against cross_entropy" in note
     assert "cannot be told from 0 in 2 of 2: cyborg +0.200" in note  # p 0.031, of two tests 0.063
-    assert "shuffled −0.100 ± 0.000" in note and "fewer than 6 units in 2 of 2: cyborg +0.0000" in note
+    assert "shuffled −0.100 ± 0.000" in note and "(fewer than 6 units) in 2 of 2: cyborg +0.0000" in note
     maps = made(guidance, twice(HOAX), HOAXED, VARIANTS)
     assert "hurt (below 0) in 1 of 1: cyborg" in panel(maps, "Pearson to the clean map; diff").note
 

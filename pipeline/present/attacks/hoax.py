@@ -34,7 +34,7 @@ def table(mine: Attacked) -> Table:
     """Decisions and maps of each hoax."""
     tidy = mine.estimates()
     caption = (
-        "Explanations of a network whose weights were changed so that they lie: each map of the hoaxed "
+        "Explanations of a network whose weights were changed so that its maps lie: each map of the hoaxed "
         "network against the clean network's map and against the hoax's target, for the class that the clean "
         "network predicts. border: share of a map's energy in the border; entropy in nats; CC: correlation "
         f"with the human map, of annotated images; {TARGET}; –: undefined. The CSV has MSE and energy "

@@ -83,7 +83,8 @@ class Attacked:
 
     def rests_on(self) -> str:
         """How many attacked cells a table rests on, and what else must be said of it."""
-        return rests_on(self.grid.under(*self.grid.attacks["attack"]), "robustness", "attacked cells")
+        attacked = self.grid.under(*self.grid.attacks["attack"])
+        return rests_on(attacked, "robustness", "attacked cells", compared=True)
 
     def flat_maps(self) -> str:
         """What becomes of correlations that do not exist."""
