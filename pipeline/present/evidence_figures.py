@@ -31,6 +31,7 @@ def dose(
     tidy: rows of the evidence table; doses: data set, as tables name it -> agreement, 0..1.
     """
     rows = tidy[tidy["dataset"].isin(doses) & (tidy["n"] > 0) & tidy["beside"].isin(["", "control"])]
+    rows = rows[rows.groupby("method")["dataset"].transform("nunique") > 1]  # one dose tells no response
     styles, backbones = MethodStyles(grid), list(dict.fromkeys(rows["backbone"]))
     with saved(path, dpi, len(backbones), len(RESPONSES), (9.2, 3.6 * len(backbones))) as axes:
         for line, backbone in zip(axes, backbones, strict=True):
@@ -45,14 +46,14 @@ def dose(
 
 
 def _responses(axis: Axes, rows: pd.DataFrame, styles: MethodStyles) -> None:
-    for place, method in enumerate(styles.methods):
+    shown = [method for method in styles.methods if method in set(rows["method"])]
+    for place, method in enumerate(shown):
         own = rows[rows["method"] == method].sort_values("dose")
-        if len(own):
-            shift = 0.004 * (place - len(styles.methods) / 2)  # so that bars do not hide each other
-            axis.errorbar(
-                own["dose"] + shift, own["mean"], yerr=interval_reach(own), marker=styles.marker(method),
-                markersize=4, elinewidth=0.8, label=styles.name(method), **styles.line(method),
-            )  # fmt: skip
+        shift = 0.004 * (place - (len(shown) - 1) / 2)  # so that bars do not hide each other
+        axis.errorbar(
+            own["dose"] + shift, own["mean"], yerr=interval_reach(own), marker=styles.marker(method),
+            markersize=4, elinewidth=0.8, label=styles.name(method), **styles.line(method),
+        )  # fmt: skip
 
 
 def filled(shown: pd.DataFrame, store: Store, grid: Grid, dataset: str, path: Path, dpi: int) -> None:
