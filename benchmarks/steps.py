@@ -28,8 +28,8 @@ MODES = ("plain", "pgd", "trades")  # of saliency_adversarial
 EPOCH = 10
 PLAIN, GUIDED = "cross_entropy", "cyborg"
 Choice = dict[str, Any]
-METHOD = "evidence + transplant + neutral_features"  # the method `transplant` of params.yaml
-METHOD_ADDS: list[Choice] = [{"name": "transplant"}, {"name": "neutral_features"}]
+ADDED: list[Choice] = [{"name": "transplant"}, {"name": "neutral_features"}]  # by the method `transplant`
+METHOD = " + ".join(["evidence", *(each["name"] for each in ADDED)])
 Row = tuple[str, str, str, str]  # what, measured, target, met
 
 
@@ -48,7 +48,7 @@ def _times(backbone: str, device: str, rounds: int) -> list[Row]:
     theirs = "the published CYBORG step"
     steps[theirs] = _published_step(backbone, device, torch.contiguous_format)
     steps[f"{theirs}, channels last"] = _published_step(backbone, device, torch.channels_last)
-    steps[METHOD] = _step(backbone, "evidence", device, METHOD_ADDS)
+    steps[METHOD] = _step(backbone, "evidence", device, ADDED)
     taken = seconds(steps, rounds)
     found: list[Row] = []
     for name in sorted(set(losses) - {PLAIN}):

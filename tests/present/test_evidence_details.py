@@ -84,3 +84,17 @@ def test_the_dose_figure_has_a_line_per_method(tmp_path: Path) -> None:
     evidence_figures.dose(tidy, {"e": 0.5, "d": 1.0}, grid(), "d", tmp_path / "dose", 50)
     text = (tmp_path / "dose.svg").read_text(encoding="utf-8")
     assert all(f">{name}<" in text for name in ("cyborg", "cross_entropy", "conflict, b", "without cause, b"))
+
+
+def test_a_method_with_one_dose_has_no_line(tmp_path: Path) -> None:
+    tidy = pd.DataFrame(
+        [
+            {"dataset": dataset, "backbone": "b", "method": method, "beside": "", "quantity": quantity,
+             "n": 3, "mean": 0.5, "low": 0.4, "high": 0.6}
+            for dataset, method in (("d", "cyborg"), ("d", "cross_entropy"), ("e", "cross_entropy"))
+            for quantity in ("conflict_auroc", "without_cause")
+        ]
+    )  # fmt: skip
+    evidence_figures.dose(tidy, {"e": 0.5, "d": 1.0}, grid(), "d", tmp_path / "dose", 50)
+    text = (tmp_path / "dose.svg").read_text(encoding="utf-8")
+    assert ">cross_entropy<" in text and ">cyborg<" not in text

@@ -78,6 +78,17 @@ def test_subjects_widen_an_interval(recorded: tuple) -> None:
     assert widths[0] > widths[1] > 0
 
 
+def test_one_number_alone_has_no_interval(recorded: tuple) -> None:
+    """Nothing varies: neither units nor, where no scores are known, images."""
+    _, values, sampler = recorded
+    closed = values["metrics"].query("metric == 'auroc' and scope == 'closed'").assign(stratum="")
+    one = closed[closed["method"] == "cyborg"].head(1)
+    value, low, high = sampler.of(one.assign(scope=""))
+    assert value == one["value"].item() and np.isnan([low, high]).all()
+    value, low, high = sampler.of(one)
+    assert low < value < high
+
+
 def test_a_missing_unit_is_left_out_of_both(recorded: tuple) -> None:
     _, values, sampler = recorded
     closed = values["metrics"].query("metric == 'auroc' and scope == 'closed'").assign(stratum="")
