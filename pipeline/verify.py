@@ -143,9 +143,7 @@ def check_lock() -> None:
 def _read_reference() -> pd.DataFrame:
     if not REFERENCE.is_file():
         raise UserError(f"{REFERENCE}: not found; run from the project's root folder")
-    return pd.read_csv(
-        REFERENCE, dtype={"name": str, "cell": str}, na_values=[""], keep_default_na=False
-    ).fillna({"name": ""})
+    return pd.read_csv(REFERENCE, dtype=str, na_filter=False)  # no results are a blank text
 
 
 def _committed_lock() -> dict[str, Any]:

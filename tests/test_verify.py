@@ -50,6 +50,16 @@ def test_the_same_bytes_are_identical(root: Path) -> None:
     assert verdicts(root, {"results": {"val_auroc": 0.9}}) == [SAME] * 3
 
 
+def test_a_cell_without_results_is_read_back_as_such(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its record alone may differ: that is equal."""
+    monkeypatch.chdir(root)
+    write_record(root, "robustness", f"{CELLS[1]}/hoax", {})
+    write_csv(verify.REFERENCE, verify.present())
+    write_record(root, "robustness", f"{CELLS[1]}/hoax", {}, key="other")
+    found = [each.verdict for each in verify.compare(verify._read_reference(), verify.present())]
+    assert found == ["identical"] * 3 + ["equal"]
+
+
 def test_another_key_with_the_same_numbers_is_equal(root: Path) -> None:
     assert verdicts(root, {"results": {"val_auroc": 0.9}, "key": "other"}) == [("equal", 0.0), SAME, SAME]
 

@@ -1,15 +1,18 @@
 """Files that are either whole or absent, and the hashes that identify them."""
 
 import hashlib
+import io
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 
@@ -42,6 +45,20 @@ def write_text(path: Path, text: str) -> None:
 def write_csv(path: Path, table: "pd.DataFrame") -> None:
     """Write a table as UTF-8 CSV with LF line ends and ten significant digits, atomically."""
     write_text(path, table.to_csv(index=False, lineterminator="\n", float_format="%.10g"))
+
+
+def write_npz(path: Path, arrays: "Mapping[str, np.ndarray]") -> None:
+    """Write arrays as one .npz atomically, without pickles.
+
+    Not by `numpy.savez`: what it puts into the headers of the archive differs with Python's patch version.
+    """
+    from numpy.lib.format import write_array
+
+    with atomic(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name, array in arrays.items():
+            content = io.BytesIO()
+            write_array(content, array, allow_pickle=False)
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), content.getvalue())  # dated 1980
 
 
 def write_json(path: Path, value: Any) -> None:

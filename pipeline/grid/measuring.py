@@ -6,11 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pipeline.common.code import code_hash
 from pipeline.common.config import Params
-from pipeline.common.files import atomic, write_csv
+from pipeline.common.files import write_csv, write_npz
 from pipeline.common.paths import ARRAYS, CELLS, MODEL, PREPARED
 from pipeline.data.store import Store, open_store
 from pipeline.grid import engine, records, trainings
@@ -118,7 +116,5 @@ def write(found: Measurement, folder: Path, stage: str) -> list[str]:
         write_csv(folder / f"{name}.csv", table)
     if found.arrays is not None:
         files.append(f"{ARRAYS[stage]}.npz")
-        arrays: dict[str, Any] = found.arrays
-        with atomic(folder / files[-1]) as path:
-            np.savez(path, **arrays)
+        write_npz(folder / files[-1], found.arrays)
     return files

@@ -1,13 +1,23 @@
 """Files are whole or absent."""
 
 import json
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.common.files import atomic, canonical_json, sha256_file, sha256_text, write_json, write_text
+from pipeline.common.files import (
+    atomic,
+    canonical_json,
+    sha256_file,
+    sha256_text,
+    write_json,
+    write_npz,
+    write_text,
+)
 
 
 def test_a_failure_leaves_the_old_file_and_no_rest(tmp_path: Path) -> None:
@@ -23,6 +33,18 @@ def test_a_failure_leaves_the_old_file_and_no_rest(tmp_path: Path) -> None:
 def test_json_has_no_nan(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", {"x": float("nan"), "y": [float("inf"), 1.5], 3: (1, 2)})
     assert json.loads((tmp_path / "a.json").read_text()) == {"x": None, "y": [None, 1.5], "3": [1, 2]}
+
+
+def test_an_npz_has_the_same_bytes_under_every_python(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    arrays = {"rows": np.arange(3), "maps": np.ones((2, 2), np.float32)}
+    write_npz(path, arrays)
+    with zipfile.ZipFile(path) as archive:
+        headers = {(each.date_time, each.create_version, each.extract_version) for each in archive.infolist()}
+    assert headers == {((1980, 1, 1, 0, 0, 0), 20, 20)}
+    with np.load(path) as found:
+        assert found.files == list(arrays)
+        assert all(np.array_equal(found[name], array) for name, array in arrays.items())
 
 
 def test_sha256_of_abc(tmp_path: Path) -> None:
