@@ -5,21 +5,31 @@ TOGETHER := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 export NO_ALBUMENTATIONS_UPDATE := 1
+# Python compiles what it imports, once, if it may keep the result; to compile all that is installed takes far longer.
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: env repro verify recompute test test-all lint mutate bench codes study readme clean help
+.PHONY: env dev repro verify recompute test test-all lint mutate bench codes study readme clean help
 .DEFAULT_GOAL := help
 
+PIP_INSTALL := python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
+
 env: .venv/installed  ## create .venv and install the pinned environment
+dev: .venv/dev  ## the same with all that tests, lint and benchmarks need
 
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "camdivide needs Python 3.11 or newer")'
-	@echo "installing the pinned environment into .venv (a minute or two) ..."
+	@echo "installing the pinned environment into .venv (about a minute) ..."
 	@$(PYTHON) -m venv .venv
-	@python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@$(PIP_INSTALL) --editable .
+	@touch $@
+
+.venv/dev: .venv/installed
+	@echo "installing what tests need into .venv ..."
+	@$(PIP_INSTALL) --editable '.[dev]'
 	@touch $@
 
 repro: env  ## run the whole pipeline; PROFILE=<name> runs profiles/<name>.yaml in workspaces/<name>
-	@folder=$$(python -m pipeline.common.workspace $(PROFILE)) && cd "$$folder" && dvc repro
+	@python -m pipeline.repro $(PROFILE)
 
 verify: env  ## compare the results of the last `make repro` with those that the project was committed with
 	@python -m pipeline.verify
@@ -27,22 +37,22 @@ verify: env  ## compare the results of the last `make repro` with those that the
 recompute: env  ## compute the tables of the last `make repro` again, without the project's code; PROFILE as above
 	@python -m benchmarks.recompute $(if $(PROFILE),workspaces/$(PROFILE))
 
-test: env  ## unit, contract, property, architecture and end-to-end tests
+test: dev  ## unit, contract, property, architecture and end-to-end tests
 	@pytest $(TOGETHER)
 
-test-all: env  ## the same and the tests that take minutes
+test-all: dev  ## the same and the tests that take minutes
 	@pytest $(TOGETHER) -m "slow or not slow"
 
-lint: env  ## ruff, mypy, and whether dvc.lock describes the present code and settings
+lint: dev  ## ruff, mypy, and whether dvc.lock describes the present code and settings
 	@ruff check .
 	@ruff format --check .
 	@mypy
 	@python -m pipeline.verify --lock
 
-mutate: env  ## change the code in one place at a time and count what no test notices (long)
+mutate: dev  ## change the code in one place at a time and count what no test notices (long)
 	@python tests/mutate.py
 
-bench: env  ## measure speed and memory as ratios, into benchmarks/
+bench: dev  ## measure speed and memory as ratios, into benchmarks/
 	@python -m benchmarks.run
 
 codes: env  ## write docs/codes.md from the code
@@ -57,7 +67,7 @@ readme:  ## copy tables, pictures and reference of the last run, and of PROFILE=
 	@mkdir -p docs && cp reports/figures/gallery_face.png docs/gallery.png
 	@python -m pipeline.attack --model runs/iris/compact/cross_entropy/0 --attack hoax_both > /dev/null
 	@cp attacked/iris/compact/cross_entropy/0/hoax_both/picture.png docs/robustness.png
-	@cd workspaces/robustness/reports/tables && cat hoax.md manipulability.md robust_decisions.md guidance_and_robustness.md > $(CURDIR)/docs/robustness.md
+	@cd workspaces/robustness/reports/tables && cp hoax.md manipulability.md robust_decisions.md guidance_and_robustness.md evidence.md $(CURDIR)/docs/robustness/
 
 clean:  ## remove everything that the pipeline made (.venv and DVC's cache stay)
 	@rm -rf data/raw/phantoms data/prepared runs evaluate identify robustness attacked reports workspaces mlflow.db mlartifacts

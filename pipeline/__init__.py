@@ -8,6 +8,7 @@
     robustness  attacks on explanations and decisions, and what stands
     report      tables, figures and one page, all from records on disk
     track       a copy of every record in MLflow
+    repro       run them all by DVC: what `make repro` does
     predict     score a folder of images with one trained cell
     attack      attack one trained cell, and draw what became of it
     verify      compare the results with those that the project was committed with

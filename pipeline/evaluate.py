@@ -1,6 +1,6 @@
 """Evaluate every trained cell: scores, errors in known and unseen sources, what decides, alignment.
 
-Reads data/prepared/<dataset> and runs/<dataset>; writes evaluate/<dataset>/<backbone>/<method>/<seed>/, and
+Reads data/prepared/ and runs/; writes evaluate/<dataset>/<backbone>/<method>/<seed>/, and
 evaluate/<dataset>/floors/: what models without a network score on the same images. See
 pipeline/measure/evaluation.py for what the tables hold. What is measured already is skipped.
 """
@@ -9,18 +9,17 @@ from typing import Any
 
 from pipeline.common.cli import run_dataset_stage
 from pipeline.common.config import Params
-from pipeline.common.paths import FLOORS, PREPARED
-from pipeline.data.store import Store, open_store
+from pipeline.common.paths import FLOORS
+from pipeline.data.store import Store
 from pipeline.grid import measuring
 from pipeline.grid.cells import Task
 from pipeline.measure import evaluation, floors
 
 
-def evaluate(params: Params, dataset: str) -> None:
-    """Measure all cells of a data set, and its floors, that are not measured yet."""
-    store = open_store(PREPARED / dataset)
-    todo = [*tasks(params, store), floors_task(params, store)]
-    measuring.run("evaluate", todo, evaluation.measure, params, apart=floors.measure)
+def evaluate(params: Params, *datasets: str) -> None:
+    """Measure all cells of the data sets, and their floors, that are not measured yet."""
+    planned = measuring.plan_each(datasets, lambda store: [*tasks(params, store), floors_task(params, store)])
+    measuring.run("evaluate", planned, evaluation.measure, params, apart=floors.measure)
 
 
 def tasks(params: Params, store: Store) -> list[Task]:

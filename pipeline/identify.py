@@ -1,22 +1,23 @@
 """Identify what every trained cell decides by: important regions, recurring concepts, what they are worth.
 
-Reads data/prepared/<dataset> and runs/<dataset>; writes identify/<dataset>/<backbone>/<method>/<seed>/. See
+Reads data/prepared/ and runs/; writes identify/<dataset>/<backbone>/<method>/<seed>/. See
 pipeline/measure/identification.py for what the tables hold. Cells that are examined already are skipped.
 """
 
+from functools import partial
+
 from pipeline.common.cli import run_dataset_stage
 from pipeline.common.config import Params
-from pipeline.common.paths import PREPARED
-from pipeline.data.store import Store, open_store
+from pipeline.data.store import Store
 from pipeline.grid import measuring
 from pipeline.grid.cells import Task
 from pipeline.measure import identification
 
 
-def identify(params: Params, dataset: str) -> None:
-    """Examine all cells of a data set that are not examined yet."""
-    store = open_store(PREPARED / dataset)
-    measuring.run("identify", tasks(params, store), identification.measure, params)
+def identify(params: Params, *datasets: str) -> None:
+    """Examine all cells of the data sets that are not examined yet."""
+    planned = measuring.plan_each(datasets, partial(tasks, params))
+    measuring.run("identify", planned, identification.measure, params)
 
 
 def tasks(params: Params, store: Store) -> list[Task]:

@@ -5,19 +5,25 @@ what is as it should be already is kept.
 """
 
 import json
+from functools import partial
 from typing import Any
 
 import joblib
 
 from pipeline.common.cli import run_dataset_stage
 from pipeline.common.config import Dataset, Params
+from pipeline.common.errors import for_each
 from pipeline.common.paths import PREPARED
 from pipeline.data.preparation import prepare_store
 from pipeline.data.protocol import ROLES
 
 
-def prepare(params: Params, dataset: str) -> None:
-    """The stage: data set `dataset` of params.yaml into data/prepared/<dataset>."""
+def prepare(params: Params, *datasets: str) -> None:
+    """Data sets of params.yaml into data/prepared/<dataset> each; raises UserError with all that is wrong."""
+    for_each(datasets, partial(_prepare, params))
+
+
+def _prepare(params: Params, dataset: str) -> None:
     settings, folder = params.datasets[dataset], PREPARED / dataset
     workers = joblib.cpu_count() if params.engine.workers == "auto" else params.engine.workers
     prepare_store(folder, dataset, settings, params.prepare, workers)

@@ -4,6 +4,7 @@ Reads runs/, evaluate/, identify/, robustness/ and data/prepared/; writes below 
 
     tables/ figures/ index.html   what was found; a planned cell or attack without a record is listed as
                                   missing and lowers `n` where it is missed
+    answer.txt                    the same in a sentence, then one per data set
     metrics.json plots/           headline numbers and training curves, for `dvc metrics` and `dvc plots`
     cost.*                        what it took on this machine, which is no part of the result
 """
@@ -16,11 +17,12 @@ import pandas as pd
 from pipeline.common.cli import run_stage
 from pipeline.common.config import Params
 from pipeline.common.files import write_csv, write_json, write_text
-from pipeline.common.paths import PREPARED, REPORTS
+from pipeline.common.paths import ANSWER, PAGE, PREPARED, REPORTS
 from pipeline.common.progress import track
 from pipeline.data.store import Store, open_store
 from pipeline.present import (
     alarm,
+    answer,
     attacks,
     details,
     evidence,
@@ -54,6 +56,8 @@ def report(params: Params) -> None:
         markup.write(table, TABLES)
     write_records(values, grid, methods)
     write_text(TABLES / "readme.md", markup.readme(found[0], wider))
+    said = answer.sentences(found[0], wider)
+    write_text(REPORTS / ANSWER, "\n".join([answer.overall(found[0], wider), *said.values()]) + "\n")
     write_json(REPORTS / "metrics.json", evidence.headlines(found[0].tidy))
     shown = {table.name: table.tidy for table in found}
     drawn = [
@@ -62,7 +66,8 @@ def report(params: Params) -> None:
     ]
     for job in track([job for illustrations in drawn for job in illustrations.jobs()], "figures"):
         job()
-    page.write(REPORTS / "index.html", wider, found, {name: store.folder for name, store in stores.items()})
+    folders = {name: store.folder for name, store in stores.items()}
+    page.write(REPORTS / PAGE, wider, found, list(said.values()), folders)
     took = cost(grid)
     markup.write(took, REPORTS)
     page.write_cost(REPORTS / "cost.html", grid, took)

@@ -1,18 +1,19 @@
 """Robustness: attacks on what every trained cell shows and decides, and what stands.
 
-Reads data/prepared/<dataset> and runs/<dataset>. Below robustness/<dataset>/<backbone>/<method>/<seed>/ it
+Reads data/prepared/ and runs/. Below robustness/<dataset>/<backbone>/<method>/<seed>/ it
 writes a folder of each attack that params.yaml plans for the cell: values.csv, pictures.npz (maps and images
 before and after) and record.json. Those that have a record of the present training are skipped.
 `python -m pipeline.attack` attacks one model.
 """
 
 import sys
+from functools import partial
 
 from pipeline.common import catalogue
 from pipeline.common.cli import run_dataset_stage
 from pipeline.common.config import Attack, Params
-from pipeline.common.paths import CELLS, PREPARED
-from pipeline.data.store import Store, open_store
+from pipeline.common.paths import CELLS
+from pipeline.data.store import Store
 from pipeline.grid import measuring, trainings
 from pipeline.grid.cells import Task
 from pipeline.measure import under_attack
@@ -20,19 +21,19 @@ from pipeline.measure import under_attack
 CODE = "pipeline.measure.under_attack:measure"
 
 
-def robustness(params: Params, dataset: str) -> None:
+def robustness(params: Params, *datasets: str) -> None:
     """Run the planned attacks that have no record yet; raises UserError listing every one that failed."""
-    store = open_store(PREPARED / dataset)
-    (CELLS["robustness"] / dataset).mkdir(parents=True, exist_ok=True)
-    if not len(store.rows(under_attack.ROLE)):
-        print(f"robustness {dataset}: no test image of a known source; nothing is attacked", file=sys.stderr)
-        return
-    measuring.run("robustness", tasks(params, store), under_attack.measure, params, unit="attacks")
+    CELLS["robustness"].mkdir(parents=True, exist_ok=True)
+    planned = measuring.plan_each(datasets, partial(tasks, params))
+    measuring.run("robustness", planned, under_attack.measure, params, unit="attacks")
 
 
 def tasks(params: Params, store: Store) -> list[Task]:
-    """One task per cell and attack planned for it."""
+    """One task per cell and attack planned for it; none, and a word on it, where nothing can be attacked."""
     dataset = store.info["dataset"]
+    if not len(store.rows(under_attack.ROLE)):
+        print(f"robustness {dataset}: no test image of a known source; nothing is attacked", file=sys.stderr)
+        return []
     seen = store.digest("train", "val", under_attack.ROLE)
     return [
         measuring.plan(

@@ -1,24 +1,28 @@
 """Track: bring MLflow up to date with the records; the last stage, and the only one that always runs.
 
 Reads runs/, evaluate/, identify/, robustness/ and data/prepared/; writes to `track.uri`, which
-MLFLOW_TRACKING_URI overrides. See pipeline/tracking/sync.py for what a run holds.
+MLFLOW_TRACKING_URI overrides. See pipeline/tracking/sync.py for what a run holds. Its last words are those of
+a whole run: what was found, and where to look.
 """
 
+import os
+import sys
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.common.cli import run_stage
 from pipeline.common.config import Params
-from pipeline.common.paths import ARRAYS, CELLS, PREPARED
+from pipeline.common.paths import ANSWER, ARRAYS, CELLS, PAGE, PREPARED, REPORTS
 from pipeline.grid.cells import Cell
 from pipeline.tracking.mlflow_store import tracking_uri, without_password
-from pipeline.tracking.sync import sync
+from pipeline.tracking.sync import runs_page, sync
 
 if TYPE_CHECKING:
     from pipeline.data.store import Store
 
 IN_PICTURE = 6  # samples of a cell's gallery
+SERVER = "http://127.0.0.1:5000"  # where `mlflow ui` answers
 
 
 def track(params: Params) -> None:
@@ -26,6 +30,21 @@ def track(params: Params) -> None:
     counts = sync(params, draw=draw_gallery)
     where = without_password(tracking_uri(params))
     print(f"mlflow: {counts.added} runs added, {counts.completed} completed, {counts.kept} kept in {where}")
+    print("\n".join(last_words(params, where)))
+
+
+def last_words(params: Params, where: str) -> list[str]:
+    """What was found in a sentence, the page, and how to see the runs that MLflow keeps `where`."""
+    lines = []
+    if (REPORTS / ANSWER).is_file():
+        (answer, *_) = (REPORTS / ANSWER).read_text(encoding="utf-8").splitlines()
+        lines = [f"Answer:   {answer}", f"Read:     {REPORTS / PAGE}"]
+    page = runs_page(params)
+    if where.startswith("http"):
+        return [*lines, f"All runs: {where}/{page}"]
+    mlflow = os.path.relpath(Path(sys.executable).parent / "mlflow")
+    show = f"{mlflow} ui --backend-store-uri {where} --host 127.0.0.1"
+    return [*lines, f"All runs: {show}, then {SERVER}/{page}"]
 
 
 def draw_gallery(cell: Cell, path: Path) -> None:

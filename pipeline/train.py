@@ -1,4 +1,4 @@
-"""Train every cell of a data set's grid: (backbone, method, seed), all on one schedule.
+"""Train every cell of the grid: (backbone, method, seed) on each data set, all on one schedule.
 
 Reads data/prepared/<dataset>; writes runs/<dataset>/<backbone>/<method>/<seed>/ with model.safetensors,
 history.csv and record.json. A cell whose loss lists several alphas trains each in a folder of its own, keeps
@@ -18,7 +18,7 @@ from pipeline.common import catalogue
 from pipeline.common.cli import run_dataset_stage
 from pipeline.common.code import code_hash
 from pipeline.common.config import Choice, Params
-from pipeline.common.errors import UserError
+from pipeline.common.errors import UserError, for_each
 from pipeline.common.files import atomic, canonical_json, sha256_file, sha256_text
 from pipeline.common.paths import CELLS, HISTORY, MODEL, PREPARED
 from pipeline.data.store import Store, open_store
@@ -37,19 +37,19 @@ RUNS = CELLS["train"]
 SEEN = ("train", "val")  # roles of the samples that training sees
 
 
-def train(params: Params, dataset: str) -> None:
+def train(params: Params, *datasets: str) -> None:
     """Train what is not trained yet; raises UserError listing every cell that failed."""
-    store = open_store(PREPARED / dataset)
-    _check(params, dataset, store)
-    planned = tasks(params, store)
+    stores = for_each(datasets, lambda dataset: open_store(PREPARED / dataset))
+    for_each(stores, partial(_check, params))
+    planned = [task for store in stores for task in tasks(params, store)]
     due = [task for task in planned if candidates.of(task) and not records.finished(task.folder, task.key)]
     trainings = [each for task in due for each in candidates.of(task).values()]
     trainings += [task for task in planned if not candidates.of(task)]
     run = partial(engine.run, "train", engine=params.engine, device=params.train.device)
     failed: list[str] = []
-    with sync.background(params, dataset):
+    with sync.background(params, datasets):
         try:
-            run(trainings, partial(train_cell, prepared=store.folder.resolve()))
+            run(trainings, partial(train_cell, prepared=PREPARED.resolve()))
         except UserError as error:
             failed = error.problems
         run([task for task in due if candidates.trained(task)], candidates.choose, unit="choices")
@@ -65,13 +65,15 @@ def tasks(params: Params, store: Store) -> list[Task]:
 
 
 def train_cell(task: Task, *, prepared: Path, device: str) -> None:
-    """Train one cell, from its checkpoint if there is one, and write its record."""
-    store = open_store(prepared)
+    """Train one cell on its data set in `prepared`, from its checkpoint if there is one; write its record."""
+    store = open_store(prepared / task.cell.dataset)
     saved = checkpoint.load(task.folder, task.key)
+    ends: list[float] = [] if saved is None else saved[1].get(records.EPOCH_ENDS, [])
 
     def keep(state: State) -> None:
+        ends.append(state.about["seconds"])
         _write_history(task.folder, state.about["history"])
-        checkpoint.save(task.folder, task.key, *state)
+        checkpoint.save(task.folder, task.key, state.tensors, {**state.about, records.EPOCH_ENDS: ends})
 
     fitted = fit(
         task.settings,
@@ -98,15 +100,16 @@ def train_cell(task: Task, *, prepared: Path, device: str) -> None:
         timings={
             "total_s": fitted.seconds,
             "epoch_s": fitted.seconds / epochs,
+            records.EPOCH_ENDS: ends,
             "peak_memory_mb": fitted.peak_memory_mb,
         },
     )
     checkpoint.remove(task.folder)
 
 
-def _check(params: Params, dataset: str, store: Store) -> None:
-    """Raise UserError for whatever would make cells fail, before the first one starts."""
-    problems = []
+def _check(params: Params, store: Store) -> None:
+    """Raise UserError for whatever would make cells of a data set fail, before the first one starts."""
+    dataset, problems = store.info["dataset"], []
 
     def attempt(action: Any, *arguments: Any) -> None:
         try:

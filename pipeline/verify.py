@@ -164,7 +164,8 @@ def _show(stages: dict[str, bool], differences: list[Difference]) -> None:
     frame = pd.DataFrame(differences, columns=Difference._fields)
     for name, same in stages.items():
         stage, _, dataset = name.partition("@")
-        mine = frame[(frame["stage"] == stage) & (frame["dataset"] == dataset)]
+        mine = frame[frame["stage"] == stage]
+        mine = mine[mine["dataset"] == dataset] if dataset else mine
         counts = [str((mine["verdict"] == verdict).sum()) if len(mine) else "" for verdict in VERDICTS]
         largest = f"{mine['largest'].max():.2g}" if len(mine) else ""
         table.add_row(name, "identical" if same else "different", *counts, largest)

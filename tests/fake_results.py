@@ -167,7 +167,8 @@ def _write_run(folder: Path, cell: dict[str, Any], key: str) -> None:
         folder, "train", cell, key,
         settings={"backbone": {"name": cell["backbone"], "weights": None}, "seed": cell["seed"],
                   "method": {"loss": (METHODS | VARIANTS)[cell["method"]]["loss"], "alpha": 0.5}},
-        timings={"total_s": 2.0 + cell["seed"], "epoch_s": 0.5, "peak_memory_mb": 300.0},
+        timings={"total_s": 2.0 + cell["seed"], "epoch_s": 0.5, "peak_memory_mb": 300.0,
+                 "epoch_ends_s": [0.5, 1.0, 1.5, 2.0]},
         results={"best_epoch": 3, "val_auroc": 0.85, "epochs": 4, "parameters": 1000},
     )  # fmt: skip
 

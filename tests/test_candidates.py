@@ -24,7 +24,7 @@ AUROC = {0.9: 1.0, 0.5: 0.9, 0.1: 1.0}
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Trainings of the tiny store whose validation says what stands above."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(stage.sync, "background", lambda params, dataset: nullcontext())
+    monkeypatch.setattr(stage.sync, "background", lambda params, datasets: nullcontext())
     tiny_store.write(Path("data/prepared/tiny"))
 
     def seen(self: Training) -> dict[str, Any]:
@@ -145,7 +145,7 @@ def test_a_candidate_that_fails_fails_its_cell_and_no_other(
         return step(self, epoch)
 
     monkeypatch.setattr(Training, "_train", explode)
-    with pytest.raises(UserError, match=r"^guided/compact/1: alpha 0\.5: the loss became nan$"):
+    with pytest.raises(UserError, match=r"^tiny: guided/compact/1: alpha 0\.5: the loss became nan$"):
         stage.train(settings([0.9, 0.5], seeds=(0, 1)), "tiny")
     assert the_record()["results"]["alpha"] == 0.5 and not (CELL.with_name("1") / "record.json").exists()
     assert (CELL.with_name("1") / "alpha_0.9/record.json").exists()

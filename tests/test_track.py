@@ -1,6 +1,7 @@
 """The stage: one line about what was copied, a real picture in each run, exit code 1 without a server."""
 
 import io
+import shutil
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from mlflow import MlflowClient
 from PIL import Image
 
 from pipeline.common.cli import run_stage
-from pipeline.track import track
+from pipeline.track import last_words, track
 
 SETTINGS = params(datasets=1, seeds=1, methods={})
 
@@ -29,16 +30,37 @@ def test_two_tracks(grid: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     monkeypatch.chdir(grid)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     track(SETTINGS)
-    assert capsys.readouterr().out == "mlflow: 4 runs added, 0 completed, 0 kept in sqlite:///mlflow.db\n"
+    first, *_ = capsys.readouterr().out.splitlines()
+    assert first == "mlflow: 4 runs added, 0 completed, 0 kept in sqlite:///mlflow.db"
     track(SETTINGS)
-    assert capsys.readouterr().out == "mlflow: 0 runs added, 0 completed, 4 kept in sqlite:///mlflow.db\n"
+    first, link = capsys.readouterr().out.splitlines()
+    assert first == "mlflow: 0 runs added, 0 completed, 4 kept in sqlite:///mlflow.db"
 
     store = MlflowClient(f"sqlite:///{grid / 'mlflow.db'}")
-    run, *_ = store.search_runs([store.get_experiment_by_name("toy_0").experiment_id])
+    experiment = store.get_experiment_by_name("toy_0").experiment_id
+    assert (
+        "ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1, then http://127.0.0.1:5000/#/" in link
+    )
+    assert link.endswith(f"experiments=%5B%22{experiment}%22%5D")
+    run, *_ = store.search_runs([experiment])
     local = store.download_artifacts(run.info.run_id, "gallery.png", str(grid))
     picture = np.asarray(Image.open(io.BytesIO(Path(local).read_bytes())))
     assert picture.shape[2] == 3 and picture.std() > 20  # not a blank sheet
     assert picture.shape[0] > GRID * 6
+
+
+def test_the_last_words_are_the_answer_the_page_and_all_runs(
+    grid: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(grid)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    Path("reports").mkdir(exist_ok=True)
+    Path("reports/answer.txt").write_text("All is well.\nOf a: well.\n")
+    answer, page, _ = last_words(SETTINGS, "sqlite:///mlflow.db")
+    assert (answer, page) == ("Answer:   All is well.", "Read:     reports/index.html")
+    shutil.rmtree("reports")
+    (link,) = last_words(SETTINGS, "http://tracking.example:80")
+    assert link.startswith("All runs: http://tracking.example:80/#/compare-experiments/")
 
 
 def test_exit_code_and_line_without_a_server(

@@ -33,7 +33,7 @@ SEEN_OF_THE_BEST = ["val_auroc", "val_alignment"]
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(stage.sync, "background", lambda params, dataset: nullcontext())
+    monkeypatch.setattr(stage.sync, "background", lambda params, datasets: nullcontext())
     tiny_store.write(Path("data/prepared/tiny"))
     return tmp_path
 
@@ -59,7 +59,9 @@ def test_what_a_cell_leaves(workspace: Path) -> None:
     assert results["selected_by"] == "alignment"
     assert results.keys() - {"selected_by"} == {"best_epoch", "epochs", "parameters", *SEEN_OF_THE_BEST}
     timings = records.circumstances(folder())["timings"]
-    assert timings.keys() == {"total_s", "epoch_s", "peak_memory_mb"}
+    assert timings.keys() == {"total_s", "epoch_s", "epoch_ends_s", "peak_memory_mb"}
+    first, last = timings["epoch_ends_s"]
+    assert 0 < first < last <= timings["total_s"]
     assert record["settings"]["train"]["epochs"] == 2 and "device" not in record["settings"]["train"]
     assert record["settings"]["preprocessing"]["image_size"] == 32
     history = pd.read_csv(folder() / "history.csv")
@@ -158,6 +160,22 @@ def test_without_maps_on_validation_auroc_chooses_and_the_record_says_so(workspa
     assert pd.read_csv(folder("plain") / "history.csv")["val_alignment"].isna().all()
 
 
+def test_data_sets_train_in_one_go_and_all_their_problems_are_told_first(workspace: Path) -> None:
+    params = one_cell(train={"epochs": 1})
+    other = params.model_copy(update={"datasets": dict.fromkeys(("tiny", "more"), params.datasets["tiny"])})
+    with pytest.raises(UserError) as caught:
+        stage.train(other, "more", "tiny", "none")
+    assert [line.split(":")[0] for line in caught.value.problems] == [
+        "data/prepared/more",
+        "data/prepared/none",
+    ]
+    assert not Path("runs").exists()
+    tiny_store.write(Path("data/prepared/more"), name="more")
+    stage.train(other, "tiny", "more")
+    there = Path("runs/more/compact/difference_salience/0")
+    assert sha256_file(folder() / "model.safetensors") == sha256_file(there / "model.safetensors")
+
+
 @pytest.mark.parametrize("damaged", ["model.safetensors", "record.json"])
 def test_a_damaged_cell_is_trained_again_to_the_same_model(
     workspace: Path, capsys: pytest.CaptureFixture, damaged: str
@@ -237,14 +255,17 @@ def test_a_full_disk_fails_the_cell_with_one_line_and_half_writes_nothing(
         stage.train(one_cell(train={"epochs": 1}), "tiny")
     (line,) = caught.value.problems
     assert (
-        line.startswith("difference_salience/compact/0: could not read or write ") and "No space left" in line
+        line.startswith("tiny: difference_salience/compact/0: could not read or write ")
+        and "No space left" in line
     )
     assert [path.name for path in folder().iterdir()] == ["history.csv"]
 
 
 def test_a_loss_that_explodes_fails_its_cell(workspace: Path) -> None:
     optimizer = {"name": "sgd", "lr": 1e30, "momentum": 0.9, "weight_decay": 0.0}
-    with pytest.raises(UserError, match=r"^difference_salience/compact/0: .* lower train\.optimizer\.lr"):
+    with pytest.raises(
+        UserError, match=r"^tiny: difference_salience/compact/0: .* lower train\.optimizer\.lr"
+    ):
         stage.train(one_cell(train={"optimizer": optimizer}), "tiny")
 
 

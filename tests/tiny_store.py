@@ -68,7 +68,7 @@ def arrays(n: int, side: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np
     return images, maps, labels
 
 
-def write(folder: Path, *, n: int = 24, side: int = 32, annotated: bool = True) -> Path:
+def write(folder: Path, *, name: str = NAME, n: int = 24, side: int = 32, annotated: bool = True) -> Path:
     """A prepared data set; every third image is for validation, the rest for training."""
     images, maps, labels = arrays(n, side)
     folder.mkdir(parents=True)
@@ -85,6 +85,6 @@ def write(folder: Path, *, n: int = 24, side: int = 32, annotated: bool = True) 
     open_set["manifest_sha256"] = sha256_file(folder / "manifest.csv")
     write_json(folder / "protocol.json", open_set)
     sizes = {"image_size": side, "channels": 1, "crop": "none", "max_megapixels": 4, "max_megabytes": 64}
-    info = {"dataset": NAME, "title": "Tiny (phantom)", "notice": None, "phantom": False}
+    info = {"dataset": name, "title": "Tiny (phantom)", "notice": None, "phantom": False}
     store.seal(folder, {**info, "task": "cxr_anomaly", "n": n, "preprocessing": sizes})
     return folder

@@ -1,4 +1,4 @@
-"""The command line that all stages share: `python -m pipeline.<stage> [dataset] [--debug]`."""
+"""The command line that all stages share: `python -m pipeline.<stage> [dataset ...] [--debug]`."""
 
 import argparse
 import importlib
@@ -40,24 +40,23 @@ def run_stage(name: str, doc: str) -> None:
 
 
 def run_dataset_stage(name: str, doc: str) -> None:
-    """Entry point of a stage that works on one data set, named by its key in `params.yaml`."""
+    """Entry point of a stage that works on data sets: those named by their keys in `params.yaml`, or all."""
     parser = stage_parser(name, doc)
-    parser.add_argument("dataset", help="a key of `datasets` in params.yaml")
-    run_on_dataset(name, parser.parse_args())
-
-
-def run_on_dataset(name: str, args: argparse.Namespace) -> None:
-    """Run a stage on the data set `args.dataset`."""
+    parser.add_argument("dataset", nargs="*", help="keys of `datasets` in params.yaml (default: all)")
+    args = parser.parse_args()
     stage = _stage(name)
 
     def work() -> None:
         params = load(args.params)
-        if args.dataset not in params.datasets:
-            hint = nearest(args.dataset, params.datasets)
-            raise UserError(f"dataset {args.dataset!r} is not in {args.params}: {hint}")
-        stage(params, args.dataset)
+        unknown = [dataset for dataset in args.dataset if dataset not in params.datasets]
+        if unknown:
+            known = params.datasets
+            raise UserError(
+                [f"dataset {each!r} is not in {args.params}: {nearest(each, known)}" for each in unknown]
+            )
+        stage(params, *dict.fromkeys(args.dataset or params.datasets))
 
-    exit_with(work, debug=args.debug, name=f"{name} {args.dataset}")
+    exit_with(work, debug=args.debug, name=" ".join([name, *args.dataset]))
 
 
 def _stage(name: str) -> Callable[..., None]:

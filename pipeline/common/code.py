@@ -29,6 +29,7 @@ WITHOUT_INFLUENCE = {  # modules that say, check or find something, and compute 
 Symbol = tuple[str, str]  # (module, name of a definition at its top level)
 
 
+@cache
 def code_hash(*entries: str) -> str:
     """Hex SHA-256 of all that the entries reach; an entry is `package.module:name`.
 
@@ -58,13 +59,20 @@ def reached(*entries: str) -> dict[str, str]:
         place = f"{module}:{name}"
         if place in found or module in WITHOUT_INFLUENCE:
             continue
-        known = _read(module)
-        nodes = known.definitions[name] if name else known.effects
-        waiting += (symbol for node in nodes for symbol in _named(node, module))
-        found[place] = "\n".join(ast.unparse(_Untyped().visit(copy.deepcopy(node))) for node in nodes)
-        if known.effects and name:
+        found[place], named = _definition(module, name)
+        waiting += named
+        if name and _read(module).effects:
             waiting.append((module, ""))  # statements that run on import count with every definition
     return {place: text for place, text in found.items() if text}
+
+
+@cache
+def _definition(module: str, name: str) -> tuple[str, list[Symbol]]:
+    """A definition's source without words, and what of this package it names."""
+    known = _read(module)
+    nodes = known.definitions[name] if name else known.effects
+    text = "\n".join(ast.unparse(_Untyped().visit(copy.deepcopy(node))) for node in nodes)
+    return text, [symbol for node in nodes for symbol in _named(node, module)]
 
 
 class _Module(NamedTuple):

@@ -1,7 +1,11 @@
 """Expected mistakes: shown as plain lines without a traceback, with exit code 1."""
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class UserError(Exception):
@@ -20,6 +24,23 @@ class UserError(Exception):
 
     def __reduce__(self) -> tuple[type["UserError"], tuple[list[str]]]:
         return type(self), (self.problems,)  # survives the trip back from a worker process
+
+
+def for_each(items: Iterable[Item], work: Callable[[Item], Result]) -> list[Result]:
+    """What `work` gives for every item, in order; raises one UserError with the problems of all that failed.
+
+    >>> for_each([1, 2], lambda item: 10 * item)
+    [10, 20]
+    """
+    results, problems = [], []
+    for item in items:
+        try:
+            results.append(work(item))
+        except UserError as error:
+            problems += error.problems
+    if problems:
+        raise UserError(problems)
+    return results
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:

@@ -42,3 +42,15 @@ def working(description: str) -> Iterator[None]:
     with Progress(*columns, console=Console(file=sys.stderr)) as progress:
         progress.add_task(description, total=None)
         yield
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them, at least one.
+
+    >>> duration(40.2), duration(3725)
+    ('40 s', '1 h 02 min')
+    """
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{max(seconds, 1):.0f} s"
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"

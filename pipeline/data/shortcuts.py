@@ -37,7 +37,7 @@ def shortcuts(manifest: pd.DataFrame) -> list[Finding]:
     for name, amounts in numbers.items():
         accuracy, threshold = best_threshold(amounts, positive)
         if accuracy > SHORTCUT:
-            message = f"{name} alone, cut at {threshold:.4g}, separates the classes"
+            message = f"alone, cut at {threshold:.4g}, it separates the classes"
             found.append(Finding("W_SHORTCUT", name, f"{message} (balanced accuracy {accuracy:.2f})"))
     return [*found, *_find_one_class_sources(manifest)]
 
@@ -52,7 +52,7 @@ def _find_telling_words(name: str, values: Sequence[str], positive: np.ndarray) 
     accuracy = sum(max(shares[value], against[value]) for value in shares) / 2
     if accuracy > SHORTCUT:
         return [
-            Finding("W_SHORTCUT", name, f"{name} alone predicts the class (balanced accuracy {accuracy:.2f})")
+            Finding("W_SHORTCUT", name, f"alone it predicts the class (balanced accuracy {accuracy:.2f})")
         ]
     return [
         Finding(

@@ -110,6 +110,17 @@ def open_store(folder: Path) -> Store:
     return store
 
 
+def label_names(store: Store) -> tuple[str, str]:
+    """Both labels by the one class that each has in the data, or as not the other's, or by number."""
+    classes = [sorted(set(store.manifest["class_name"][store.labels == label])) for label in (0, 1)]
+    only = [found[0].replace("_", " ") if len(found) == 1 else "" for found in classes]
+    first, second = (
+        name or (f"not {other}" if other else f"label {label}")
+        for label, (name, other) in enumerate(zip(only, reversed(only), strict=True))
+    )
+    return first, second
+
+
 def _check_shapes(store: Store) -> None:
     sides = (store.info["preprocessing"]["image_size"],) * 2
     n, channels = store.info["n"], store.info["preprocessing"]["channels"]

@@ -43,8 +43,8 @@ class Task(NamedTuple):
 
     @property
     def name(self) -> str:
-        """How it is called in messages: the cell's name, and the part after a colon."""
-        return f"{self.cell.name}: {self.part}" if self.part else self.cell.name
+        """How it is called in messages: `data set: cell`, and which part of it after another colon."""
+        return ": ".join(filter(None, (self.cell.dataset, self.cell.name, self.part)))
 
 
 def cells(params: Params, dataset: str) -> list[Cell]:

@@ -7,6 +7,8 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from pipeline.common.progress import duration
+
 
 class Display:
     """Pieces of work done, running and failed, and the time that is left; drawn on standard error.
@@ -52,7 +54,7 @@ class Display:
         text = f"{done}/{self.total} {self.unit} done, {running} running, {self.failed} failed"
         if self.ended_now and left:
             seconds = (time.monotonic() - self.started) / self.ended_now * left
-            text += f", {_duration(seconds)} left"
+            text += f", {duration(seconds)} left"
         return text
 
     def _show(self) -> None:
@@ -60,14 +62,3 @@ class Display:
             self.progress.update(self.bar, completed=self.done_before + self.ended_now, counts=self.counts())
         else:
             print(f"{self.title}: {self.counts()}", file=sys.stderr, flush=True)
-
-
-def _duration(seconds: float) -> str:
-    """
-    >>> _duration(40.2), _duration(3725)
-    ('40 s', '1 h 02 min')
-    """
-    minutes = round(seconds / 60)
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"

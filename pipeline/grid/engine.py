@@ -41,7 +41,8 @@ def run(
         return
     failed: dict[str, list[str]] = {}
     outcomes = _outcomes(todo, work, engine, Conditions(device, engine.threads))
-    title = f"{stage} {todo[0].cell.dataset}"
+    datasets = {task.cell.dataset for task in tasks}
+    title = f"{stage} {datasets.pop()}" if len(datasets) == 1 else stage
     display = Display(title, unit, len(tasks), len(tasks) - len(todo))
     with display, contextlib.closing(outcomes):
         display.running(min(worker_count(engine, gpu_count(device)), len(todo)))

@@ -1,13 +1,15 @@
 """Runs a measurement on trained cells: what makes up its key, and the files that it leaves."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from pipeline.common.code import code_hash
 from pipeline.common.config import Params
+from pipeline.common.errors import for_each
 from pipeline.common.files import write_csv, write_npz
 from pipeline.common.paths import ARRAYS, CELLS, MODEL, PREPARED
 from pipeline.data.store import Store, open_store
@@ -18,6 +20,11 @@ from pipeline.model import inference
 
 Measure = Callable[..., Measurement]  # (model, store, settings), or without a model
 SEEN = ("val", "test_closed", "test_open")  # roles of the samples that a trained cell is measured on
+
+
+def plan_each(datasets: Iterable[str], plan: Callable[[Store], list[Task]]) -> list[Task]:
+    """What `plan` gives for each prepared data set, in order; raises UserError with all problems."""
+    return list(chain.from_iterable(for_each(datasets, lambda name: plan(open_store(PREPARED / name)))))
 
 
 def plan_all(

@@ -33,6 +33,7 @@ FIELDS = {
     "files",
     "results",
 }
+EPOCH_ENDS = "epoch_ends_s"  # a timing of trainings: when each epoch ended, s since the first began
 PACKAGES = ("camdivide", "torch", "monai", "albumentations", "numpy", "scikit-learn")
 
 
@@ -77,11 +78,11 @@ def write(
     stage: str,
     files: Sequence[str],
     results: Mapping[str, Any],
-    timings: Mapping[str, float | None],
+    timings: Mapping[str, Any],
 ) -> None:
     """Write how a cell was made and, last, its record; `files` are names in its folder, hashed here.
 
-    `timings["total_s"]`, if given, dates the start.
+    timings: in s, None where one is not known; `total_s`, if given, dates the start.
     """
     ended = datetime.now(UTC)
     started = ended - timedelta(seconds=timings.get("total_s") or 0)

@@ -38,8 +38,10 @@ class OverUnits:
 
     def of(self, units: pd.DataFrame) -> Interval:
         """See `Sampler`."""
-        by_draw = units.groupby("draw", sort=False)["value"].mean()
-        return t_interval((by_draw if len(by_draw) > 1 else units["value"]).to_numpy(), self.confidence)
+        draws, values = (units[name].to_numpy() for name in ("draw", "value"))
+        if len(set(draws)) > 1:
+            values = units.groupby("draw", sort=False)["value"].mean().to_numpy()
+        return t_interval(values, self.confidence)
 
     def of_gains(self, units: pd.DataFrame) -> Interval:
         """See `Sampler`."""

@@ -18,14 +18,15 @@ from pipeline.score.stats import FEWEST
 CONTACT_SHEET = "Images of each source and class, evenly picked, with what people marked."
 
 
-def write(path: Path, grid: Grid, tables: list[Table], stores: dict[str, Path]) -> None:
+def write(path: Path, grid: Grid, tables: list[Table], sentences: list[str], stores: dict[str, Path]) -> None:
     """Write the page; figures are linked where `figures/<stem>_<dataset>.png` exists beside it.
 
-    tables: the first is that of evidence. stores: draw -> its prepared folder.
+    tables: the first is that of evidence. sentences: what was found. stores: draw -> its prepared folder.
     """
     text = _template("report.html.j2").render(
         grid=grid,
         tables=tables,
+        sentences=sentences,
         summary=_summary(tables[0], grid),
         sections=[
             _section(path.parent, name, group, stores[group.draws[0]], tables)

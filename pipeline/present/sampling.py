@@ -10,7 +10,7 @@ import pandas as pd
 from pipeline.data.store import Store
 from pipeline.measure import scopes
 from pipeline.measure.strata import STRATA
-from pipeline.present.results import GROUP, Grid
+from pipeline.present.results import AT, GROUP, Grid
 from pipeline.score.bootstrap import Pairs, Resamples, interval, mean_of_draws
 from pipeline.score.stats import Interval
 
@@ -37,7 +37,8 @@ class Images:
         self.novel: Sequence[str] = store.protocol.get("novel", ())
         self.marked = about["marked"].eq(1).to_numpy()  # by the shortcut; blank on real data
         wide = tested.pivot(index=CELL, columns="sample_id", values="logit_difference")
-        self.scores = wide[self.known["sample_id"]]
+        self.scores = wide[self.known["sample_id"]].to_numpy(float)
+        self.rows = {cell: row for row, cell in enumerate(wide.index)}  # CELL -> row of the scores
         self.known_pairs: dict[Compared, list[Pairs]] = {}
 
     @cached_property
@@ -77,8 +78,9 @@ class Images:
 
     def of(self, backbone: str, method: str, seeds: Sequence[int]) -> np.ndarray:
         """Scores (S, images) of a method's seeds, a row of NaN where one is missing."""
-        wanted = pd.MultiIndex.from_tuples([(backbone, method, seed) for seed in seeds])
-        return self.scores.reindex(wanted).to_numpy(float, copy=True)
+        rows = [self.rows.get((backbone, method, seed)) for seed in seeds]
+        missing = np.full(self.scores.shape[1], np.nan)
+        return np.stack([missing if row is None else self.scores[row] for row in rows])
 
 
 class Plan(NamedTuple):
@@ -116,13 +118,15 @@ class Bootstrap:
     def _interval(self, units: pd.DataFrame, signs: Mapping[str, int]) -> Interval:
         if units.empty:
             return Interval(float("nan"), float("nan"), float("nan"))
-        about = units.iloc[0]
+        about = {name: units[name].iloc[0] for name in (*GROUP, *AT, "other") if name in units}
+        draw_of, seed_of, value_of = (units[name].to_numpy() for name in ("draw", "seed", "value"))
         compared = Compared(about["scope"], about["source"], about["stratum"])
         plan = self._plan(about)
         values, resampled, by_subject = [], [], False
         for place, (draw, seeds) in enumerate(zip(plan.draws, plan.seeds, strict=True)):
-            own = units[units["draw"] == draw].set_index("seed")["value"]
-            values.append(own.reindex(seeds).to_numpy(float))
+            own = draw_of == draw
+            known = dict(zip(seed_of[own], value_of[own], strict=True))
+            values.append(np.array([known.get(seed, np.nan) for seed in seeds], float))
             pairs = self.images[draw].pairs(compared) if compared.scope and draw in self.images else []
             by_subject |= bool(pairs)
             if pairs:
@@ -137,9 +141,9 @@ class Bootstrap:
             return Interval(mean, float("nan"), float("nan"))
         return interval(mean, plan.resamples.estimates(resampled), self.grid.confidence)
 
-    def _plan(self, about: pd.Series) -> Plan:
+    def _plan(self, about: Mapping[str, Any]) -> Plan:
         """How the draws and seeds that a method is planned for are resampled; the same for equal ones."""
-        place = tuple(about[GROUP])
+        place = tuple(about[name] for name in GROUP)
         if place in self.plans:
             return self.plans[place]
         rows = self.grid.rows

@@ -4,9 +4,10 @@ How a training was made (when, how long, at which commit) is not known of a cell
 what depends on that is then left out.
 """
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +72,7 @@ class CellContents:
 
     def origin_tags(self) -> dict[str, str]:
         """Tags that a run has from its start: which cell and which training."""
-        stage = f"train@{self.cell.dataset}"
-        return {"cell": self.cell.name, "cell_key": self.keys["train"], "dvc_stage": stage}
+        return {"cell": self.cell.name, "cell_key": self.keys["train"], "dvc_stage": "train"}
 
     def final_tags(self) -> dict[str, str]:
         """Tags that lead back to code, data and records, set when the run shows all of them."""
@@ -129,11 +129,16 @@ class CellContents:
             yield _attack_folder(self.cell, attack) / "values.csv", f"{ATTACKS}{attack}"
 
     def times(self) -> tuple[int, int] | None:
-        """Start and end of the training, ms since 1970; None where they are not known."""
+        """Start of the training and its end (so far), ms since 1970; None where they are not known."""
         if not self.circumstances:
             return None
         start, end = (datetime.fromisoformat(self.circumstances[name]) for name in ("started", "ended"))
         return int(start.timestamp() * 1000), int(end.timestamp() * 1000)
+
+    def epoch_ends(self) -> list[int]:
+        """When each epoch ended, ms since the first began; empty where that is not known."""
+        timings = self.circumstances.get("timings", {})
+        return [round(1000 * seconds) for seconds in timings.get(records.EPOCH_ENDS, [])]
 
 
 def read_finished(
@@ -162,13 +167,19 @@ def read_running(cell: Cell, since: float) -> CellContents | None:
 
     path = cell.folder(CELLS["train"]) / checkpoint.NAME
     try:
-        if path.stat().st_mtime < since:
+        written = path.stat().st_mtime
+        if written < since:
             return None
         with safe_open(path, "np") as file:
-            key = (file.metadata() or {}).get("key")
-    except (OSError, SafetensorError):  # it ended, or is being replaced
+            about = file.metadata() or {}
+        key, ends = about["key"], json.loads(about["about"])[records.EPOCH_ENDS]
+    except (OSError, SafetensorError, KeyError):  # it ended, is being replaced, or another version's
         return None
-    return CellContents(cell, dict.fromkeys(ARTIFACTS, "") | {"train": key}) if key else None
+    last = datetime.fromtimestamp(written, UTC)
+    spent = {"started": last - timedelta(seconds=ends[-1]), "ended": last}
+    so_far = {name: moment.isoformat() for name, moment in spent.items()}
+    keys = dict.fromkeys(ARTIFACTS, "") | {"train": key}
+    return CellContents(cell, keys, circumstances={**so_far, "timings": {records.EPOCH_ENDS: ends}})
 
 
 def flatten(value: Any, above: str = "") -> Iterator[tuple[str, str]]:

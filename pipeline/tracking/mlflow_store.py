@@ -120,13 +120,13 @@ class MlflowStore:
     def runs(self, dataset: str) -> dict[str, list["Run"]]:
         """The runs of a data set's experiment (created if there is none) by the cells' names."""
         with _refusals():
-            experiment = self._experiment(dataset)
+            experiment = self.experiment(dataset)
             found: dict[str, list[Run]] = {}
             for run in self.client.search_runs([experiment], max_results=50000):
                 found.setdefault(run.data.tags.get("cell", ""), []).append(run)
             return found
 
-    def _experiment(self, dataset: str) -> str:
+    def experiment(self, dataset: str) -> str:
         """The id of a data set's experiment: found, restored or created."""
         if dataset not in self.experiments:
             known = self.client.get_experiment_by_name(dataset)
@@ -153,7 +153,7 @@ class MlflowStore:
         times = contents.times()
         with _refusals():
             return self.client.create_run(
-                self._experiment(contents.cell.dataset),
+                self.experiment(contents.cell.dataset),
                 run_name=contents.cell.name,
                 start_time=times[0] if times else None,
                 tags={**contents.origin_tags(), "workspace": this_workspace()},
@@ -163,13 +163,17 @@ class MlflowStore:
         """Give a run the contents of its cell; giving something twice changes nothing.
 
         Times of metrics follow from the run's start, and MLflow keeps one of equal (metric, step, time).
+        Where nobody knows when epochs ended, they are a millisecond apart.
         """
         run_id, start = run.info.run_id, run.info.start_time
-        last = self.epochs.get(run_id, 0)
+        last, ends = self.epochs.get(run_id, 0), [0, *contents.epoch_ends()]
         curves = [(name, value, epoch) for name, value, epoch in contents.curves() if epoch > last]
-        rows = [(name, value, start + epoch, epoch) for name, value, epoch in curves]
+        rows = [
+            (name, value, start + (ends[epoch] if epoch < len(ends) else epoch), epoch)
+            for name, value, epoch in curves
+        ]
         if contents.finished:
-            rows += [(name, value, start, 0) for name, value in contents.metrics()]
+            rows += [(name, value, start + ends[-1], 0) for name, value in contents.metrics()]
         with _refusals():
             self._log(run_id, rows, contents.parameters())
             if contents.finished:

@@ -11,11 +11,13 @@ One writer at a time, by a file lock. MLflow is never read back for results.
 """
 
 import contextlib
+import json
 import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote
 
 import filelock
 
@@ -57,27 +59,42 @@ def sync(params: Params, datasets: Sequence[str] | None = None, draw: Draw | Non
     from there.
     """
     address = tracking_uri(params)
+    with _refusals_told(address), quiet_mlflow(), only_writer(address):
+        store = MlflowStore(address, params.datasets)
+        counts = [_sync_dataset(store, params, name, draw) for name in datasets or params.datasets]
+    return Counts(*(sum(column) for column in zip(*counts, strict=True)))
+
+
+def runs_page(params: Params) -> str:
+    """The page that compares the runs of all data sets, below the server's address; raises UserError."""
+    address = tracking_uri(params)
+    with _refusals_told(address), quiet_mlflow():
+        store = MlflowStore(address, params.datasets)
+        names = json.dumps([store.experiment(name) for name in params.datasets], separators=(",", ":"))
+    return f"#/compare-experiments/s?experiments={quote(names)}"
+
+
+@contextlib.contextmanager
+def _refusals_told(address: str) -> Iterator[None]:
+    """Raise UserError with what to do where MLflow refuses."""
     try:
-        with quiet_mlflow(), only_writer(address):
-            store = MlflowStore(address, params.datasets)
-            counts = [_sync_dataset(store, params, name, draw) for name in datasets or params.datasets]
+        yield
     except MlflowRefusal as error:
         raise UserError(
             f"MLflow at {without_password(address)} failed: {error}; check the server and "
             "MLFLOW_TRACKING_URI (or track.uri in params.yaml), then run `python -m pipeline.track` again; "
             "no result is lost"
         ) from None
-    return Counts(*(sum(column) for column in zip(*counts, strict=True)))
 
 
 @contextlib.contextmanager
-def background(params: Params, dataset: str) -> Iterator[None]:
-    """While the block runs, bring new epochs and finished trainings of a data set every track.interval s.
+def background(params: Params, datasets: Sequence[str]) -> Iterator[None]:
+    """While the block runs, bring new epochs and finished trainings of data sets every track.interval s.
 
     Training never stops for MLflow: the first failure is one warning line, and `track` makes up for it.
     """
     stop = threading.Event()
-    arguments = (stop, params, dataset, time.time())
+    arguments = (stop, params, datasets, time.time())
     worker = threading.Thread(target=_sync_until, args=arguments, daemon=True)
     with quiet_mlflow():
         worker.start()
@@ -88,19 +105,21 @@ def background(params: Params, dataset: str) -> Iterator[None]:
             worker.join(PATIENCE)
 
 
-def _sync_until(stop: threading.Event, params: Params, dataset: str, since: float) -> None:
+def _sync_until(stop: threading.Event, params: Params, datasets: Sequence[str], since: float) -> None:
     """The background thread: one sync per interval, and a last one when told to stop."""
     store, warned, last = None, False, False
     while not last:
         last = stop.wait(params.track.interval)
         try:
-            found = [_read_since(cell, since) for cell in cells(params, dataset)]
-            if any(found):
+            planned = [cell for dataset in datasets for cell in cells(params, dataset)]
+            found = [contents for cell in planned if (contents := _read_since(cell, since))]
+            if found:
                 with only_writer(tracking_uri(params), wait=last):
                     store = store or MlflowStore(tracking_uri(params), params.datasets)
-                    runs = store.runs(dataset)
-                    for contents in filter(None, found):
-                        _sync_cell(store, contents, runs.get(contents.cell.name, []), None)
+                    runs = {dataset: store.runs(dataset) for dataset in {each.cell.dataset for each in found}}
+                    for contents in found:
+                        known = runs[contents.cell.dataset].get(contents.cell.name, [])
+                        _sync_cell(store, contents, known, None)
         except filelock.Timeout:
             continue  # another process is writing; it, or the next round, brings these epochs
         except (MlflowRefusal, OSError, ValueError) as error:

@@ -1,11 +1,16 @@
 """The command line: expected mistakes are plain lines, never tracebacks, and never exit 0."""
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pipeline.common.cli import exit_with
-from pipeline.common.errors import UserError
+from pipeline.common import cli
+from pipeline.common.cli import exit_with, run_dataset_stage
+from pipeline.common.errors import UserError, for_each
+
+PARAMS = str(Path(__file__).parents[2] / "params.yaml")
 
 
 def failing(error: BaseException) -> Callable[[], None]:
@@ -44,3 +49,42 @@ def test_debug_shows_the_traceback() -> None:
 def test_a_bug_is_not_hidden() -> None:
     with pytest.raises(ZeroDivisionError):
         exit_with(failing(ZeroDivisionError()), debug=False, name="stage")
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [([], ("cxr", "iris", "face")), (["iris"], ("iris",)), (["face", "cxr", "face"], ("face", "cxr"))],
+)
+def test_a_stage_works_on_the_data_sets_that_are_named_or_on_all(
+    given: list[str], meant: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    came: list[Any] = []
+    monkeypatch.setattr(cli, "_stage", lambda name: lambda params, *datasets: came.append(datasets))
+    monkeypatch.setattr("sys.argv", ["train", "--params", PARAMS, *given])
+    run_dataset_stage("train", "doc")
+    assert came == [meant]
+
+
+def test_all_unknown_data_sets_are_told_before_anything_runs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "_stage", lambda name: failing(AssertionError("ran")))
+    monkeypatch.setattr("sys.argv", ["train", "--params", PARAMS, "irys", "cxr", "nose"])
+    with pytest.raises(SystemExit) as caught:
+        run_dataset_stage("train", "doc")
+    first, second = capsys.readouterr().err.splitlines()
+    assert caught.value.code == 1
+    assert "'irys' is not in" in first and "did you mean 'iris'?" in first
+    assert "'nose' is not in" in second
+
+
+def test_what_is_wrong_with_several_items_is_told_together() -> None:
+    def work(item: int) -> int:
+        if item % 2:
+            raise UserError([f"{item} is odd", f"{item} is no pair"])
+        return item
+
+    assert for_each([2, 4], work) == [2, 4]
+    with pytest.raises(UserError) as caught:
+        for_each([1, 2, 3], work)
+    assert caught.value.problems == ["1 is odd", "1 is no pair", "3 is odd", "3 is no pair"]

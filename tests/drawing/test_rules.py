@@ -31,7 +31,7 @@ pytestmark = pytest.mark.slow
 
 PARAMS = load(Path(__file__).parents[2] / "params.yaml")
 TASKS = ("cxr", "iris", "face")
-SEEDS = range(10)  # of trainings: three leave a noise of 0.02 in the mean, as much as a ceiling stands above its bound
+SEEDS = range(10)  # of trainings: the mean of three is as noisy as the ceiling's margin
 
 
 class Rated(NamedTuple):

@@ -13,8 +13,8 @@ from pipeline.grid.cells import Cell, Task
 PATIENCE = 60  # s that cells wait for each other
 
 
-def task(root: Path, method: str, seed: int = 0) -> Task:
-    cell = Cell("tiny", "compact", method, seed)
+def task(root: Path, method: str, seed: int = 0, dataset: str = "tiny") -> Task:
+    cell = Cell(dataset, "compact", method, seed)
     return Task(cell, cell.folder(root), f"key of {cell.name}", {"seed": seed})
 
 

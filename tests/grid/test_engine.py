@@ -43,6 +43,16 @@ def test_every_cell_runs_once_and_is_then_skipped(tmp_path: Path, capsys: pytest
     assert "train tiny: 1/1 attacks done" in capsys.readouterr().err
 
 
+def test_cells_of_several_data_sets_run_together_and_are_told_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    tasks = [task(tmp_path, method, dataset=name) for name in ("a", "b") for method in ("good", "full")]
+    with pytest.raises(UserError) as caught:
+        engine.run("train", tasks, work, settings(), device="cpu")
+    assert [line.split("/")[0] for line in caught.value.problems] == ["a: full", "b: full"]
+    assert "train: 2/4 cells done, 0 running, 2 failed" in capsys.readouterr().err
+
+
 def test_only_the_cells_whose_key_changed_run_again(tmp_path: Path) -> None:
     tasks = [task(tmp_path, "good", seed) for seed in range(2)]
     engine.run("train", tasks, work, settings(), device="cpu")
@@ -68,9 +78,9 @@ def test_failures_stay_alone_and_are_listed_at_the_end(tmp_path: Path, capsys: p
         engine.run("train", tasks, work, settings(), device="cpu")
     assert records.finished(tasks[1].folder, tasks[1].key) and records.finished(tasks[4].folder, tasks[4].key)
     lines = caught.value.problems
-    assert lines[:2] == ["mistake/compact/0: first problem", "mistake/compact/0: second problem"]
-    assert lines[2].startswith("bug/compact/0: KeyError: 'oops' (traceback in ")
-    assert lines[3].startswith("full/compact/0: could not read or write ")
+    assert lines[:2] == [f"tiny: mistake/compact/0: {nth} problem" for nth in ("first", "second")]
+    assert lines[2].startswith("tiny: bug/compact/0: KeyError: 'oops' (traceback in ")
+    assert lines[3].startswith("tiny: full/compact/0: could not read or write ")
     assert lines[3].endswith("model.safetensors: No space left on device")
     assert "raise KeyError" in (tasks[2].folder / worker.ERROR_LOG).read_text()
     assert "2/5 cells done, 0 running, 3 failed" in capsys.readouterr().err
@@ -112,7 +122,9 @@ def test_a_worker_that_dies_takes_no_other_cell_down(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         engine.run("train", tasks, work, settings(workers=2), device="cpu")
     assert len(caught.value.problems) == 1
-    assert caught.value.problems[0].startswith("dies/compact/0: its worker process died, perhaps for want of")
+    assert caught.value.problems[0].startswith(
+        "tiny: dies/compact/0: its worker process died, perhaps for want of"
+    )
     others = [task for task in tasks if task.cell.method != "dies"]
     assert all(records.finished(task.folder, task.key) for task in others)
     pids = {(task.folder / "tries").read_text().strip().splitlines()[-1] for task in others}
@@ -134,7 +146,7 @@ def test_what_a_task_loads_by_name_is_there_when_its_work_starts(tmp_path: Path)
     sys.modules.pop("colorsys", None)
     needs, lacks = task(tmp_path, "good"), task(tmp_path, "good2")
     tasks = [needs._replace(code=("colorsys:rgb_to_hls",)), lacks._replace(code=("no_such_module:measure",))]
-    with pytest.raises(UserError, match=r"^good2/compact/0: ModuleNotFoundError: .*'no_such_module'"):
+    with pytest.raises(UserError, match=r"^tiny: good2/compact/0: ModuleNotFoundError: .*'no_such_module'"):
         engine.run("train", tasks, work, settings(), device="cpu")
     assert "colorsys" in seen(needs)["modules"]
 

@@ -33,6 +33,7 @@ def content(store: MlflowClient) -> dict[str, Any]:
             "status": run.info.status,
             "times": (run.info.start_time, run.info.end_time),
             "curve": [(m.step, m.value) for m in store.get_metric_history(run_id, "train/loss")],
+            "curve_times": [m.timestamp for m in store.get_metric_history(run_id, "train/loss")],
             "files": sorted(files(store, run_id)),
         }
     return found

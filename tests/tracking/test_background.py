@@ -12,17 +12,17 @@ from pipeline.grid import checkpoint
 from pipeline.tracking.sync import background, sync
 from tests.tracking.mlflow_reader import SETTINGS, client, runs
 
+HISTORY = b"epoch,loss,val_auroc\n1,0.5,0.8\n"
 NOWHERE = "http://127.0.0.1:9"  # the discard port: nobody listens
 
 
-def train_an_epoch(folder: Path, epochs: int, key: str) -> None:
-    """What a running cell leaves after each epoch."""
+def train_an_epoch(folder: Path, epochs: int, key: str, whole: bytes = HISTORY) -> None:
+    """What a running cell leaves after each epoch: the first rows of its whole history."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "record.json").unlink(missing_ok=True)
-    columns = ("lr", "loss", "classification", "guidance", "val_loss", "val_auroc")
-    rows = [{"epoch": epoch + 1, **dict.fromkeys(columns, 0.5 / (epoch + 1))} for epoch in range(epochs)]
-    pd.DataFrame(rows).to_csv(folder / "history.csv", index=False)
-    checkpoint.save(folder, key, {"weight": torch.zeros(1)}, {})
+    (folder / "history.csv").write_bytes(b"".join(whole.splitlines(keepends=True)[: 1 + epochs]))
+    ends = [0.5 * (epoch + 1) for epoch in range(epochs)]
+    checkpoint.save(folder, key, {"weight": torch.zeros(1)}, {"epoch_ends_s": ends})
 
 
 def wait_for(condition: Any) -> None:
@@ -47,11 +47,15 @@ def test_running_cells_are_followed_epoch_by_epoch(place: Path) -> None:
             for m in client().get_metric_history(run.info.run_id, "train/loss")
         ]
 
-    with background(SETTINGS, "toy_0"):
-        train_an_epoch(folder, 1, key)
+    with background(SETTINGS, ["toy_0"]):
+        train_an_epoch(folder, 1, key, finished["history.csv"])
         wait_for(lambda: steps() == [1])
-        assert [run.info.status for run in runs(client())] == ["RUNNING"]
-        train_an_epoch(folder, 3, key)
+        (run,) = runs(client())
+        assert run.info.status == "RUNNING"
+        written = 1000 * (folder / checkpoint.NAME).stat().st_mtime
+        began = pytest.approx(written - 500, abs=2)  # not when it was seen
+        assert run.info.start_time == began
+        train_an_epoch(folder, 3, key, finished["history.csv"])
         wait_for(lambda: steps() == [1, 2, 3])
         for name, data in finished.items():
             (folder / name).write_bytes(data)
@@ -59,13 +63,16 @@ def test_running_cells_are_followed_epoch_by_epoch(place: Path) -> None:
     (run,) = runs(client())
     assert run.info.status == "FINISHED" and run.data.tags["train_key"] == key
     assert sync(SETTINGS) == (3, 1, 0)  # the others, and this one's measurements
+    curve = client().get_metric_history(run.info.run_id, "train/loss")
+    times = [(point.step, point.timestamp - run.info.start_time) for point in curve]
+    assert times == [(1, 500), (2, 1000), (3, 1500), (4, 2000)]  # each once, when it ended
 
 
 def test_training_goes_on_without_a_server(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", NOWHERE)
-    with background(SETTINGS, "toy_0"):
+    with background(SETTINGS, ["toy_0"]):
         train_an_epoch(place / "runs/toy_0/compact/cyborg/0", 1, "k")
         time.sleep(1)
     warnings = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]

@@ -53,7 +53,7 @@ def test_a_run_shows_its_cell(place: Path) -> None:
         "cell_key": record["key"],
         "git_commit": "0" * 40,
         "data_hash": "d" * 64,
-        "dvc_stage": "train@toy_0",
+        "dvc_stage": "train",
     }
     assert run["tags"].items() >= tags.items()
     assert run["files"] == [
@@ -73,7 +73,9 @@ def test_a_run_shows_its_cell(place: Path) -> None:
     ]
     about = client().get_experiment_by_name("toy_0").tags
     assert about["phantom"] == "true" and about["mlflow.note.content"].startswith("PHANTOM: Toy 0")
-    assert run["status"] == "FINISHED" and run["times"][1] - run["times"][0] == 2000  # total_s of the record
+    start, end = run["times"]
+    assert run["status"] == "FINISHED" and end - start == 2000  # total_s of the record
+    assert run["curve_times"] == [start + 500 * epoch for epoch in (1, 2, 3, 4)]
 
 
 @pytest.mark.usefixtures("schema")
