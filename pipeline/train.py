@@ -84,7 +84,6 @@ def train_cell(task: Task, *, prepared: Path, device: str) -> None:
         save=keep,
     )
     save(fitted.model, task.folder / MODEL)
-    _write_history(task.folder, fitted.history)
     epochs, best = len(fitted.history), fitted.history[fitted.best_epoch - 1]
     records.write(
         task,

@@ -77,14 +77,14 @@ def a_loss_without_maps() -> None:
     without = {name: METHODS[name] for name in ("cross_entropy", "focal")}
     bare = open_store(Path("data/prepared/tiny"))
     bare.has_map = np.zeros(len(bare.labels), bool)
-    train._check(settings(without), "tiny", bare)  # wants no map
+    train._check(settings(without), bare)  # wants no map
 
 
 def a_loss_with_maps_and_no_alpha() -> None:
     bare = open_store(Path("data/prepared/tiny"))
     bare.has_map = np.zeros(len(bare.labels), bool)
     with pytest.raises(UserError, match="outside is guided by human maps"):
-        train._check(settings(), "tiny", bare)
+        train._check(settings(), bare)
 
 
 def controls_of_losses_and_regularisers_that_read_maps() -> None:

@@ -65,6 +65,11 @@ def run_again(before: Keys, after: Keys) -> dict[str, set[str]]:
 # Code
 
 
+def forget_code() -> None:
+    for cached in (code._read, code._definition, code.code_hash):
+        cached.cache_clear()
+
+
 @pytest.fixture
 def edited(tiny_project: Path, tmp_path_factory: pytest.TempPathFactory):
     """What would run again after edits (file of the package, edit of its text)."""
@@ -79,9 +84,9 @@ def edited(tiny_project: Path, tmp_path_factory: pytest.TempPathFactory):
             (copy / name).write_text(edit(text))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(code, "PACKAGE", copy)
-            code._read.cache_clear()
+            forget_code()
             after = keys(settings())
-        code._read.cache_clear()
+        forget_code()
         return run_again(before, after)
 
     return compute
@@ -131,7 +136,7 @@ def test_a_metric_runs_evaluations_again_and_nothing_else(edited) -> None:
 
 def test_a_loss_trains_its_own_cells_again(edited) -> None:
     found = edited(("model/losses/difference_salience.py", in_the_body("loss")))
-    assert found == {"train": {"difference_salience/compact/0"}}
+    assert found == {"train": {"tiny: difference_salience/compact/0"}}
 
 
 def test_a_map_source_trains_the_cells_that_it_guides_again(edited) -> None:
@@ -142,7 +147,7 @@ def test_a_map_source_trains_the_cells_that_it_guides_again(edited) -> None:
 def test_an_attack_runs_again_alone(edited) -> None:
     found = edited(("explain/attacks/sham.py", in_the_body("attack")))
     assert found.keys() == {"robustness"}
-    assert {task.split(": ")[1] for task in found["robustness"]} == {"hoax"}
+    assert {task.split(": ")[-1] for task in found["robustness"]} == {"hoax"}
 
 
 @pytest.mark.parametrize(
@@ -153,7 +158,7 @@ def test_an_explanation_runs_the_attacks_that_watch_it_again(
 ) -> None:
     found = edited((f"explain/explanations/{explanation}.py", in_the_body("explanation")))
     assert found.keys() == {"robustness"}
-    assert {task.split(": ")[1] for task in found["robustness"]} == attacks
+    assert {task.split(": ")[-1] for task in found["robustness"]} == attacks
 
 
 @pytest.mark.parametrize(
@@ -239,7 +244,7 @@ def test_a_methods_settings_are_its_own_cells(tiny_project: Path, change: dict[s
         "difference_salience": {**tiny_store.METHODS["difference_salience"], **change},
     }
     found = run_again(keys(settings()), keys(settings(methods=methods)))
-    assert found == {"train": {"difference_salience/compact/0"}}
+    assert found == {"train": {"tiny: difference_salience/compact/0"}}
 
 
 def test_which_seeds_a_method_is_trained_with_is_part_of_no_key(tiny_project: Path) -> None:
@@ -256,7 +261,7 @@ def test_an_alphas_training_hangs_on_no_other_alpha(tiny_project: Path) -> None:
         _, task = train.tasks(planned, open_store(PREPARED / NAME))
         found.append({alpha: each.key for alpha, each in candidates.of(task).items()})
     assert found[0][0.4] == found[1][0.4] and len({*found[0].values(), *found[1].values()}) == 3
-    assert found[0][0.5] == keys(settings())["train", "difference_salience/compact/0"]
+    assert found[0][0.5] == keys(settings())["train", "tiny: difference_salience/compact/0"]
 
 
 def test_an_attacks_settings_are_its_own(tiny_project: Path) -> None:
@@ -265,7 +270,7 @@ def test_an_attacks_settings_are_its_own(tiny_project: Path) -> None:
         update={"robustness": type(settings().robustness)(**robustness_section(attacks=changed))}
     )
     found = run_again(keys(settings()), keys(after))
-    assert {task.split(": ")[1] for task in found.pop("robustness")} == {"bounded"} and not found
+    assert {task.split(": ")[-1] for task in found.pop("robustness")} == {"bounded"} and not found
 
 
 # Data
@@ -350,7 +355,9 @@ def test_exact_causes_are_data_of_the_cells_that_they_guide(tiny_project: Path) 
     methods["cross_entropy"] = tiny_store.METHODS["cross_entropy"]
     before = keys(settings(methods=methods))
     resealed(array("truth/causal"))
-    assert run_again(before, keys(settings(methods=methods)))["train"] == {"difference_salience/compact/0"}
+    assert run_again(before, keys(settings(methods=methods)))["train"] == {
+        "tiny: difference_salience/compact/0"
+    }
 
 
 def test_a_measurement_hangs_on_the_training_and_on_the_very_model(tiny_project: Path) -> None:
