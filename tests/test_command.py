@@ -28,6 +28,7 @@ def test_every_file_that_runs_by_itself_is_a_command() -> None:
     assert all(example.split()[0] == name for name, example in command.EXAMPLES.items())
 
 
+@pytest.mark.filterwarnings("ignore:'pipeline.*found in sys.modules")  # by other tests
 @pytest.mark.parametrize("name", command.EXAMPLES)
 def test_a_command_is_the_module_of_its_name(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
