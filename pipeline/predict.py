@@ -74,7 +74,7 @@ class Looked(NamedTuple):
     path: Path
     salience: np.ndarray  # float32 (h, w): CAM of label 1 minus CAM of label 0
     logit_difference: float
-    known: np.ndarray  # (2K,): see `familiarity.known_of`
+    statistics: np.ndarray  # (2K,): see `familiarity.channel_statistics`
 
 
 def predict(
@@ -160,7 +160,7 @@ def _known(folder: Path, record: dict[str, Any], model: CamClassifier) -> Known 
     if record["data_hash"] != store.digest("train", "val"):
         return None
     training, validation = (_seen(model, store, role) for role in ("train", "val"))
-    near = familiarity.fit(*(np.concatenate([known for known, _ in seen]) for seen in (training, validation)))
+    near = familiarity.fit(*(np.concatenate([each for each, _ in seen]) for seen in (training, validation)))
     limit = np.quantile(np.abs(np.concatenate([salience for _, salience in validation])), STRONG)
     phantoms = "trained on phantoms, which are drawn: its scores say nothing about real images"
     notice = phantoms if store.info["phantom"] else store.info["notice"] or ""
@@ -168,11 +168,11 @@ def _known(folder: Path, record: dict[str, Any], model: CamClassifier) -> Known 
 
 
 def _seen(model: CamClassifier, store: Store, role: str) -> list[tuple[np.ndarray, np.ndarray]]:
-    """What images of a role are known by, and their salience, batch by batch."""
+    """Channel statistics of images of a role, and their salience, batch by batch."""
     rows = store.rows(role)
     evenly = rows[np.linspace(0, len(rows) - 1, min(MOST, len(rows))).astype(int)]
     batches = inference.look(model, store.images, evenly, BATCH)
-    return [(familiarity.known_of(outputs.features), _salience(outputs)) for outputs in batches]
+    return [(familiarity.channel_statistics(outputs.features), _salience(outputs)) for outputs in batches]
 
 
 def _salience(outputs: Outputs) -> np.ndarray:
@@ -224,8 +224,8 @@ def _scored(model: CamClassifier, waiting: list[tuple[Path, np.ndarray]]) -> Ite
     squares = np.stack([square for _, square in waiting])
     (outputs,) = inference.look(model, squares, np.arange(len(squares)), len(squares))
     differences = (outputs.logits[:, 1] - outputs.logits[:, 0]).double().tolist()
-    known = familiarity.known_of(outputs.features)
-    parts = zip(waiting, _salience(outputs), differences, known, strict=True)
+    statistics = familiarity.channel_statistics(outputs.features)
+    parts = zip(waiting, _salience(outputs), differences, statistics, strict=True)
     yield from (Looked(path, *rest) for (path, _), *rest in parts)
 
 
@@ -240,7 +240,7 @@ def describe(cell: Trained, looked: Looked) -> dict[str, Any]:
         "threshold": "" if threshold is None else float(expit(threshold)),
         "decision": "" if decision is None else decision,
         "label": "" if decision is None or known is None else known.labels[decision],
-        "unlike_training": "" if known is None else int(known.familiarity.unlike(looked.known[None])[0]),
+        "unlike_training": "" if known is None else int(known.familiarity.unlike(looked.statistics[None])[0]),
         "model": cell.key,
         "notice": known.notice if known else "",
     }

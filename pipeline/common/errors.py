@@ -27,7 +27,7 @@ class UserError(Exception):
 
 
 def for_each(items: Iterable[Item], work: Callable[[Item], Result]) -> list[Result]:
-    """What `work` gives for every item, in order; raises one UserError with the problems of all that failed.
+    """What `work` gives for every item, in order; raises one UserError with each problem of any, once.
 
     >>> for_each([1, 2], lambda item: 10 * item)
     [10, 20]
@@ -39,7 +39,7 @@ def for_each(items: Iterable[Item], work: Callable[[Item], Result]) -> list[Resu
         except UserError as error:
             problems += error.problems
     if problems:
-        raise UserError(problems)
+        raise UserError(list(dict.fromkeys(problems)))
     return results
 
 

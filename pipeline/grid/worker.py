@@ -90,6 +90,8 @@ def run_task(work: Work, task: Task, conditions: Conditions) -> Outcome:
         task.folder.mkdir(parents=True, exist_ok=True)
         (task.folder / RECORD).unlink(missing_ok=True)
         log.unlink(missing_ok=True)
+        for half_written in task.folder.glob(".*"):  # by a process that was killed; see `files.atomic`
+            half_written.unlink()
         for entry in task.code:
             importlib.import_module(entry.partition(":")[0])
         work(task, device=device)

@@ -25,27 +25,27 @@ class Familiarity(NamedTuple):
     directions: np.ndarray  # (d, K), orthonormal
     limit: float
 
-    def distances(self, known: np.ndarray) -> np.ndarray:
-        """Distances (N,), at least 0, of what is known of images (N, K)."""
-        gaps = (known - self.mean) / self.scale
+    def distances(self, statistics: np.ndarray) -> np.ndarray:
+        """Distances (N,), at least 0, of images by their channel statistics (N, K)."""
+        gaps = (statistics - self.mean) / self.scale
         found: np.ndarray = np.linalg.norm(gaps - gaps @ self.directions.T @ self.directions, axis=1)
         return found
 
-    def unlike(self, known: np.ndarray) -> np.ndarray:
+    def unlike(self, statistics: np.ndarray) -> np.ndarray:
         """Which images are unlike the training images, bool (N,)."""
-        found: np.ndarray = self.distances(known) > self.limit
+        found: np.ndarray = self.distances(statistics) > self.limit
         return found
 
 
-def known_of(features: Tensor) -> np.ndarray:
-    """What images are known by, float64 (N, 2K): mean and spread of their features (N, K, h, w)."""
+def channel_statistics(features: Tensor) -> np.ndarray:
+    """Mean and spread of every channel of features (N, K, h, w), float64 (N, 2K)."""
     values = features.double().flatten(2)
     found: np.ndarray = np.hstack([values.mean(2).cpu().numpy(), values.std(2, correction=0).cpu().numpy()])
     return found
 
 
 def fit(training: np.ndarray, validation: np.ndarray) -> Familiarity:
-    """From what is known of training images (N, K) and of validation images (M, K), both not empty."""
+    """From channel statistics of training images (N, K) and of validation images (M, K), both not empty."""
     from sklearn.decomposition import PCA
 
     mean, scale = training.mean(axis=0), np.maximum(training.std(axis=0), LEAST)

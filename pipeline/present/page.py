@@ -23,7 +23,7 @@ def write(path: Path, grid: Grid, tables: list[Table], sentences: list[str], sto
 
     tables: the first is that of evidence. sentences: what was found. stores: draw -> its prepared folder.
     """
-    text = _template("report.html.j2").render(
+    text = template("report.html.j2").render(
         grid=grid,
         tables=tables,
         sentences=sentences,
@@ -42,10 +42,10 @@ def write(path: Path, grid: Grid, tables: list[Table], sentences: list[str], sto
 
 def write_cost(path: Path, grid: Grid, table: Table) -> None:
     """Write the page about what the cells cost on this machine."""
-    write_text(path, _template("cost.html.j2").render(grid=grid, table=table))
+    write_text(path, template("cost.html.j2").render(grid=grid, table=table))
 
 
-def _template(name: str) -> Any:
+def template(name: str) -> Any:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         undefined=StrictUndefined,

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.common.files import atomic, write_text
 from pipeline.data import images
 from pipeline.data.decoding import Recipe
 from pipeline.present import pictures
+from pipeline.present.page import template
 
 SIDES = (320, 1024)  # px of a picture's longer side, at least and at most
 BAR, TEXT, GAP = 14, 15, 10  # px: height of the colour key, of letters at least, between parts
@@ -101,8 +101,5 @@ def embedded(picture: np.ndarray) -> str:
 
 def write(path: Path, title: str, notes: Sequence[str], rows: Sequence[dict[str, object]]) -> None:
     """Write the page: a card per image with its `picture`, `file` and whatever else is known of it."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, autoescape=True
-    )
-    page = environment.get_template("sheet.html.j2").render(title=title, notes=notes, rows=rows, width=WIDTH)
-    write_text(path, page)
+    text = template("sheet.html.j2").render(title=title, notes=notes, rows=rows, width=WIDTH)
+    write_text(path, text)

@@ -61,6 +61,14 @@ def test_only_the_cells_whose_key_changed_run_again(tmp_path: Path) -> None:
     assert [tries(task.folder) for task in tasks] == [1, 2]
 
 
+def test_what_a_killed_process_left_half_written_is_gone(tmp_path: Path) -> None:
+    (killed,) = tasks = [task(tmp_path, "good")]
+    killed.folder.mkdir(parents=True)
+    (killed.folder / ".out.txt.x1_b.txt").write_text("do")
+    engine.run("train", tasks, work, settings(), device="cpu")
+    assert not list(killed.folder.glob(".*")) and (killed.folder / "out.txt").is_file()
+
+
 def test_a_damaged_cell_runs_again_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     tasks = [task(tmp_path, "good", seed) for seed in range(2)]
     engine.run("train", tasks, work, settings(), device="cpu")

@@ -16,9 +16,7 @@ def test_only_what_leaves_the_directions_of_training_counts() -> None:
     found = familiarity.fit(LINE, LINE)
     assert found.directions.shape == (1, 3)
     far_along = np.array([[100.0, 200.0, 5.0]])
-    beside = np.array(
-        [[1.0, 0.0, 5.0]]
-    )  # x and y by their spread: (1, 0) / sqrt(2.5), half of it off the line
+    beside = np.array([[1.0, 0.0, 5.0]])  # by the spread of x, 1 / sqrt(2.5), half of its square off the line
     np.testing.assert_allclose(found.distances(far_along), 0, atol=1e-9)
     np.testing.assert_allclose(found.distances(beside), np.sqrt(0.5 / 2.5))
     assert found.distances(np.array([[0.0, 0.0, 5.1]]))[0] > 1e6  # what never varied may not vary
@@ -43,6 +41,6 @@ def test_units_of_channels_do_not_matter(seed: int) -> None:
     np.testing.assert_allclose(one, two, rtol=1e-6, atol=1e-8)
 
 
-def test_images_are_known_by_mean_and_spread_of_channels() -> None:
+def test_statistics_are_mean_and_spread_of_channels() -> None:
     features = torch.tensor([[[[1.0, 3.0]], [[2.0, 2.0]]]])  # (1, 2, 1, 2)
-    assert familiarity.known_of(features) == pytest.approx(np.array([[2.0, 2.0, 1.0, 0.0]]))
+    assert familiarity.channel_statistics(features) == pytest.approx(np.array([[2.0, 2.0, 1.0, 0.0]]))

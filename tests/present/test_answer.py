@@ -12,7 +12,6 @@ from pipeline.present.draws import Joined
 
 CONFLICT = {"scope": "macro", "source": "", "stratum": "conflict"}
 WITHOUT = {"role": "test_closed", "source": "", "region": "cause", "fill": "twin", "test": "without"}
-LIMITS = {"conflict": answer.CONFLICT, "without": answer.WITHOUT_CAUSE}
 
 
 def phantom(conflict: float, without: float) -> evidence.Table:
