@@ -4,6 +4,7 @@ Ours is the step of `train`: channels last, one forward, the loss on the whole b
 layout; a row beside it has it in channels last, so that what the layout gives is not taken for the loop's.
 """
 
+import gc
 import multiprocessing
 import re
 import statistics
@@ -88,19 +89,27 @@ def _memory(backbone: str, device: str) -> list[Row]:
 
 
 def _peak(backbone: str, loss: str, device: str) -> int:
-    """Peak bytes of three steps: the CUDA allocator's, or a fresh process's resident set on the CPU."""
+    """Bytes that three steps add at their peak: by CUDA's allocator, or to a fresh process on the CPU."""
+    if device == "cuda":
+        gc.collect()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        _three_steps(backbone, loss, device)
+        return torch.cuda.max_memory_allocated() - before
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_peak_here, (backbone, loss, device))
+        return pool.apply(_resident_peak, (backbone, loss))
 
 
-def _peak_here(backbone: str, loss: str, device: str) -> int:
+def _resident_peak(backbone: str, loss: str) -> int:
+    _three_steps(backbone, loss, "cpu")
+    status = Path("/proc/self/status").read_text(encoding="ascii")  # getrusage would count the parent's too
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024  # type: ignore[index]
+
+
+def _three_steps(backbone: str, loss: str, device: str) -> None:
     step = _step(backbone, loss, device)
     for _ in range(3):
         step()
-    if device == "cuda":
-        return torch.cuda.max_memory_allocated()
-    status = Path("/proc/self/status").read_text(encoding="ascii")  # getrusage would count the parent's too
-    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024  # type: ignore[index]
 
 
 def _batch(backbone: str, device: str, layout: torch.memory_format) -> Batch:

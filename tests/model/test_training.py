@@ -13,7 +13,6 @@ from pipeline.common.errors import UserError
 from pipeline.grid import checkpoint
 from pipeline.model import training
 from pipeline.model.batches import Batch, StoreRows
-from pipeline.model.devices import choose_device
 from pipeline.model.training import Fitted, State, Training, fit, learning_rate
 
 AUGMENT = [
@@ -347,15 +346,6 @@ def test_an_epochs_columns_are_means_over_samples(monkeypatch: pytest.MonkeyPatc
 def test_memory_is_not_told_on_the_cpu() -> None:
     """A process only knows the peak of its whole life."""
     assert run(settings(epochs=1))[0].peak_memory_mb is None
-
-
-@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
-def test_a_gpu_that_is_not_there(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(UserError, match=rf"train\.device: {device}: this machine shows 0 CUDA devices"):
-        choose_device(device)
-    assert choose_device("auto") == torch.device("cpu")
 
 
 def test_a_model_takes_the_channels_of_its_images() -> None:

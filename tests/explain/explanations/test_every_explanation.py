@@ -171,7 +171,8 @@ def test_training_mode_frozen_weights_and_no_grad_change_nothing(
     maps = explain(name, compact, draw().requires_grad_(), CLASSES)
     compact.train().requires_grad_(False)
     with torch.no_grad():
-        assert torch.equal(explain(name, compact, draw(), CLASSES), maps)
+        again = explain(name, compact, draw(), CLASSES)  # by other kernels, on some processors
+    torch.testing.assert_close(again, maps, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("activation", catalogue.names("model/activations"))
