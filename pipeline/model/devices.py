@@ -8,8 +8,8 @@ from pipeline.common.errors import UserError
 def choose_device(device: str) -> torch.device:
     """`auto` is the GPU if there is one; raises UserError for a GPU that is not there.
 
-    For a GPU it sets, for the whole process: float32 convolutions without TF32, which is right to three digits
-    only, and no cuDNN algorithm that adds in an order of its own or is chosen by a stopwatch.
+    For a GPU it sets, for the whole process: float32 convolutions without TF32, which is right to three
+    digits only, and no cuDNN algorithm that adds in an order of its own or is chosen by a stopwatch.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
