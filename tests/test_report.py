@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from fake_results import params, write_all, write_cell
-from reported import check_links, digests, illustrations
+from reported import check_links, digests, illustrations, without_provenance
 
 from pipeline.common.config import Params
 from pipeline.common.errors import UserError
@@ -93,12 +93,17 @@ def test_links_of_the_page_lead_somewhere(finished: Path) -> None:
 def test_page_says_how_data_were_split(finished: Path) -> None:
     path = "data/prepared/toy_0/protocol.json"
     by = json.loads((finished / path).read_text())["split_by"]
-    assert f"<dt>Split by</dt><dd>{by}</dd>" in (finished / "reports/index.html").read_text(encoding="utf-8")
+    page = (finished / "reports/details/index.html").read_text(encoding="utf-8")
+    assert f"<dt>Split by</dt><dd>{by}</dd>" in page
 
 
 def test_page_labels_phantoms_and_gives_the_audits_warnings(finished: Path) -> None:
-    page = (finished / "reports/index.html").read_text(encoding="utf-8")
-    titles = re.findall(r"<h[23][^>]*toy_0[^>]*>.*?</h[23]>", page, re.S)
+    main = (finished / "reports/index.html").read_text(encoding="utf-8")
+    assert "drawn, not real" in main
+    page = (finished / "reports/details/index.html").read_text(encoding="utf-8")
+    titles = [
+        title for text in (main, page) for title in re.findall(r"<h2[^>]*toy_0[^>]*>.*?</h2>", text, re.S)
+    ]
     assert titles and all("phantom" in title for title in titles)
     captions = re.findall(r"<figcaption>.*?</figcaption>", page, re.S)
     assert captions and all("phantom" in caption for caption in captions)
@@ -120,6 +125,7 @@ def test_what_differs_between_machines_is_in_the_cost_pages_alone(copied: Path) 
         assert "77.7" in Path(f"reports/{name}").read_text(encoding="utf-8")
     page = Path("reports/index.html").read_text(encoding="utf-8")
     assert 'href="cost.html"' in page and "on this machine" in page
+    assert "ffffffffffff" in page and "77.7" not in without_provenance(page)
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -240,7 +246,7 @@ def test_draws_are_one_and_a_variant_is_apart(tmp_path: Path, monkeypatch: pytes
     tidy = pd.read_csv("reports/tables/evidence.csv", keep_default_na=False)
     counts = tidy[tidy["method"] == "cyborg"].groupby("dataset")[["n", "planned"]].first()
     assert counts.to_numpy().tolist() == [[4, 4], [2, 2]] and list(counts.index) == ["toy_0", "toy_0_flat"]
-    page = Path("reports/index.html").read_text(encoding="utf-8")
+    page = Path("reports/details/index.html").read_text(encoding="utf-8")
     assert "2 independent draws: toy_0, toy_1" in page and "toy_0 4 units of 2 draws" in page
     assert "block_means (floor)" in page and "(floor)" in Path("reports/tables/readme.md").read_text()
     assert "flat" not in Path("reports/tables/readme.md").read_text().partition("\n\nconflict:")[0]
@@ -275,8 +281,9 @@ def test_without_held_out_sources_only_closed_results_remain() -> None:
 
 
 def test_without_planned_attacks_nothing_is_said_of_them(finished: Path) -> None:
-    page = (finished / "reports/index.html").read_text(encoding="utf-8")
-    assert "hoax" not in page and "attacks.csv" not in page and "robust" not in page
+    for file in ("index.html", "details/index.html"):
+        page = (finished / "reports" / file).read_text(encoding="utf-8")
+        assert "hoax" not in page and "attacks.csv" not in page and "robust" not in page
     files = {path.stem for path in (finished / "reports/tables").iterdir()}
     assert not files & OF_ATTACKS
     assert "robust" not in (finished / "reports/tables/cells.csv").read_text(encoding="utf-8")

@@ -51,11 +51,11 @@ def test_links_of_the_page_lead_somewhere(attacked: Path) -> None:
 
 
 def test_attacks_have_their_tables_figures_and_sections(attacked: Path) -> None:
-    page = (attacked / "reports/index.html").read_text(encoding="utf-8")
+    page = (attacked / "reports/details/index.html").read_text(encoding="utf-8")
     for name in TABLES:
         for suffix in ("csv", "md", "tex"):
             assert (attacked / f"reports/tables/{name}.{suffix}").stat().st_size > 0
-        assert f'<h3 id="toy_0-{name}">' in page and f'<a href="#toy_0-{name}">' in page
+        assert f'<h2 id="{name}">' in page and f'<a href="#{name}">' in page
     drawn = (
         "manipulability",
         "robust_decisions",
@@ -66,7 +66,7 @@ def test_attacks_have_their_tables_figures_and_sections(attacked: Path) -> None:
     )
     for stem in drawn:
         assert (attacked / f"reports/figures/{stem}_toy_0.svg").is_file()
-        assert f'src="figures/{stem}_toy_0.png"' in page
+        assert f'src="../figures/{stem}_toy_0.png"' in page
     assert not (attacked / "reports/figures/attack_bounded_toy_0.png").exists()  # pgd keeps no pictures
     assert "14 of 14 cells complete" in page and "attacked as planned" in page
 
@@ -160,16 +160,16 @@ def test_an_attack_of_a_new_kind_needs_no_other_file(
     report(settings)
     table = (spoiled / "reports/tables/other_attacks.md").read_text(encoding="utf-8")
     assert "new: telepathy, spoons 3." in table and "| method | bent spoons, 0.25 |" in table
-    page = (spoiled / "reports/index.html").read_text(encoding="utf-8")
-    assert 'src="figures/attack_new_toy_0.png"' in page and "new: before the attack and after it" in page
+    page = (spoiled / "reports/details/index.html").read_text(encoding="utf-8")
+    assert 'src="../figures/attack_new_toy_0.png"' in page and "new: before the attack and after it" in page
 
 
 @pytest.mark.usefixtures("undrawn", "spoiled")
 def test_no_attack_run_yet_still_reports() -> None:
     shutil.rmtree("robustness")
     report(ATTACKED)
-    page = Path("reports/index.html").read_text(encoding="utf-8")
-    assert 'id="toy_0-hoax"' not in page and "0 of 14 cells complete" in page
+    page = Path("reports/details/index.html").read_text(encoding="utf-8")
+    assert 'aria-label="Toy 0 (phantom), compact, hoax' not in page and "0 of 14 cells complete" in page
     assert "0 of 16 attacked cells" in Path("reports/tables/hoax.md").read_text(encoding="utf-8")
 
 

@@ -13,6 +13,7 @@ CELLS = {  # stage -> its folder, below which each cell has <data set>/<backbone
 ATTACKED = Path("attacked")  # what `python -m pipeline.attack` leaves
 REPORTS = Path("reports")
 PAGE, ANSWER = "index.html", "answer.txt"  # in it: what was found, as a page and in a sentence
+DETAILS = Path("details/index.html")  # in it: the page of all tables and figures
 
 MODEL = "model.safetensors"
 HISTORY = "history.csv"

@@ -31,6 +31,7 @@ class Maps(NamedTuple):
 
     rows: np.ndarray  # int64 (M,), of the store
     cams: np.ndarray  # float32 (M, 2, h, w)
+    differences: np.ndarray  # float32 (M,): logit differences
 
 
 class Sheet(NamedTuple):
@@ -44,7 +45,7 @@ class Sheet(NamedTuple):
 def read_maps(path: Path) -> Maps:
     """Load `gallery.npz`."""
     with np.load(path, allow_pickle=False) as file:
-        return Maps(file["index"], file["cams"])
+        return Maps(file["index"], file["cams"], file["logit_difference"])
 
 
 def choose(store: Store, gallery_rows: np.ndarray, count: int) -> list[int]:
@@ -130,14 +131,15 @@ def contact_sheet(store: Store, per_row: int = 8, side: int = 112) -> Sheet:
     rows, names = [], []
     for (late, source, label), group in ordered.groupby(["unseen", "source", "label"]):
         places = np.linspace(0, len(group) - 1, min(per_row, len(group))).round().astype(int)
-        rows.append([_marked(store, int(row), side) for row in np.asarray(group.index)[places]])
+        rows.append([marked(store, int(row), side) for row in np.asarray(group.index)[places]])
         classes = [kind for kind in dict.fromkeys(group["class_name"]) if kind != source]
         role = f"{'held out' if late else 'known'}, label {label}"
         names.append("\n".join([str(source), role, *classes, f"{len(group)} images"]))
     return named(rows, [], names, side)
 
 
-def _marked(store: Store, row: int, side: int) -> np.ndarray:
+def marked(store: Store, row: int, side: int) -> np.ndarray:
+    """One image as RGB (side, side, 3) with outlines of what people marked and, on phantoms, of the truth."""
     masks = [(store.maps[row], HUMAN), *_truths(store, row)]
     return _outlines(grey_or_colour(store.images[row], side), side, masks)
 

@@ -24,7 +24,7 @@ from pipeline.present import (
 from pipeline.present.attacks import manipulability, robust_decisions
 from pipeline.present.attacks.rows import Attacked
 from pipeline.present.pictures import CAUSAL, HUMAN, SHORTCUT
-from pipeline.present.results import PLACE, Grid, cell_of
+from pipeline.present.results import PLACE, Grid, cell_of, first_cells
 from pipeline.present.variants import variants
 
 METHODS = 5  # side by side; more do not fit a page
@@ -158,14 +158,9 @@ class Illustrations:
         return attack_gallery.sheet(pictures, self.store.images[rows], names)
 
     def first_cells(self, stage: str) -> dict[str, Cell]:
-        """The cell of the first draw, backbone and seed of up to METHODS methods that has a record.
-
-        Methods in their own right: no controls, no ceilings.
-        """
-        planned = self.grid.cells
-        done = planned[(planned["dataset"] == self.dataset) & (planned[f"{stage}_key"] != "")]
-        first = done[done["method"].map(self.grid.kind) == ""].drop_duplicates("method").head(METHODS)
-        return {row["method"]: cell_of(row) for row in first.to_dict("records")}
+        """`results.first_cells` of up to METHODS methods in their own right."""
+        found = first_cells(self.grid, self.dataset, stage)
+        return dict(list(found.items())[:METHODS])
 
     def _truths(self) -> Legend:
         return TRUTHS if self.store.info["phantom"] else []

@@ -143,6 +143,16 @@ def cell_of(row: Mapping[Any, Any]) -> Cell:
     return Cell(row["draw"], row["backbone"], row["method"], row["seed"])
 
 
+def first_cells(grid: Grid, dataset: str, stage: str, controls: bool = False) -> dict[str, Cell]:
+    """Method -> its cell of the first draw, backbone and seed that has a record of a stage.
+
+    Methods in their own right, then on demand controls; no ceilings.
+    """
+    done = grid.cells[(grid.cells["dataset"] == dataset) & (grid.cells[f"{stage}_key"] != "")]
+    first = done[done["method"].map(grid.kind).isin(["", "control"] if controls else [""])]
+    return {row["method"]: cell_of(row) for row in first.drop_duplicates("method").to_dict("records")}
+
+
 def current_records(cell: Cell) -> dict[str, dict[str, Any] | None]:
     """A cell's record of each stage; a measurement of another training than the present one is missing."""
     found = {stage: records.read(cell.folder(CELLS[stage])) for stage in STAGES}

@@ -71,7 +71,7 @@ def test_choice_takes_turns_and_only_tests() -> None:
 def test_gallery_subtracts_the_false_cam() -> None:
     cams = np.zeros((6, 2, 2, 2), np.float32)
     cams[1, 1, 0, 0] = 1.0  # sample 1 has label 1: its true CAM
-    sheet = gallery.gallery(store(), {"m": gallery.Maps(np.arange(6), cams)}, [1], side=2)
+    sheet = gallery.gallery(store(), {"m": gallery.Maps(np.arange(6), cams, np.zeros(6))}, [1], side=2)
     difference = sheet.picture[:, -2:]
     assert difference[0, 0].tolist() == [103, 0, 31] and difference[1, 1].tolist() == [247, 247, 247]
     assert [text for _, text, weight in sheet.columns if weight == "bold"] == ["m"]
