@@ -48,7 +48,11 @@ const show = (cell) => {
 all("td[data-row]").forEach((cell) => {
   cell.tabIndex = 0;
   cell.addEventListener("click", () => show(cell));
-  cell.addEventListener("keydown", (event) => { if (event.key === "Enter") show(cell); });
+  cell.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter") return;
+    event.preventDefault(); // else the same key presses the dialog's button
+    show(cell);
+  });
 });
 
 // Image browser
