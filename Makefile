@@ -8,7 +8,7 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 # Python compiles what it imports, once, if it may keep the result; to compile all that is installed takes far longer.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: env dev repro verify recompute test test-all lint mutate bench codes study readme clean help
+.PHONY: env dev repro verify check-report test test-all lint mutate bench codes study readme clean help
 .DEFAULT_GOAL := help
 
 PIP_INSTALL := python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
@@ -34,7 +34,7 @@ repro: env  ## run the whole pipeline; PROFILE=<name> runs profiles/<name>.yaml 
 verify: env  ## compare the results of the last `make repro` with those that the project was committed with
 	@python -m pipeline.verify
 
-recompute: env  ## compute the tables of the last `make repro` again, without the project's code; PROFILE as above
+check-report: env  ## compute every number of the last report again from scores, without the project's code; PROFILE as above
 	@python -m benchmarks.recompute $(if $(PROFILE),workspaces/$(PROFILE))
 
 test: dev  ## unit, contract, property, architecture and end-to-end tests

@@ -4,6 +4,7 @@
 
     metrics.csv, strata.csv     of every cell and floor: AUROC by scope and by stratum, from scores.csv
     evidence, generalisation    the mean over draws of the means over seeds, and how many units it rests on
+    index.html                  each number that is shown, against the row of the table that it names
     ..._differences             paired differences, exact p of sign flips over units, and p adjusted by Holm
 
 A line per table: how many numbers, and the largest difference. Files hold ten digits, so up to TOLERANCE is
@@ -13,9 +14,11 @@ Counterfactual AUROCs are those of counterfactuals.csv: no file holds the scores
 """
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from functools import cache
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -25,6 +28,7 @@ import yaml
 from sklearn.metrics import roc_auc_score
 
 TOLERANCE = 1e-8
+HALF = 0.005  # of the last of two digits that the page shows
 FEWEST, MOST = 6, 20  # units between which p is exact; below there is none
 GROUP = ["dataset", "backbone", "method"]
 UNIT = ["draw", "seed"]
@@ -261,6 +265,50 @@ def checks(folder: Path) -> Iterator[Found]:
         table["variant"] = table["dataset"].map(variant)
         again = differences(table, values, by, FAMILIES[name])
         yield differ(f"{name}_differences.csv", table, again, ["value", "pairs", "p", "adjusted"])
+    yield page(folder)
+
+
+class Numbers(HTMLParser):
+    """The numbers of the page that say on which row of which table they rest."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, int, float, str]] = []  # table, row, value, text
+        self.inside = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Begin a number where a cell of a table names a row."""
+        about = dict(attrs)
+        self.inside = tag == "td" and "data-row" in about
+        if self.inside:
+            table, row = str(about["data-row"]).split()
+            self.found.append((table, int(row) - 1, float(str(about["data-value"])), ""))
+
+    def handle_data(self, data: str) -> None:
+        """The text of the cell, which comes before anything else in it."""
+        if self.inside:
+            self.found[-1] = (*self.found[-1][:3], data.strip())
+            self.inside = False
+
+
+def page(folder: Path) -> Found:
+    """Whether the numbers of index.html, as values and as they are shown, are those of the tables."""
+    parser = Numbers()
+    parser.feed((folder / "reports" / "index.html").read_text(encoding="utf-8"))
+    tables = {
+        name: read(folder / "reports/tables" / f"{name}.csv") for name in {each[0] for each in parser.found}
+    }
+    apart, where = 0.0, ""
+    for name, row, value, text in parser.found:
+        line = tables[name].iloc[row]
+        shown = [float(each) for each in re.findall(r"-?\d+\.\d+", text.replace("\u2212", "-"))]
+        told = [line[each] for each in ("mean", "low", "high") if line[each] == line[each]]
+        wrong = max(
+            [abs(value - line["mean"]), *(abs(a - b) - HALF for a, b in zip(shown, told, strict=True))]
+        )
+        if wrong > apart:
+            apart, where = float(wrong), f"{name}, row {row + 1}: {text}"
+    return Found("index.html", len(parser.found), apart, where)
 
 
 def main(folder: Path) -> str:

@@ -1,5 +1,6 @@
 """A finished run's tables are computed again from its scores, and a number that was changed is found."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_numbers_are_found_again(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert recompute.main(finished) == ""
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 6 and not any(": 0 numbers" in line for line in lines)
+    assert len(lines) == 7 and not any(": 0 numbers" in line for line in lines)
     table = pd.read_csv(finished / "reports/tables/evidence_differences.csv")
     assert table["p"].notna().all()
 
@@ -70,6 +71,19 @@ def test_a_changed_number_is_found(
     table.loc[table.query(which).index[0], column] += change
     table.to_csv(folder / file, index=False)
     assert f"{wrong} is wrong by" in recompute.main(folder)
+
+
+@pytest.mark.parametrize("shown", ['data-value="', '">'])
+def test_a_changed_number_of_the_page_is_found(finished: Path, tmp_path: Path, shown: str) -> None:
+    """Its value, by which tables sort, or what is read."""
+    folder = tmp_path / "copy"
+    shutil.copytree(finished, folder)
+    path = folder / "reports" / "index.html"
+    changed, count = re.subn(
+        rf"(<td class=\"number[^>]*?{shown})0\.", r"\g<1>7.", path.read_text(encoding="utf-8"), count=1
+    )
+    path.write_text(changed, encoding="utf-8")
+    assert count == 1 and "index.html is wrong by" in recompute.main(folder)
 
 
 def test_a_folder_without_results_is_told_in_one_line(tmp_path: Path) -> None:

@@ -52,9 +52,7 @@ def entries(grid: Grid, params: Params, quantities: Iterable[str]) -> dict[str, 
     methods = {name: _method(params.methods[name]) for name in dict.fromkeys(grid.cells["method"])}
     groups = {"What is measured": measured, "Methods": methods, "Terms": TERMS}
     return {
-        heading: [
-            Entry(word, anchor(word), meaning[:1].upper() + meaning[1:]) for word, meaning in words.items()
-        ]
+        heading: [Entry(word, anchor(word), meaning) for word, meaning in words.items()]
         for heading, words in groups.items()
     }
 
