@@ -26,6 +26,7 @@ from pipeline.present import (
     alarm,
     answer,
     attacks,
+    decision_errors,
     details,
     evidence,
     evidence_details,
@@ -50,7 +51,8 @@ def report(params: Params) -> None:
     grid, values = gather(params, stores)
     methods = variants(params)
     wider, more = with_bounds(grid, values, params)
-    found = [*proofs(more, wider, stores), *tables(values, grid, methods)]
+    own = tables(values, grid, methods, params.report.prevalence)
+    found = [*proofs(more, wider, stores), *own]
     said = answer.overall(found[0], wider), answer.sentences(found[0], wider)
     with replaced(REPORTS) as folder:
         for table in found:
@@ -97,10 +99,12 @@ def proofs(values: dict[str, pd.DataFrame], grid: Grid, stores: Mapping[str, Sto
     ]
 
 
-def tables(values: dict[str, pd.DataFrame], grid: Grid, methods: pd.DataFrame) -> list[Table]:
+def tables(
+    values: dict[str, pd.DataFrame], grid: Grid, methods: pd.DataFrame, prevalence: float
+) -> list[Table]:
     """The other tables in the order of the page; those of attacks where some are planned."""
     return [
-        details.attack_errors(values["metrics"], grid),
+        *decision_errors.tables(values["metrics"], values["scores"], grid, prevalence),
         details.alignment(values["alignment"], grid),
         details.faithfulness(values["faithfulness"], grid),
         details.regions(values["summary"], grid),

@@ -20,7 +20,7 @@ TABLES = (
     "generalisation",
     "strata",
     "counterfactuals",
-    "attack_errors",
+    "detection_errors",
     "alignment",
     "regions",
     "faithfulness",

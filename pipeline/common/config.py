@@ -11,9 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from pipeline.common import catalogue, checks
 from pipeline.common.errors import UserError
-from pipeline.common.limits import Count, MapSource, Positive, Share
-
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
+from pipeline.common.limits import Count, MapSource, Name, Positive, Share
 
 
 def _named(value: Any) -> Any:
@@ -225,8 +223,8 @@ class Robustness(Section):
 
     def settings_of(self, attack: Attack) -> dict[str, Any]:
         """All of this section that can change one attack's result."""
-        common = self.model_dump(exclude={"attacks"})
-        return {**common, "explanations": attack.explanations or self.explanations, "attack": attack.attack}
+        own = {"explanations": attack.explanations or self.explanations, "attack": attack.attack}
+        return self.model_dump(exclude={"attacks"}) | own
 
 
 class Report(Section):
@@ -235,6 +233,7 @@ class Report(Section):
     baseline: Name  # the method that differences are taken to
     confidence: Annotated[float, Field(gt=0.5, lt=1)]
     dpi: Annotated[int, Field(ge=50, le=600)]
+    prevalence: Annotated[float, Field(gt=0, lt=1)] = 0.1  # of label 1, where predictive values are given
 
 
 class Track(Section):

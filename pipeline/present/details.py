@@ -1,4 +1,4 @@
-"""Tables of what each trained cell was measured by besides AUROC: errors, maps, faithfulness, regions."""
+"""Tables of what each trained cell was measured by besides decisions: maps, faithfulness, regions."""
 
 import pandas as pd
 
@@ -9,32 +9,6 @@ from pipeline.score.metrics import METRICS
 
 MAPS = {"true_cam": "true CAM", "false_cam": "false CAM", "difference_salience": "difference"}
 TESTS = ("test_closed", "test_open")  # what the panels show; the tidy tables have validation too
-SCOPES = {"closed": "closed test set", "macro": "mean over held-out sources"}
-ARROWS = {"higher": "↑", "lower": "↓"}
-
-
-def attack_errors(metrics: pd.DataFrame, grid: Grid) -> Table:
-    """Error rates at the threshold fitted on validation, and calibration."""
-    tidy = summarise(metrics[~metrics["metric"].str.startswith("auroc")], ["scope", "source", "metric"], grid)
-    titles = {
-        name: f"{about.title} {ARROWS[about.better]}"
-        for name, about in METRICS.items()
-        if about.table == "attack_errors"
-    }
-    shown = tidy.assign(column=tidy["metric"].map(titles)).dropna(subset="column")
-    found = [
-        panel
-        for scope, name in SCOPES.items()
-        for panel in panels(shown[shown["scope"] == scope], grid, f", {name}", titles.values())
-    ]
-    caption = (
-        "Errors at the threshold fitted on validation (attack: label 1, on chest films what is abnormal; "
-        "bona fide: label 0); ↑ higher, ↓ lower is better. APCER max: the worst attack type; ACER max: mean "
-        "of APCER max and BPCER, given for comparison only; BPCER10, 20, 100: BPCER where APCER is 10, 5, "
-        "1 %; ECE: expected calibration "
-        f"error. {rests_on(grid, 'evaluate')}"
-    )
-    return Table("attack_errors", "Attack-detection errors", caption, tidy, found)
 
 
 def alignment(values: pd.DataFrame, grid: Grid) -> Table:

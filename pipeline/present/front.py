@@ -60,7 +60,7 @@ def _column(name: str) -> dict[str, Any]:
     return {
         "name": name,
         "title": about.title,
-        "anchor": anchor(about.title),
+        "anchor": anchor("quantity", about.title),
         "meaning": about.meaning,
         "arrow": "↑" if about.better == "higher" else "↓",
         "ticks": [(low, 0.0), ((low + high) / 2, 50.0), (high, 100.0)],

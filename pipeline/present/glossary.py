@@ -50,20 +50,24 @@ def entries(grid: Grid, params: Params, quantities: Iterable[str]) -> dict[str, 
     """Heading -> entries, in the order of the page."""
     measured = {QUANTITIES[name].title: QUANTITIES[name].meaning for name in quantities}
     methods = {name: _method(params.methods[name]) for name in dict.fromkeys(grid.cells["method"])}
-    groups = {"What is measured": measured, "Methods": methods, "Terms": TERMS}
+    groups = {
+        "What is measured": ("quantity", measured),
+        "Methods": ("method", methods),
+        "Terms": ("term", TERMS),
+    }
     return {
-        heading: [Entry(word, anchor(word), meaning) for word, meaning in words.items()]
-        for heading, words in groups.items()
+        heading: [Entry(word, anchor(kind, word), meaning) for word, meaning in words.items()]
+        for heading, (kind, words) in groups.items()
     }
 
 
-def anchor(word: str) -> str:
-    """The fragment of a word's entry.
+def anchor(kind: str, word: str) -> str:
+    """The fragment of an entry; a method and a term may go by one word.
 
-    >>> anchor("floor, ceiling")
-    'word-floor--ceiling'
+    >>> anchor("term", "floor, ceiling")
+    'term-floor--ceiling'
     """
-    return "word-" + "".join(letter if letter.isalnum() else "-" for letter in word.lower())
+    return f"{kind}-" + "".join(letter if letter.isalnum() else "-" for letter in word.lower())
 
 
 def _method(method: Method) -> str:

@@ -55,6 +55,7 @@ class DatasetNote(NamedTuple):
     title: str
     notice: str
     phantom: bool
+    task: str = ""  # such as cxr_anomaly
 
 
 @dataclass(frozen=True)
@@ -230,7 +231,9 @@ def _grid(
     for name, group in draws.items():
         info = stores[group.draws[0]].info
         title = f"{info['title']}, {group.variant}" if group.variant else info["title"]
-        notes[name] = DatasetNote(title, info["notice"] or PHANTOM * info["phantom"], info["phantom"])
+        notes[name] = DatasetNote(
+            title, info["notice"] or PHANTOM * info["phantom"], info["phantom"], info["task"]
+        )
     controls, ceilings = (
         frozenset(name for name, method in params.methods.items() if getattr(method, f"is_{kind}"))
         for kind in ("control", "ceiling")

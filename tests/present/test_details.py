@@ -1,11 +1,9 @@
 """The tables besides AUROC: which numbers stand in which column."""
 
 import pandas as pd
-import pytest
 from small_grid import METHODS, grid, row
 
 from pipeline.present import details
-from pipeline.score import metrics
 
 
 def values(**about: list) -> pd.DataFrame:
@@ -15,18 +13,6 @@ def values(**about: list) -> pd.DataFrame:
         rows = rows.merge(pd.DataFrame({column: options}), how="cross")
     places = rows["method"].map(METHODS.index)
     return rows.assign(dataset="d", draw="d", backbone="b", value=places + rows["seed"] / 10, undefined=1)
-
-
-def test_errors_show_what_metrics_declare_and_which_way_is_better(monkeypatch: pytest.MonkeyPatch) -> None:
-    new = metrics.Metric("New", "lower", "attack_errors")
-    monkeypatch.setattr(details, "METRICS", {"new": new, **metrics.METRICS})
-    found = values(
-        scope=["closed", "macro"], source=[""], metric=["accuracy", "apcer_mean", "eer", "new", "auroc"]
-    )
-    closed, macro = details.attack_errors(found, grid()).panels
-    assert list(closed.rows) == ["method", "New ↓", "EER ↓", "accuracy ↑"]  # in their order of declaration
-    assert closed.heading == "Title_1, b, closed test set" and "held-out" in macro.heading
-    assert row(macro.rows, method="cyborg")["EER ↓"].startswith("1.100 ±")
 
 
 def test_alignment_has_a_column_per_measure_and_map_and_a_panel_per_role_and_reference() -> None:
