@@ -175,7 +175,7 @@ def _dots(axis: Axes, rows: pd.DataFrame, ticks: list[str], styles: MethodStyles
         colour = styles.line(method)["color"]
         axis.errorbar(
             part["mean"], y, xerr=reach, fmt=styles.marker(method), color=colour, markersize=4.5,
-            elinewidth=1.2, label=styles.name(method),
+            elinewidth=1.2, label=styles.name(method), clip_on=False,
         )  # fmt: skip
 
 
