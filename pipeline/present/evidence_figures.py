@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from matplotlib.axes import Axes
 
-from pipeline.data.store import Store
+from pipeline.data.store import Store, label_names
 from pipeline.model import fills
 from pipeline.model.batches import as_floats
 from pipeline.present.figures import MethodStyles, finish, interval_reach, saved
@@ -66,14 +66,14 @@ def filled(shown: pd.DataFrame, store: Store, grid: Grid, dataset: str, path: Pa
     few = pd.concat([images[images["label"] == label].head(IMAGES // 2) for label in (1, 0)])
     if few.empty:
         return
-    widths = [1.0, 1.0, 1.0, 2.2]
+    widths, labels = [1.0, 1.0, 1.0, 2.2], label_names(store)
     with saved(path, dpi, len(few), len(widths), (11, 2.0 * len(few) + 0.7), widths) as axes:
         for line, (sample, lender, label) in zip(axes, few[ABOUT].to_numpy(), strict=True):
             tiles = altered(store, sample, lender)
             for axis, tile, (name, _) in zip(line, tiles, TESTS.values(), strict=False):
                 axis.imshow(tile, interpolation="none")
                 axis.axis("off")
-                axis.set_title(f"{name}, label {label}" if name == "as it is" else name)
+                axis.set_title(f"{name}: {labels[label]}" if name == "as it is" else name)
             _answers(line[-1], shown[shown["sample_id"] == sample], grid)
         finish(axes, dataset, grid)
 

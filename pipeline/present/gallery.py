@@ -9,7 +9,7 @@ import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.data.protocol import sources
-from pipeline.data.store import Store
+from pipeline.data.store import Store, label_names
 from pipeline.present.pictures import (
     CAUSAL,
     HUMAN,
@@ -128,12 +128,12 @@ def contact_sheet(store: Store, per_row: int = 8, side: int = 112) -> Sheet:
     manifest = store.manifest
     unseen = manifest.groupby("source")["split"].agg(lambda splits: set(splits) == {"test"})
     ordered = manifest.assign(unseen=manifest["source"].map(unseen)).sort_values("class_name", kind="stable")
-    rows, names = [], []
+    rows, names, labels = [], [], label_names(store)
     for (late, source, label), group in ordered.groupby(["unseen", "source", "label"]):
         places = np.linspace(0, len(group) - 1, min(per_row, len(group))).round().astype(int)
         rows.append([marked(store, int(row), side) for row in np.asarray(group.index)[places]])
-        classes = [kind for kind in dict.fromkeys(group["class_name"]) if kind != source]
-        role = f"{'held out' if late else 'known'}, label {label}"
+        classes = [kind for kind in dict.fromkeys(group["class_name"]) if kind not in (source, labels[label])]
+        role = f"{'held out' if late else 'known'}, {labels[label]}"
         names.append("\n".join([str(source), role, *classes, f"{len(group)} images"]))
     return named(rows, [], names, side)
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from pipeline.common.config import Params
 from pipeline.common.paths import ARRAYS, CELLS
-from pipeline.data.store import Store
+from pipeline.data.store import Store, label_names
 from pipeline.grid.cells import Cell
 from pipeline.present import (
     alarm,
@@ -116,7 +116,9 @@ class Illustrations:
             for method, cell in shown.items()
         }
         sheet = gallery.exemplars(self.store, found, predicted=1)
-        self._mount(sheet, "exemplars", f"Concepts of class 1 — {self._heading()}")
+        self._mount(
+            sheet, "exemplars", f"Concepts that speak for {label_names(self.store)[1]} — {self._heading()}"
+        )
 
     def _alarm(self) -> None:
         """Draw concepts with their verdicts, and how well these tell where the truth is known."""

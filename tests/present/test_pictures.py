@@ -79,5 +79,5 @@ def test_gallery_subtracts_the_false_cam() -> None:
 
 def test_contact_sheet_names_roles_and_counts() -> None:
     rows = [text for _, text in gallery.contact_sheet(store(), per_row=2, side=8).rows]
-    assert rows[0] == "known\nknown, label 0\nplain\n1 images"
-    assert rows[-1] == "new\nheld out, label 1\nodd\n2 images"
+    assert rows[0] == "known\nknown, plain\n1 images"
+    assert rows[-1] == "new\nheld out, odd\n2 images"
