@@ -73,7 +73,7 @@ def filled(shown: pd.DataFrame, store: Store, grid: Grid, dataset: str, path: Pa
             for axis, tile, (name, _) in zip(line, tiles, TESTS.values(), strict=False):
                 axis.imshow(tile, interpolation="none")
                 axis.axis("off")
-                axis.set_title(f"{name}: {labels[label]}" if name == "as it is" else name)
+                axis.set_title(f"{name}: {labels[int(label)]}" if name == "as it is" else name)
             _answers(line[-1], shown[shown["sample_id"] == sample], grid)
         finish(axes, dataset, grid)
 
