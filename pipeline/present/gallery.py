@@ -132,10 +132,9 @@ def contact_sheet(store: Store, per_row: int = 8, side: int = 112) -> Sheet:
     for (late, source, label), group in ordered.groupby(["unseen", "source", "label"]):
         places = np.linspace(0, len(group) - 1, min(per_row, len(group))).round().astype(int)
         rows.append([marked(store, int(row), side) for row in np.asarray(group.index)[places]])
-        classes = [
-            kind for kind in dict.fromkeys(group["class_name"]) if kind not in (source, labels[int(label)])
-        ]
-        role = f"{'held out' if late else 'known'}, {labels[int(label)]}"
+        name = labels[int(str(label))]
+        classes = [kind for kind in dict.fromkeys(group["class_name"]) if kind not in (source, name)]
+        role = f"{'held out' if late else 'known'}, {name}"
         names.append("\n".join([str(source), role, *classes, f"{len(group)} images"]))
     return named(rows, [], names, side)
 

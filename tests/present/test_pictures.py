@@ -54,6 +54,7 @@ def store() -> Store:
     found = object.__new__(Store)
     vars(found).update(
         manifest=manifest,
+        labels=manifest["label"].astype(int).to_numpy(),
         images=np.zeros((6, 1, 8, 8), np.uint8),
         maps=np.zeros((6, 8, 8), np.uint8),
         info={"phantom": False},
