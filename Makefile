@@ -2,6 +2,7 @@
 PYTHON ?= python3
 PROFILE ?=
 TOGETHER := --numprocesses 2 --dist loadfile --no-loadscope-reorder
+RESULTS := data/raw/phantoms data/prepared runs evaluate identify robustness attacked reports dvc_plots mlflow.db mlartifacts
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 export NO_ALBUMENTATIONS_UPDATE := 1
@@ -77,8 +78,8 @@ readme:  ## copy tables, pictures and reference of the last run, and of PROFILE=
 	@cp attacked/iris/compact/cross_entropy/0/hoax_both/picture.png docs/robustness.png
 	@cd workspaces/robustness/reports/tables && cp hoax.md manipulability.md robust_decisions.md guidance_and_robustness.md evidence.md $(CURDIR)/docs/robustness/
 
-clean:  ## remove everything that the pipeline made (.venv and DVC's cache stay)
-	@rm -rf data/raw/phantoms data/prepared runs evaluate identify robustness attacked reports workspaces site mlflow.db mlartifacts
+clean:  ## remove everything that the pipeline made (.venv, DVC's cache, and settings and locks of studies stay)
+	@rm -rf $(foreach place,. workspaces/*,$(addprefix $(place)/,$(RESULTS))) site
 
 help:  ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12

@@ -5,7 +5,7 @@ Reads runs/, evaluate/, identify/, robustness/ and data/prepared/; writes below 
     tables/ figures/ index.html   what was found; a planned cell or attack without a record is listed as
                                   missing and lowers `n` where it is missed
     answer.txt                    the same in a sentence, then one per data set
-    metrics.json plots/           headline numbers and training curves, for `dvc metrics` and `dvc plots`
+    metrics/ plots/               headline numbers and training curves, for `dvc metrics` and `dvc plots`
     cost.*                        what it took on this machine, which is no part of the result
 """
 
@@ -40,7 +40,7 @@ from pipeline.present.sampling import Bootstrap
 from pipeline.present.tables import Table
 from pipeline.present.variants import variants
 
-TABLES, FIGURES, PLOTS = (REPORTS / name for name in ("tables", "figures", "plots"))
+TABLES, FIGURES, METRICS, PLOTS = (REPORTS / name for name in ("tables", "figures", "metrics", "plots"))
 
 
 def report(params: Params) -> None:
@@ -50,7 +50,7 @@ def report(params: Params) -> None:
     methods = variants(params)
     wider, more = with_bounds(grid, values, params)
     found = [*proofs(more, wider, stores), *tables(values, grid, methods)]
-    for folder in (TABLES, FIGURES, PLOTS):
+    for folder in (TABLES, FIGURES, METRICS, PLOTS):
         shutil.rmtree(folder, ignore_errors=True)
     for table in found:
         markup.write(table, TABLES)
@@ -58,7 +58,8 @@ def report(params: Params) -> None:
     write_text(TABLES / "readme.md", markup.readme(found[0], wider))
     said = answer.sentences(found[0], wider)
     write_text(REPORTS / ANSWER, "\n".join([answer.overall(found[0], wider), *said.values()]) + "\n")
-    write_json(REPORTS / "metrics.json", evidence.headlines(found[0].tidy))
+    for place, numbers in evidence.headlines(found[0].tidy).items():
+        write_json(METRICS / f"{place}.json", numbers)
     shown = {table.name: table.tidy for table in found}
     drawn = [
         Illustrations(params, name, stores[group.draws[0]], grid, values, shown, FIGURES)
