@@ -3,7 +3,7 @@
     python -m pipeline.common.workspace [profile]      checks the settings and prints that folder
 
 A profile (`profiles/<name>.yaml`) says only what differs from `params.yaml`. Its workspace shares the code
-and DVC's cache with the project, so no default result is overwritten. Git sees its settings and its lock alone,
+and DVC's cache with the project, so no default result is overwritten. Git sees its settings and lock alone,
 so that DVC can compare it with what was committed, and experiment in it.
 """
 
