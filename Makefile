@@ -9,7 +9,7 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 # Python compiles what it imports, once, if it may keep the result; to compile all that is installed takes far longer.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: env dev repro verify recompute test test-all lint mutate bench codes docs study readme clean help
+.PHONY: env dev repro verify recompute test test-all lint mutate bench codes dag docs study readme clean help
 .DEFAULT_GOAL := help
 
 PIP_INSTALL := python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
@@ -63,6 +63,9 @@ bench: dev  ## measure speed and memory as ratios, into benchmarks/
 
 codes: env  ## write docs/codes.md from the code
 	@python -m pipeline.data.codes > docs/codes.md
+
+dag: env  ## draw the stages; PROFILE as above
+	@cd $(if $(PROFILE),workspaces/$(PROFILE),.) && python -m pipeline.common.stages
 
 docs: .venv/docs  ## build the documentation into site/; open site/index.html
 	@NO_MKDOCS_2_WARNING=1 mkdocs build --strict

@@ -98,7 +98,7 @@ def _root(root: str, folder: Path) -> str:
 
     What is relative stays relative, so that settings and lock mean the same on another machine.
     """
-    if root.startswith(str(PHANTOMS)) or Path(root).is_absolute():
+    if Path(root).is_relative_to(PHANTOMS) or Path(root).is_absolute():
         return root
     return os.path.relpath(PROJECT / root, folder)
 
