@@ -1,6 +1,8 @@
 """Profiles: a small file over params.yaml, run in a folder of its own."""
 
+import json
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -129,3 +131,17 @@ def test_git_keeps_the_settings_and_the_lock_of_a_study_and_no_data(project: Pat
     seen = subprocess.run(command, cwd=project, check=True, capture_output=True, text=True).stdout.split()
     kept = {".dvc/config", ".dvcignore", "dvc.lock", "dvc.yaml", "params.yaml", "pipeline"}
     assert {Path(path).relative_to("workspaces/mine").as_posix() for path in seen} == kept
+
+
+def test_dvc_compares_a_study_with_what_git_has(project: Path) -> None:
+    (project / ".gitignore").write_bytes((PROJECT / ".gitignore").read_bytes())
+    write(project, "mine", "train: {epochs: 2}\n")
+    folder = workspace.workspace("mine")
+    git = ("git", "-c", "user.name=n", "-c", "user.email=n@example.org")
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "A study"]):
+        subprocess.run([*git, *command], cwd=project, check=True)
+    write(project, "mine", "train: {epochs: 3}\n")
+    workspace.workspace("mine")
+    command = [sys.executable, "-m", "dvc", "params", "diff", "--json"]
+    told = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
+    assert json.loads(told) == {"params.yaml": {"train.epochs": {"old": 2, "new": 3, "diff": 1}}}
