@@ -2,13 +2,14 @@
 PYTHON ?= python3
 PROFILE ?=
 TOGETHER := --numprocesses 2 --dist loadfile --no-loadscope-reorder
+RESULTS := data/raw/phantoms data/prepared runs evaluate identify robustness attacked reports dvc_plots mlflow.db mlartifacts
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 export NO_ALBUMENTATIONS_UPDATE := 1
 # Python compiles what it imports, once, if it may keep the result; to compile all that is installed takes far longer.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: env dev repro verify check-report test test-all lint mutate bench codes study readme clean help
+.PHONY: env dev repro verify check-report test test-all lint mutate bench codes dag docs study readme clean help
 .DEFAULT_GOAL := help
 
 PIP_INSTALL := python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
@@ -26,6 +27,11 @@ dev: .venv/dev  ## the same with all that tests, lint and benchmarks need
 .venv/dev: .venv/installed
 	@echo "installing what tests need into .venv ..."
 	@$(PIP_INSTALL) --editable '.[dev]'
+	@touch $@
+
+.venv/docs: .venv/installed
+	@echo "installing what the documentation needs into .venv ..."
+	@$(PIP_INSTALL) --editable '.[docs]'
 	@touch $@
 
 repro: env  ## run the whole pipeline; PROFILE=<name> runs profiles/<name>.yaml in workspaces/<name>
@@ -58,6 +64,12 @@ bench: dev  ## measure speed and memory as ratios, into benchmarks/
 codes: env  ## write docs/codes.md from the code
 	@python -m pipeline.data.codes > docs/codes.md
 
+dag: env  ## draw the stages; PROFILE as above
+	@cd $(if $(PROFILE),workspaces/$(PROFILE),.) && python -m pipeline.common.stages
+
+docs: .venv/docs  ## build the documentation into site/; open site/index.html
+	@NO_MKDOCS_2_WARNING=1 mkdocs build --strict
+
 study:  ## fill the tables of docs/study.md from the last run of PROFILE=study
 	@python -m benchmarks.study_tables
 
@@ -69,8 +81,8 @@ readme:  ## copy tables, pictures and reference of the last run, and of PROFILE=
 	@cp attacked/iris/compact/cross_entropy/0/hoax_both/picture.png docs/robustness.png
 	@cd workspaces/robustness/reports/tables && cp hoax.md manipulability.md robust_decisions.md guidance_and_robustness.md evidence.md $(CURDIR)/docs/robustness/
 
-clean:  ## remove everything that the pipeline made (.venv and DVC's cache stay)
-	@rm -rf data/raw/phantoms data/prepared runs evaluate identify robustness attacked reports workspaces mlflow.db mlartifacts
+clean:  ## remove everything that the pipeline made (.venv, DVC's cache, and settings and locks of studies stay)
+	@rm -rf $(foreach place,. workspaces/*,$(addprefix $(place)/,$(RESULTS))) site
 
 help:  ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12

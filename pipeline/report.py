@@ -7,7 +7,7 @@ Reads runs/, evaluate/, identify/, robustness/ and data/prepared/; writes below 
     tables/ figures/ details/     all of it; a planned cell or attack without a record is listed as missing
                                   and lowers `n` where it is missed
     answer.txt                    the same in a sentence, then one per data set
-    metrics.json plots/           headline numbers and training curves, for `dvc metrics` and `dvc plots`
+    metrics/ plots/               headline numbers and training curves, for `dvc metrics` and `dvc plots`
     cost.*                        what it took on this machine, which is no part of the result
 """
 
@@ -60,7 +60,8 @@ def report(params: Params) -> None:
         write_records(values, grid, methods, folder)
         write_text(folder / "tables" / "readme.md", markup.readme(found[0], wider))
         write_text(folder / ANSWER, "\n".join([said[0], *said[1].values()]) + "\n")
-        write_json(folder / "metrics.json", evidence.headlines(found[0].tidy))
+        for place, numbers in evidence.headlines(found[0].tidy).items():
+            write_json(folder / "metrics" / f"{place}.json", numbers)
         draw(params, stores, grid, values, found, folder / "figures")
         page.write_details(folder / DETAILS, wider, found, stores, folder / "figures")
         made = provenance(grid, params)

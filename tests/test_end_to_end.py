@@ -104,11 +104,13 @@ def test_a_second_run_elsewhere_gives_the_same_bytes_and_the_same_lock(project: 
 
 def test_dvc_shows_headline_numbers_and_curves(project: Path) -> None:
     shown = json.loads(dvc(project, "metrics", "show", "--json"))
-    numbers = shown[""]["data"]["reports/metrics.json"]["data"]
-    assert set(numbers) == set(TINY)
+    numbers = {path: found["data"] for path, found in shown[""]["data"].items()}
+    assert set(numbers) == {
+        f"reports/metrics/{task}/compact/{name}.json" for task in TINY for name in METHODS
+    }
     table = pd.read_csv(project / "reports" / "tables" / "generalisation.csv")
     means = table[table["scope"] == "macro"].set_index(["dataset", "method"])["mean"]
-    shown_mean = numbers["iris"]["compact"]["cyborg"]["held_out_auroc"]
+    shown_mean = numbers["reports/metrics/iris/compact/cyborg.json"]["held_out_auroc"]
     assert shown_mean == pytest.approx(means["iris", "cyborg"], abs=1e-6)
     assert "training.csv" in dvc(project, "plots", "show", "--json")
 

@@ -3,7 +3,8 @@
     python -m pipeline.common.workspace [profile]      checks the settings and prints that folder
 
 A profile (`profiles/<name>.yaml`) says only what differs from `params.yaml`. Its workspace shares the code
-and DVC's cache with the project, so no tracked file is edited and no default result is overwritten.
+and DVC's cache with the project, so no default result is overwritten. Git sees its settings and lock alone,
+so that DVC can compare it with what was committed, and experiment in it.
 """
 
 import argparse
@@ -27,7 +28,6 @@ DVC_CONFIG = """\
 [core]
     analytics = false
     check_update = false
-    no_scm = true
 [cache]
     dir = ../../../.dvc/cache
 """
@@ -47,10 +47,10 @@ def workspace(profile: str) -> Path:
         raise UserError(f"profile {profile!r} is not in profiles/: {nearest(profile, known)}")
     settings = merge(_read(PROJECT / "params.yaml"), _expand(_read(source)))
     parse(settings, f"profiles/{profile}.yaml over params.yaml")
-    for dataset in settings["datasets"].values():
-        dataset["root"] = _root(dataset["root"])
-
     folder = PROJECT / "workspaces" / profile
+    for dataset in settings["datasets"].values():
+        dataset["root"] = _root(dataset["root"], folder)
+
     write_text(folder / ".dvc" / "config", DVC_CONFIG)
     for name in (".dvcignore", "dvc.yaml"):
         write_text(folder / name, (PROJECT / name).read_text(encoding="utf-8"))
@@ -93,9 +93,14 @@ def _expand(value: Any) -> Any:
     return value
 
 
-def _root(root: str) -> str:
-    """Phantoms are drawn in the workspace; any other relative root is relative to the project."""
-    return root if root.startswith(str(PHANTOMS)) else str((PROJECT / root).resolve())
+def _root(root: str, folder: Path) -> str:
+    """The place of data as seen from a workspace; phantoms are drawn in it, other roots are the project's.
+
+    What is relative stays relative, so that settings and lock mean the same on another machine.
+    """
+    if Path(root).is_relative_to(PHANTOMS) or Path(root).is_absolute():
+        return root
+    return os.path.relpath(PROJECT / root, folder)
 
 
 def main() -> None:

@@ -1,7 +1,6 @@
-"""The main table: does a model decide by what people marked? And its excerpts: README, page, metrics.json."""
+"""The main table: does a model decide by what people marked? Excerpts for README, page and DVC."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 import pandas as pd
 
@@ -140,14 +139,15 @@ def readme_rows(main: Table, grid: Grid) -> pd.DataFrame:
     return named(text.fillna("–"), grid)
 
 
-def headlines(tidy: pd.DataFrame) -> dict[str, Any]:
-    """metrics.json: data set -> backbone -> method -> quantity -> mean over units; bounds left out.
+def headlines(tidy: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """<data set>/<backbone>/<method> -> quantity -> mean over units; bounds left out.
 
-    Means alone, since `dvc metrics` has a column for each number; intervals and counts are in the tables.
+    Means alone, since `dvc metrics` has a row for each of these and a column for each quantity; intervals and
+    counts are in the tables.
     """
-    found: dict[str, Any] = {}
+    found: dict[str, dict[str, float]] = {}
     defined = tidy[(tidy["n"] > 0) & ~tidy["beside"].isin(["floor"])]
     for row in defined.to_dict("records"):
-        backbone = found.setdefault(row["dataset"], {}).setdefault(row["backbone"], {})
-        backbone.setdefault(row["method"], {})[row["quantity"]] = float(f"{row['mean']:.{DIGITS}g}")
+        numbers = found.setdefault("/".join((row["dataset"], row["backbone"], row["method"])), {})
+        numbers[row["quantity"]] = float(f"{row['mean']:.{DIGITS}g}")
     return found

@@ -1,5 +1,8 @@
 """Profiles: a small file over params.yaml, run in a folder of its own."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -86,7 +89,9 @@ def test_roots_may_come_from_the_environment(project: Path, monkeypatch: pytest.
     datasets["cxr"]["root"] = "${MY_IMAGES:-../images}/cxr"
     write(project, "mine", yaml.safe_dump({"datasets": datasets}))
     folder = workspace.workspace("mine")
-    assert load(folder / "params.yaml").datasets["cxr"].root == str(project.parent / "images" / "cxr")
+    root = load(folder / "params.yaml").datasets["cxr"].root  # as seen from the workspace, on any machine
+    assert root == "../../../images/cxr"
+    assert (folder / root).resolve() == project.parent / "images" / "cxr"
     monkeypatch.setenv("MY_IMAGES", "/scans")
     assert load(workspace.workspace("mine") / "params.yaml").datasets["cxr"].root == "/scans/cxr"
 
@@ -111,3 +116,32 @@ def test_a_wrong_profile_creates_nothing(project: Path, text: str, expected: str
     with pytest.raises(UserError, match=rf"profiles/wrong.yaml over params.yaml: {expected}"):
         workspace.workspace("wrong")
     assert not (project / "workspaces").exists()
+
+
+def test_git_keeps_the_settings_and_the_lock_of_a_study_and_no_data(project: Path) -> None:
+    (project / ".gitignore").write_bytes((PROJECT / ".gitignore").read_bytes())
+    subprocess.run(["git", "init", "-q"], cwd=project, check=True)
+    write(project, "mine", "train: {epochs: 1}\n")
+    folder = workspace.workspace("mine")
+    made = ("dvc.lock", "runs/a/model", "reports/index.html", "mlflow.db", ".dvc/tmp/x", "data/raw/a.png")
+    for name in (*made, "dvc_plots/index.html"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    command = ["git", "ls-files", "--others", "--exclude-standard", "workspaces"]
+    seen = subprocess.run(command, cwd=project, check=True, capture_output=True, text=True).stdout.split()
+    kept = {".dvc/config", ".dvcignore", "dvc.lock", "dvc.yaml", "params.yaml", "pipeline"}
+    assert {Path(path).relative_to("workspaces/mine").as_posix() for path in seen} == kept
+
+
+def test_dvc_compares_a_study_with_what_git_has(project: Path) -> None:
+    (project / ".gitignore").write_bytes((PROJECT / ".gitignore").read_bytes())
+    write(project, "mine", "train: {epochs: 2}\n")
+    folder = workspace.workspace("mine")
+    git = ("git", "-c", "user.name=n", "-c", "user.email=n@example.org")
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "A study"]):
+        subprocess.run([*git, *command], cwd=project, check=True)
+    write(project, "mine", "train: {epochs: 3}\n")
+    workspace.workspace("mine")
+    command = [sys.executable, "-m", "dvc", "params", "diff", "--json"]
+    told = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
+    assert json.loads(told) == {"params.yaml": {"train.epochs": {"old": 2, "new": 3, "diff": 1}}}

@@ -120,14 +120,14 @@ def test_readme_shows_the_first_quantities() -> None:
     assert row(rows, method="cyborg")["d: conflict"].startswith("0.50 [")
 
 
-def test_headlines_are_nested_means_of_what_is_defined() -> None:
-    found = evidence.headlines(table(strata=STRATA).tidy)["d"]["b"]
-    assert list(found) == ["cross_entropy", "cyborg", "control_a"]
+def test_headlines_are_the_means_of_what_is_defined() -> None:
+    found = evidence.headlines(table(strata=STRATA).tidy)
+    assert list(found) == ["d/b/cross_entropy", "d/b/cyborg", "d/b/control_a"]
     expected = {
         "conflict_auroc": 0.5,
         "conflict_auroc_novel": 0.3,
         "held_out_auroc": 0.8,
         "closed_auroc": 1.05,
     }
-    assert found["cyborg"] == pytest.approx(expected)
+    assert found["d/b/cyborg"] == pytest.approx(expected)
     assert all(math.isfinite(value) for numbers in found.values() for value in numbers.values())
