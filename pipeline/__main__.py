@@ -13,6 +13,7 @@ from pathlib import Path
 from pipeline.common.errors import nearest
 
 EXAMPLES = {
+    "new": "new mine --images films --table films.csv",
     "repro": "repro real_sample",
     "phantoms": "phantoms",
     "prepare": "prepare cxr",

@@ -95,7 +95,7 @@ def _expand(value: Any) -> Any:
 
 def _root(root: str) -> str:
     """Phantoms are drawn in the workspace; any other relative root is relative to the project."""
-    return root if root.startswith(str(PHANTOMS)) else str((PROJECT / root).resolve())
+    return root if Path(root).is_relative_to(PHANTOMS) else str((PROJECT / root).resolve())
 
 
 def main() -> None:
