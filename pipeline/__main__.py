@@ -26,6 +26,7 @@ EXAMPLES = {
     "predict": "predict --model runs/cxr/compact/transplant/0 images/ --out scores.csv --page looked.html",
     "attack": "attack --model runs/iris/compact/cross_entropy/0 --attack hoax_both",
     "verify": "verify",
+    "completion": "completion bash > ~/.local/share/bash-completion/completions/camdivide",
 }
 
 

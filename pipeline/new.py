@@ -27,7 +27,7 @@ import numpy as np
 
 from pipeline.common import workspace
 from pipeline.common.cli import exit_with
-from pipeline.common.config import load
+from pipeline.common.config import Prepare, load
 from pipeline.common.conversation import Conversation
 from pipeline.common.errors import UserError
 from pipeline.common.files import write_text
@@ -86,23 +86,22 @@ def gather(
     found = [label_of(entry.label, labels) for entry in entries]
     splits = [SPLITS.get(entry.split.casefold(), "") for entry in entries]
     some = np.linspace(0, len(entries) - 1, min(LOOKED_AT, len(entries))).astype(int)
+    settings = load(workspace.PROJECT / "params.yaml").prepare
     return starter.Facts(
         labels=labels,
         protocol=proposal.protocol([entry.source for entry in entries], found, held_out),
         split_by=proposal.propose_split(splits, [entry.subject for entry in entries], found),
-        channels=1 if all(is_grey(folder / entries[index].image) for index in some) else 3,
+        channels=1 if all(is_grey(folder / entries[index].image, settings) for index in some) else 3,
         guided=starter.has_enough_maps(entries, found),
         pretrained=has_weights(name),
     )
 
 
-def is_grey(path: Path) -> bool:
+def is_grey(path: Path, settings: Prepare) -> bool:
     """Whether an image says the same in all its colours; also where it is none, which `prepare` will say."""
-    limits = load(workspace.PROJECT / "params.yaml").prepare
+    limits = {"max_megapixels": settings.max_megapixels, "max_megabytes": settings.max_megabytes}
     try:
-        pixels = images.load(
-            path, max_megapixels=limits.max_megapixels, max_megabytes=limits.max_megabytes
-        ).pixels
+        pixels = images.load(path, **limits).pixels
     except UnusableImage:
         return True
     return pixels.ndim == 2 or float(np.ptp(pixels, axis=2).max()) < 0.02
@@ -167,7 +166,7 @@ def _describe_sources(entries: Sequence[Entry], facts: starter.Facts) -> str:
 
 def _describe_methods(facts: starter.Facts) -> str:
     names = ", ".join(starter.GUIDED if facts.guided else starter.UNGUIDED)
-    few = f"too few (each label that has some needs {starter.FEWEST_MAPS}), so only methods that need none: "
+    few = f"too few to guide (a label that has some needs {starter.FEWEST_MAPS}), so methods without: "
     return f"methods: {names}" if facts.guided else few + names
 
 

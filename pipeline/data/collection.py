@@ -48,7 +48,11 @@ def collect(folder: Path, table: Path | None, maps: Path | None) -> Collection:
 
 def _find_images(folder: Path, maps: Path | None) -> list[str]:
     apart = maps.resolve() if maps else None
-    found = [path for path in searching.find([folder]) if apart not in path.resolve().parents]
+    found = [
+        path
+        for path in searching.find([folder])
+        if apart not in path.resolve().parents and not path.name.startswith(".")
+    ]
     if not found:
         raise UserError(f"{folder}: no image beside those in {maps}; name the folder of the images")
     return [path.relative_to(folder).as_posix() for path in found]

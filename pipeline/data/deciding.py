@@ -6,7 +6,7 @@ from typing import NamedTuple
 from pipeline.common.conversation import Conversation
 from pipeline.common.errors import UserError, nearest
 from pipeline.data import proposal
-from pipeline.data.collection import Collection
+from pipeline.data.collection import Collection, located
 from pipeline.data.placing import Entry
 
 QUESTIONS = {  # fact -> what is asked where no column looks like it
@@ -17,7 +17,6 @@ QUESTIONS = {  # fact -> what is asked where no column looks like it
 }
 NEEDED = ("image", "label")
 NONE = "none"
-SPARE = 3  # subjects per label, at least: one each for training, validation and test
 
 
 class Answers(NamedTuple):
@@ -29,7 +28,7 @@ class Answers(NamedTuple):
 
 
 def decide_columns(collection: Collection, answers: Answers, talk: Conversation) -> dict[str, str]:
-    """Which column tells which fact. Raises UserError with all answers that do not fit."""
+    """Which column tells which fact; raises UserError for answers that do not fit, and for absent images."""
     given = _read_columns(answers.columns, collection)
     proposed = {
         fact: column
@@ -42,6 +41,8 @@ def decide_columns(collection: Collection, answers: Answers, talk: Conversation)
         if fact not in columns and (free or fact in NEEDED):
             choices, likely = (free, "") if fact in NEEDED else ([*free, NONE], NONE)
             columns[fact] = "".join(talk.choose(question, choices, likely, f"--columns {fact}=..."))
+        if fact == "image" and columns[fact]:
+            located(collection, columns[fact])  # before anything else is asked
     talk.finish()
     return {fact: column for fact, column in columns.items() if column not in ("", NONE)}
 
@@ -108,7 +109,8 @@ def decide_held_out(
     if answers.held_out is not None:
         held_out = list(answers.held_out)
     else:
-        held_out = proposal.propose_held_out(sources, labels)
+        subjects = [entry.subject or entry.image for entry in entries]
+        held_out = proposal.propose_held_out(sources, labels, subjects)
         if len(known) > 1:
             question = "Which sources shall training not see, to test on them?"
             likely = ",".join(held_out) or NONE
@@ -135,7 +137,7 @@ def _refuse_few_subjects(entries: Sequence[Entry], labels: Sequence[int], held_o
             for entry, label in zip(entries, labels, strict=True)
             if label == wanted and entry.source not in held_out
         }
-        if len(subjects) < SPARE:
+        if len(subjects) < proposal.SPARE:
             apart = f" besides {', '.join(held_out)}, which are held out" if held_out else ""
             came = f"images of {len(subjects)} subjects{apart}"
             problems.append(f"label {wanted}: {came}; training, validation and test need one each")

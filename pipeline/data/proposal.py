@@ -5,8 +5,8 @@ is proposed.
 """
 
 import re
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from itertools import pairwise
 
 from pipeline.data.collection import PATH, Collection, locate
@@ -44,6 +44,8 @@ POSITIVE = {
     "true", "present", "disease", "diseased", "pathological", "pneumonia", "effusion", "tumor", "tumour",
     "cancer", "opacity", "covid", "tuberculosis", "print",
 }  # fmt: skip
+LOOKED_AT = 1000  # rows, to find the column of images
+SPARE = 3  # subjects per label, at least: one each for training, validation and test
 MOST_LABELS = 40  # different words; a column with more holds no labels
 
 
@@ -68,16 +70,17 @@ def propose_columns(collection: Collection) -> dict[str, str]:
 
 
 def _find_images(collection: Collection) -> str:
-    """The column that names most images, the first of equals; blank if none names any but by its header."""
+    """The column that names most images, or is called so where none names half; blank if there is none."""
+    some = {column: collection.values(column)[:LOOKED_AT] for column in collection.columns}
     hits = {
-        column: sum(image is not None for image in locate(collection.images, collection.values(column)))
-        for column in collection.columns
+        column: len(some[column]) - locate(collection.images, some[column]).count(None) for column in some
     }
-    best = max(hits, key=lambda column: hits[column])
-    if hits[best]:
-        return best
-    named = [column for column in collection.columns if _named("image", column) is not None]
-    return min(named, key=lambda column: _named("image", column) or 0, default="")
+    called = {column: rank for column in some if (rank := _named("image", column)) is not None}
+    drawn = {column for column in some if _named("map", column) is not None}  # may be named like the images
+    best = max(some, key=lambda column: (hits[column], column not in drawn, -called.get(column, 9)))
+    if called and 2 * hits[best] < len(some[best]):
+        return min(called, key=lambda column: called[column])
+    return best if hits[best] else ""
 
 
 def words_of(header: str) -> list[str]:
@@ -112,7 +115,8 @@ def _rank(fact: str, column: str, collection: Collection) -> int | None:
         telling = len(values) == 2 and bool(propose_labels(sorted(values)))
         if name is None and not (telling and values.isdisjoint({"0", "1", "yes", "no", "true", "false"})):
             return None
-        return (3 if name is None else name) if 2 <= len(label_words(values)) <= MOST_LABELS else None
+        plausible = 2 <= len(label_words(values)) <= MOST_LABELS
+        return (3 if name is None else name) + (0 if plausible else 10)
     if name is None or not values or (fact == "split" and not values <= set(SPLITS)):
         return None
     if fact == "source" and 2 * len(values) > len(collection.rows):
@@ -204,26 +208,34 @@ def propose_split(splits: Sequence[str], subjects: Sequence[str], labels: Sequen
     return "native" if tested == trained == {0, 1} and not divided else "subject"
 
 
-def propose_held_out(sources: Sequence[str], labels: Sequence[int]) -> list[str]:
-    """Sources that training should not see: the smallest with label 1 whose absence leaves both labels.
+def propose_held_out(sources: Sequence[str], labels: Sequence[int], subjects: Sequence[str]) -> list[str]:
+    """Sources that training should not see: one with label 1 that leaves SPARE subjects of each label.
 
-    Where it has no label 0 itself, the smallest source of label 0 alone goes with it, if another remains.
+    Of several it is one that can be tested by itself, with both labels, then the smallest. Where it has no
+    label 0, the smallest source of label 0 alone goes with it, if enough remains.
 
-    >>> propose_held_out(["north", "north", "west", "west", "north"], [0, 1, 0, 1, 1])
+    >>> propose_held_out(["north"] * 6 + ["west"] * 2, [0, 1] * 4, list("abcdefgh"))
     ['west']
     """
-    counts = Counter(zip(sources, labels, strict=True))
-    size = {source: counts[source, 0] + counts[source, 1] for source in sorted(set(sources))}
-    for first in sorted((each for each in size if counts[each, 1]), key=lambda each: size[each]):
-        if {0, 1} <= _labels_left(counts, {first}):
-            negatives = [each for each in size if each != first and not counts[each, 1]]
-            second = [] if counts[first, 0] else sorted(negatives, key=lambda each: size[each])[:1]
-            return [first, *second] if {0, 1} <= _labels_left(counts, {first, *second}) else [first]
+    people: dict[tuple[str, int], set[str]] = defaultdict(set)
+    for source, label, subject in zip(sources, labels, subjects, strict=True):
+        people[source, label].add(subject)
+    size = {each: sources.count(each) for each in sorted(set(sources))}
+    has = {each: [len(people.get((each, label), ())) for label in (0, 1)] for each in size}
+
+    def spares(apart: Sequence[str]) -> bool:
+        rest = [
+            [who for each in size if each not in apart for who in people.get((each, n), ())] for n in (0, 1)
+        ]
+        return all(len(set(left)) >= SPARE for left in rest)
+
+    order = sorted(size, key=lambda each: (has[each][1] < SPARE, has[each][0] == 0, size[each]))
+    for first in (each for each in order if has[each][1] and spares([each])):
+        negatives = sorted((each for each in size if not has[each][1]), key=lambda each: size[each])
+        if has[first][0] == 0 and negatives and spares([first, negatives[0]]):
+            return [first, negatives[0]]
+        return [first]
     return []
-
-
-def _labels_left(counts: Mapping[tuple[str, int], int], without: set[str]) -> set[int]:
-    return {label for (source, label), count in counts.items() if count and source not in without}
 
 
 def protocol(sources: Sequence[str], labels: Sequence[int], held_out: Sequence[str]) -> dict[str, object]:
