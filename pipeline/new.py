@@ -34,7 +34,7 @@ from pipeline.common.files import write_text
 from pipeline.data import images, proposal, starter
 from pipeline.data.collection import Collection, collect
 from pipeline.data.deciding import Answers, decide_columns, decide_held_out, decide_labels, label_of
-from pipeline.data.listing import SPLITS
+from pipeline.data.listing import SPLITS, slug
 from pipeline.data.placing import Entry, place, read_entries
 from pipeline.data.problems import UnusableImage
 from pipeline.grid.cells import cells
@@ -158,7 +158,8 @@ def _describe_sources(entries: Sequence[Entry], facts: starter.Facts) -> str:
     sizes = ", ".join(
         f"{source} {count}" for source, count in sorted(Counter(e.source for e in entries).items())
     )
-    held_out = sorted({source for group in facts.protocol["held_out"].values() for source in group})
+    apart = {source for group in facts.protocol["held_out"].values() for source in group}
+    held_out = sorted({entry.source for entry in entries if slug(entry.source) in apart})
     if not held_out:
         return f"{sizes}; none held out, so nothing is measured on unseen sources"
     return f"{sizes}; held out: {', '.join(held_out)}"

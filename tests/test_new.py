@@ -17,6 +17,7 @@ from pipeline.common.errors import UserError
 from pipeline.common.seeding import numpy_rng
 from pipeline.data import starter
 from pipeline.data.deciding import Answers
+from pipeline.data.placing import Entry
 from pipeline.grid.cells import cells
 
 ROOT = Path(__file__).parents[1]
@@ -109,6 +110,8 @@ def change(folder: Path, **columns: object) -> None:
 def test_a_table_becomes_settings_data_and_an_audit(
     project: Path, films: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    (films / "00.png").rename(films.parent / "elsewhere.png")
+    (films / "00.png").symlink_to(films.parent / "elsewhere.png")
     before = {path: path.read_bytes() for path in films.parent.rglob("*.png")}
     run(films)
     params = written(project)
@@ -245,6 +248,26 @@ def test_too_little_to_train_or_to_test_is_refused(project: Path, films: Path) -
     assert "could not decide" in refused(project, films)[0]
 
 
+def test_absent_images_are_told_before_anything_is_asked(project: Path, films: Path) -> None:
+    change(films, Film=[f"no{n}" for n in range(FILMS)], Finding=["a", "b"] * (FILMS // 2))
+    (line,) = refused(project, films, silent=False)
+    assert "column 'Film': 40 of 40 rows name no image of" in line and "first 'no0' (" in line
+
+
+def test_losses_are_guided_where_maps_are_enough() -> None:
+    def enough(*with_map: int) -> bool:
+        """Whether so many maps per label of ten images each are."""
+        entries = [
+            Entry("i", "l", "s", "", "", Path("m") if n < maps else None)
+            for maps in with_map
+            for n in range(10)
+        ]
+        return starter.has_enough_maps(entries, [0] * 10 + [1] * 10)
+
+    assert enough(5, 5) and enough(0, 5) and enough(10, 0)
+    assert not enough(0, 0) and not enough(4, 9) and not enough(0, 1)
+
+
 def test_images_that_prepare_cannot_use_stop_the_audit_and_leave_the_settings(
     project: Path, films: Path
 ) -> None:
@@ -252,6 +275,15 @@ def test_images_that_prepare_cannot_use_stop_the_audit_and_leave_the_settings(
     with pytest.raises(UserError, match="the settings are written, but the audit stopped"):
         run(films)
     assert (project / "profiles" / "mine.yaml").is_file()
+
+
+def test_weights_are_used_where_they_are(
+    project: Path, films: Path, unaudited: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (films.parent / "densenet121.safetensors").touch()
+    run(films)
+    assert written(project).backbones == {"densenet121": {"name": "densenet121", "weights": "imagenet"}}
+    assert "weights of ImageNet" in capsys.readouterr().out
 
 
 def test_maps_may_lie_in_a_folder_of_their_own(project: Path, films: Path, unaudited: None) -> None:

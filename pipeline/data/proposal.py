@@ -71,16 +71,19 @@ def propose_columns(collection: Collection) -> dict[str, str]:
 
 def _find_images(collection: Collection) -> str:
     """The column that names most images, or is called so where none names half; blank if there is none."""
-    some = {column: collection.values(column)[:LOOKED_AT] for column in collection.columns}
+    some = {  # maps may be named like their images
+        column: collection.values(column)[:LOOKED_AT]
+        for column in collection.columns
+        if _named("map", column) is None
+    }
     hits = {
         column: len(some[column]) - locate(collection.images, some[column]).count(None) for column in some
     }
     called = {column: rank for column in some if (rank := _named("image", column)) is not None}
-    drawn = {column for column in some if _named("map", column) is not None}  # may be named like the images
-    best = max(some, key=lambda column: (hits[column], column not in drawn, -called.get(column, 9)))
+    best = max(some, key=lambda column: (hits[column], -called.get(column, 9)), default="")
     if called and 2 * hits[best] < len(some[best]):
         return min(called, key=lambda column: called[column])
-    return best if hits[best] else ""
+    return best if hits.get(best) else ""
 
 
 def words_of(header: str) -> list[str]:

@@ -63,6 +63,16 @@ def test_what_is_said_of_a_patient_is_not_who_it_is() -> None:
     ages = [str(n) for n in range(N)]
     table = {"file": IMAGES, "Patient Age": ages, "Patient Gender": ["F", "M"] * 6, "Site Count": ages}
     assert propose_columns(collection(table)) == {"image": "file"}
+    assert propose_columns(collection({"file": IMAGES, "Patient Age": ages})) == {"image": "file"}
+
+
+def test_a_source_has_several_images_and_a_label_several_values() -> None:
+    assert propose_columns(collection({"file": IMAGES, "Location": [str(n) for n in range(N)]})) == {
+        "image": "file"
+    }
+    table = {"file": IMAGES, "label": ["same"] * N, "label text": CELLS["label"]}
+    assert propose_columns(collection(table))["label"] == "label text"
+    assert propose_columns(collection({"file": IMAGES, "label": ["same"] * N}))["label"] == "label"
 
 
 def test_two_columns_that_could_be_meant_leave_it_open() -> None:
@@ -181,6 +191,8 @@ def test_what_is_held_out_leaves_enough_to_train_and_can_be_tested() -> None:
     assert held_out(("a", 9, 9), ("b", 5, 5)) == ["b"]
     assert held_out(("a", 9, 2), ("b", 5, 5)) == ["a"]  # without b two subjects of label 1 were left
     assert held_out(("a", 9, 9), ("b", 8, 8), ("c", 0, 1)) == ["b"]  # one image tests nothing
+    assert held_out(("a", 9, 9), ("b", 8, 8), ("c", 1, 1)) == ["b"]
+    assert held_out(("a", 9, 9), ("b", 5, 5), ("c", 4, 0)) == ["b"]
     assert held_out(("a", 2, 2), ("b", 2, 2)) == []
     assert held_out(("live_a", 9, 0), ("live_b", 8, 0), ("print", 0, 9), ("lens", 0, 5)) == ["lens", "live_b"]
     assert held_out(("live", 9, 0), ("print", 0, 9), ("lens", 0, 5)) == ["lens"]
