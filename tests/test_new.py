@@ -249,7 +249,8 @@ def test_too_little_to_train_or_to_test_is_refused(project: Path, films: Path) -
 
 
 def test_absent_images_are_told_before_anything_is_asked(project: Path, films: Path) -> None:
-    change(films, Film=[f"no{n}" for n in range(FILMS)], Finding=["a", "b"] * (FILMS // 2))
+    rows = [f"no{n};c{n}" for n in range(FILMS)]  # no column looks like a label
+    (films.parent / "films.csv").write_text("\n".join(["Film;x", *rows]))
     (line,) = refused(project, films, silent=False)
     assert "column 'Film': 40 of 40 rows name no image of" in line and "first 'no0' (" in line
 
