@@ -143,7 +143,7 @@ def test_a_table_becomes_settings_data_and_an_audit(
 
     told = capfd.readouterr().out
     assert "test_open" in told and "mine: 40 rows, 0 quarantined" in told  # the audit
-    assert "profiles/mine.yaml: read it, and run `camdivide repro mine` (18 trainings)" in told
+    assert "profiles/mine.yaml: read it, and run `camdivide repro mine`\n18 trainings: about " in told
 
 
 def test_folders_and_answers_take_the_place_of_a_table(
