@@ -13,6 +13,7 @@ from pathlib import Path
 from pipeline.common.errors import nearest
 
 EXAMPLES = {
+    "new": "new mine --images films --table films.csv",
     "repro": "repro real_sample",
     "phantoms": "phantoms",
     "prepare": "prepare cxr",
@@ -24,8 +25,9 @@ EXAMPLES = {
     "track": "track",
     "predict": "predict --model runs/cxr/compact/transplant/0 images/ --out scores.csv --page looked.html",
     "attack": "attack --model runs/iris/compact/cross_entropy/0 --attack hoax_both",
-    "trace": "trace evidence 2 --images used.csv",
+    "trace": "trace evidence 2 --to used.csv",
     "verify": "verify",
+    "completion": "completion bash > ~/.local/share/bash-completion/completions/camdivide",
 }
 
 

@@ -78,15 +78,18 @@ def show(values: pd.DataFrame) -> None:
         Console().print(table)
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made: argparse.ArgumentParser = stage_parser("attack", __doc__)
+    made.add_argument("--model", type=Path, required=True, help="runs/<dataset>/<backbone>/<method>/<seed>")
+    made.add_argument("--attack", required=True, help="a name in params.yaml or in pipeline/explain/attacks")
+    made.add_argument("--out", type=Path, help="folder to write to (default attacked/...)")
+    return made
+
+
 def main() -> None:
     """Command line."""
-    parser: argparse.ArgumentParser = stage_parser("attack", __doc__)
-    parser.add_argument("--model", type=Path, required=True, help="runs/<dataset>/<backbone>/<method>/<seed>")
-    parser.add_argument(
-        "--attack", required=True, help="a name in params.yaml or in pipeline/explain/attacks"
-    )
-    parser.add_argument("--out", type=Path, help="folder to write to (default attacked/...)")
-    args = parser.parse_args()
+    args = parser().parse_args()
     exit_with(
         lambda: attack(load(args.params), args.model, args.attack, args.out), debug=args.debug, name="attack"
     )

@@ -267,20 +267,25 @@ def draw(cell: Trained, looked: Looked, row: dict[str, Any]) -> np.ndarray:
     )
 
 
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
         prog="python -m pipeline.predict",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("inputs", type=Path, nargs="+", help="image files, or folders of them")
-    parser.add_argument("--model", type=Path, required=True, help="runs/<dataset>/<backbone>/<method>/<seed>")
-    parser.add_argument("--out", type=Path, required=True, help="CSV to write")
-    parser.add_argument("--overlays", type=Path, help="folder for pictures of what the model looks at")
-    parser.add_argument("--page", type=Path, help="HTML page with all of these pictures")
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
-    args = parser.parse_args()
+    made.add_argument("inputs", type=Path, nargs="+", help="image files, or folders of them")
+    made.add_argument("--model", type=Path, required=True, help="runs/<dataset>/<backbone>/<method>/<seed>")
+    made.add_argument("--out", type=Path, required=True, help="CSV to write")
+    made.add_argument("--overlays", type=Path, help="folder for pictures of what the model looks at")
+    made.add_argument("--page", type=Path, help="HTML page with all of these pictures")
+    made.add_argument("--debug", action="store_true", help="show tracebacks")
+    return made
+
+
+def main() -> None:
+    """Command line."""
+    args = parser().parse_args()
     exit_with(
         lambda: predict(args.model, args.inputs, args.out, args.overlays, args.page),
         debug=args.debug,

@@ -126,15 +126,20 @@ def follow(folder: Path, progress: Progress) -> int:
     return dvc.returncode
 
 
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
         prog="python -m pipeline.repro",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("profile", nargs="?", help="a file of profiles/, without .yaml")
-    profile = parser.parse_args().profile
+    made.add_argument("profile", nargs="?", help="a file of profiles/, without .yaml")
+    return made
+
+
+def main() -> None:
+    """Command line."""
+    profile = parser().parse_args().profile
     exit_with(lambda: repro(profile), debug=False, name="repro")
 
 

@@ -1,7 +1,7 @@
 """Trace a number of the report to the trainings, files and images that it rests on.
 
     python -m pipeline.trace evidence 2                     the 2nd row of reports/tables/evidence.csv
-    python -m pipeline.trace evidence 2 --images used.csv   and every test image with the answers to it
+    python -m pipeline.trace evidence 2 --to used.csv       and every test image with the answers to it
 
 Rows are counted from 1 below the head, as the report's page says them. Every cell is shown with its key, its
 folders and whether its scores are those that its record was made of.
@@ -27,7 +27,7 @@ TABLES = REPORTS / "tables"
 SCORES = "scores.csv"
 
 
-def trace(params: Params, table: str, row: int, images: Path | None = None) -> None:
+def trace(params: Params, table: str, row: int, to: Path | None = None) -> None:
     """Print what a row of a table rests on, and write its images to a CSV file if one is named.
 
     Raises UserError if there is no such table or row, or if its cells are no longer there.
@@ -47,9 +47,9 @@ def trace(params: Params, table: str, row: int, images: Path | None = None) -> N
     scored = pd.concat([_scores(params, *model, about) for model in found], ignore_index=True)
     counts = scored.groupby(["role", "label"]).size().rename("scores").reset_index()
     print(counts.to_string(index=False))
-    if images:
-        write_csv(images, scored)
-        print(f"{images}: {len(scored)} scores of {scored['sample_id'].nunique()} images")
+    if to:
+        write_csv(to, scored)
+        print(f"{to}: {len(scored)} scores of {scored['sample_id'].nunique()} images")
 
 
 def _row(table: str, row: int) -> dict[str, Any]:
@@ -126,20 +126,25 @@ def _scores(params: Params, title: str, key: str, folders: list[Path], about: di
     return scores[columns].assign(image=where, model=title, key=key)
 
 
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
         prog="python -m pipeline.trace",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("table", help="a table of reports/tables, such as evidence")
-    parser.add_argument("row", type=int, help="counted from 1 below the head")
-    parser.add_argument("--images", type=Path, help="CSV file to write every image and answer to")
-    parser.add_argument("--debug", action="store_true", help="show tracebacks of expected mistakes")
-    args = parser.parse_args()
+    made.add_argument("report_table", metavar="table", help="a table of reports/tables, such as evidence")
+    made.add_argument("row", type=int, help="counted from 1 below the head")
+    made.add_argument("--to", type=Path, metavar="FILE.csv", help="write every image and answer to this file")
+    made.add_argument("--debug", action="store_true", help="show tracebacks of expected mistakes")
+    return made
+
+
+def main() -> None:
+    """Command line."""
+    args = parser().parse_args()
     exit_with(
-        lambda: trace(load(Path("params.yaml")), args.table, args.row, args.images),
+        lambda: trace(load(Path("params.yaml")), args.report_table, args.row, args.to),
         debug=args.debug,
         name="trace",
     )

@@ -172,18 +172,23 @@ def _show(stages: dict[str, bool], differences: list[Difference]) -> None:
     Console().print(table)
 
 
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
         prog="python -m pipeline.verify",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    what = parser.add_mutually_exclusive_group()
+    what = made.add_mutually_exclusive_group()
     what.add_argument("--lock", action="store_true", help="check only whether dvc.lock is up to date")
     what.add_argument("--write", action="store_true", help=f"write {REFERENCE} from the present results")
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
-    args = parser.parse_args()
+    made.add_argument("--debug", action="store_true", help="show tracebacks")
+    return made
+
+
+def main() -> None:
+    """Command line."""
+    args = parser().parse_args()
     work = check_lock if args.lock else (lambda: write_csv(REFERENCE, present())) if args.write else verify
     exit_with(work, debug=args.debug, name="verify")
 

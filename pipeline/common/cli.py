@@ -41,9 +41,7 @@ def run_stage(name: str, doc: str) -> None:
 
 def run_dataset_stage(name: str, doc: str) -> None:
     """Entry point of a stage that works on data sets: those named by their keys in `params.yaml`, or all."""
-    parser = stage_parser(name, doc)
-    parser.add_argument("dataset", nargs="*", help="keys of `datasets` in params.yaml (default: all)")
-    args = parser.parse_args()
+    args = dataset_stage_parser(name, doc).parse_args()
     stage = _stage(name)
 
     def work() -> None:
@@ -75,4 +73,11 @@ def stage_parser(name: str, doc: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="settings file")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    return parser
+
+
+def dataset_stage_parser(name: str, doc: str) -> argparse.ArgumentParser:
+    """The same and the data sets to work on."""
+    parser = stage_parser(name, doc)
+    parser.add_argument("dataset", nargs="*", help="keys of `datasets` in params.yaml (default: all)")
     return parser

@@ -36,7 +36,9 @@ class TableRow(NamedTuple):
     cells: dict[str, str]
 
 
-def read_table(path: Path, *, columns: Iterable[str] = (), names: list[str] | None = None) -> list[TableRow]:
+def read_table(
+    path: Path, *, columns: Iterable[str] = (), names: list[str] | None = None, delimiter: str = ","
+) -> list[TableRow]:
     """Read a CSV file as text; quoted line breaks, CRLF, BOM and blank lines are understood.
 
     Give `names` for a file without a header, else the `columns` that its header must have. Spaces around
@@ -44,7 +46,7 @@ def read_table(path: Path, *, columns: Iterable[str] = (), names: list[str] | No
 
     Raises UserError: E_LAYOUT (no such file), E_ENCODING, E_HEADER, E_ROW_SHAPE.
     """
-    records, place = _read_records(path), f"{path.parent.name}/{path.name}"
+    records, place = _read_records(path, delimiter), f"{path.parent.name}/{path.name}"
     if names is None:
         names = [name.strip() for name in records.pop(0)[1]] if records else []
         refuse(_check_header(place, names, columns))
@@ -165,7 +167,7 @@ def named(expression: re.Pattern[str], group: str, text: str) -> str:
     return (found.groupdict().get(group) or "") if found else ""
 
 
-def _read_records(path: Path) -> list[tuple[int, list[str]]]:
+def _read_records(path: Path, delimiter: str) -> list[tuple[int, list[str]]]:
     """Line number and cells of each record that is not blank."""
     if not path.is_file():
         refuse([Problem("E_LAYOUT", str(path), "expected this file, there is none")])
@@ -176,7 +178,7 @@ def _read_records(path: Path) -> list[tuple[int, list[str]]]:
         raise UserError(str(Problem("E_ENCODING", str(path), message))) from None
     if "\0" in text:
         refuse([Problem("E_ENCODING", str(path), "expected text, got a NUL byte; is this a table?")])
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         return [(reader.line_num, cells) for cells in reader if any(cells)]
     except csv.Error:

@@ -11,7 +11,7 @@ from pipeline.present.quantities import QUANTITIES
 from pipeline.present.results import Grid
 
 
-class Entry(NamedTuple):
+class Word(NamedTuple):
     """A word, its anchor on the page, and what it means."""
 
     word: str
@@ -46,7 +46,7 @@ TERMS = {
 }  # fmt: skip
 
 
-def entries(grid: Grid, params: Params, quantities: Iterable[str]) -> dict[str, list[Entry]]:
+def entries(grid: Grid, params: Params, quantities: Iterable[str]) -> dict[str, list[Word]]:
     """Heading -> entries, in the order of the page."""
     measured = {QUANTITIES[name].title: QUANTITIES[name].meaning for name in quantities}
     methods = {name: _method(params.methods[name]) for name in dict.fromkeys(grid.cells["method"])}
@@ -56,7 +56,7 @@ def entries(grid: Grid, params: Params, quantities: Iterable[str]) -> dict[str, 
         "Terms": ("term", TERMS),
     }
     return {
-        heading: [Entry(word, anchor(kind, word), meaning) for word, meaning in words.items()]
+        heading: [Word(word, anchor(kind, word), meaning) for word, meaning in words.items()]
         for heading, (kind, words) in groups.items()
     }
 

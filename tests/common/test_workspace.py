@@ -96,6 +96,15 @@ def test_roots_may_come_from_the_environment(project: Path, monkeypatch: pytest.
     assert load(workspace.workspace("mine") / "params.yaml").datasets["cxr"].root == "/scans/cxr"
 
 
+def test_only_phantoms_are_drawn_in_the_workspace(project: Path) -> None:
+    datasets = yaml.safe_load((project / "params.yaml").read_text())["datasets"]
+    datasets["cxr"]["root"] = "data/raw/phantoms_of_opera"
+    write(project, "mine", yaml.safe_dump({"datasets": datasets}))
+    found = load(workspace.workspace("mine") / "params.yaml").datasets
+    assert found["cxr"].root == "../../data/raw/phantoms_of_opera"
+    assert found["iris"].root == "data/raw/phantoms/iris"
+
+
 def test_a_typo_names_the_nearest_profile(project: Path) -> None:
     write(project, "paper", "")
     with pytest.raises(UserError, match="did you mean 'paper'"):
