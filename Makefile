@@ -70,7 +70,7 @@ readme:  ## copy tables, pictures and reference of the last run, and of PROFILE=
 	@cd workspaces/robustness/reports/tables && cp hoax.md manipulability.md robust_decisions.md guidance_and_robustness.md evidence.md $(CURDIR)/docs/robustness/
 
 clean:  ## remove everything that the pipeline made (.venv and DVC's cache stay)
-	@rm -rf data/raw/phantoms data/prepared runs evaluate identify robustness attacked reports workspaces mlflow.db mlartifacts
+	@rm -rf data/raw/phantoms data/prepared runs evaluate identify robustness attacked audited reports workspaces mlflow.db mlartifacts
 
 help:  ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12

@@ -11,6 +11,7 @@
     repro       run them all by DVC: what `make repro` does
     predict     score a folder of images with one trained cell
     attack      attack one trained cell, and draw what became of it
+    audit       measure any torch network with pooling and a linear layer in the same ways
     verify      compare the results with those that the project was committed with
 
 Each is `python -m pipeline.<stage>`; `dvc.yaml` is the table of contents. From Python:

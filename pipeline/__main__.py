@@ -24,6 +24,7 @@ EXAMPLES = {
     "track": "track",
     "predict": "predict --model runs/cxr/compact/transplant/0 images/ --out scores.csv --page looked.html",
     "attack": "attack --model runs/iris/compact/cross_entropy/0 --attack hoax_both",
+    "audit": "audit --model mine.py:network --data iris",
     "verify": "verify",
 }
 
