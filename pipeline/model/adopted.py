@@ -105,7 +105,9 @@ def adopt(network: nn.Module, images: Tensor, output: int | None = None) -> Adop
         )
     chosen = _choose(len(linear.weight), output)
     head = _two_logits(linear, chosen)
-    adopted = Adopted(UpToPooling(network, place), head, images.shape[1]).to(images.device).eval()
+    adopted = Adopted(UpToPooling(network, place), head, images.shape[1]).eval()
+    # The layout in which all models of the project are used, so that one of them gives the very same numbers.
+    adopted.to(device=images.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     with torch.no_grad():
         logits = adopted(images).logits
     found, expected = logits[:, 1] - logits[:, 0], _difference(linear.result, chosen)
