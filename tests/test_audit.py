@@ -219,7 +219,7 @@ def test_the_command(here: Path) -> None:
         ({"model": "mine.py:ourss"}, "mine.py: no function 'ourss': did you mean 'ours'?"),
         ({"model": "mine.py"}, "--model mine.py: expected file.py:function"),
         ({"model": "nowhere.py:one"}, "nowhere.py: no such Python file"),
-        ({"model": "mine.py:colour"}, "the network takes 3 channels, the images have 1"),
+        ({"model": "mine.py:colour"}, "the network takes 3-channel images, these have 1"),
         ({"model": "mine.py:flat"}, "expected global average pooling right before it"),
         ({"model": "mine.py:broken"}, "mine.py: broken() raised ZeroDivisionError: division by zero"),
         ({"model": "mine.py:nothing"}, "mine.py: nothing() returned NoneType; expected a torch.nn.Module"),

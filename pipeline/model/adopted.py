@@ -132,8 +132,8 @@ def _not_taken(network: nn.Module, images: Tensor, error: Exception) -> str:
     first = next((layer for layer in network.modules() if isinstance(layer, nn.Conv2d)), None)
     if first is not None and first.in_channels != channels:
         return (
-            f"the network takes {first.in_channels} channels, the images have {channels}: prepare them so "
-            "(channels of the data set in params.yaml), or bring them to it in the network's forward"
+            f"the network takes {first.in_channels}-channel images, these have {channels}: prepare them so "
+            "(`channels` of the data set in params.yaml), or convert them in the network's forward"
         )
     line = (str(error).splitlines() or [""])[0]
     return f"the network does not take images {tuple(images.shape)}: {type(error).__name__}: {line}"

@@ -21,7 +21,10 @@ def network_of(file: Path, function: str) -> nn.Module:
     module = _imported(file)
     made = getattr(module, function, None)
     if not callable(made):
-        known = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
+        own = {
+            name: getattr(value, "__module__", "") for name, value in vars(module).items() if callable(value)
+        }
+        known = [name for name, place in own.items() if place == module.__name__]
         raise UserError(f"{file}: no function {function!r}: {nearest(function, known)}")
     try:
         network = made()

@@ -133,7 +133,7 @@ def test_networks_without_maps_are_refused_in_one_line(name: str) -> None:
 
 
 def test_images_that_the_network_does_not_take() -> None:
-    with pytest.raises(UserError, match="takes 3 channels, the images have 1"):
+    with pytest.raises(UserError, match="takes 3-channel images, these have 1"):
         adopt(Network(ENDS["a mean"], channels=3), images())
     with pytest.raises(UserError, match=r"does not take images \(6, 1, 20, 24\): RuntimeError"):
         adopt(nn.Sequential(nn.Flatten(), nn.Linear(7, 2)), images())
