@@ -152,7 +152,7 @@ def test_a_network_that_is_not_ours_end_to_end(here: Path, capsys: pytest.Captur
         "robustness/hoax/values.csv",
         "robustness/pgd/values.csv",
         "maps.png",
-        "hoax.png",
+        "robustness/hoax/picture.png",
         "index.html",
     } <= left
     network = record["settings"]["network"]

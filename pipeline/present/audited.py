@@ -16,6 +16,11 @@ from pipeline.present.answer import CONFLICT, DECIDES, WITHOUT_CAUSE
 from pipeline.present.page import template
 
 SAMPLES = 6  # test images whose maps are shown
+MAPS = (
+    "Test images and maps. Each CAM runs over its own range; their difference is red for the true label "
+    "and blue against it."
+)
+REGIONS = "the regions that come back, three examples of each kind (a concept), the heaviest first."
 
 
 class Audit(NamedTuple):
@@ -60,11 +65,11 @@ def answers(audit: Audit) -> dict[str, str]:
 
 
 def draw(audit: Audit, store: Store, folder: Path) -> dict[str, str]:
-    """Write the pictures into `folder`; gives file -> caption."""
+    """Write the pictures into `folder`, where the tables of the attacks are; gives file -> caption."""
     captions = {}
-    for file, title, sheet in _sheets(audit, store):
-        gallery.save(sheet, f"{title}; {audit.name}, {store.info['title']}", folder / file)
-        captions[file] = title
+    for file, caption, sheet in _sheets(audit, store):
+        gallery.save(sheet, f"{audit.name}, {store.info['title']}", folder / file)
+        captions[file] = caption
     return captions
 
 
@@ -89,17 +94,17 @@ def _sheets(audit: Audit, store: Store) -> Iterator[tuple[str, str, gallery.Shee
     maps = gallery.Maps(shown["index"], shown["cams"])
     chosen = gallery.choose(store, maps.rows, SAMPLES)
     if chosen:
-        yield "maps.png", "Maps on test images", gallery.gallery(store, {audit.name: maps}, chosen)
+        yield "maps.png", MAPS, gallery.gallery(store, {audit.name: maps}, chosen)
     for predicted in (0, 1):
         found = {audit.name: (audit.identified.tables["concepts"], audit.identified.tables["exemplars"])}
         if (found[audit.name][0]["predicted"] == predicted).any():
-            title = f"What decisions for label {predicted} rest on"
-            yield f"regions_{predicted}.png", title, gallery.exemplars(store, found, predicted)
+            caption = f"What decisions for label {predicted} rest on: {REGIONS}"
+            yield f"regions_{predicted}.png", caption, gallery.exemplars(store, found, predicted)
     for name, each in audit.attacked.items():
         pictures = each.arrays or {}
         sheet = attack_gallery.sheet(pictures, store.images[pictures["index"]])
         if sheet is not None:
-            yield f"{name}.png", f"Under {name}", sheet
+            yield f"robustness/{name}/picture.png", f"Test images and maps under {name}.", sheet
 
 
 def _detection(evaluated: Measurement) -> str:
