@@ -141,8 +141,7 @@ def _not_taken(network: nn.Module, images: Tensor, error: Exception) -> str:
 
 def _find_pooling(pooled: Sequence[_Pooled], linear: _Linear) -> int:
     """The place of the call whose averages over all places are what the linear layer is given."""
-    for place in reversed(range(len(pooled))):
-        maps, result = pooled[place]
+    for place, (maps, result) in enumerate(pooled):
         means = maps.mean((2, 3))
         global_ = means.shape == linear.given.shape and result.numel() == means.numel()
         if global_ and _same(means, linear.given) and _same(result.reshape(means.shape), means):
