@@ -113,7 +113,7 @@ def _detection(evaluated: Measurement) -> str:
     auroc, unseen = (evaluated.results[name] for name in ("closed_auroc", "open_auroc"))
     text = f"AUROC {auroc:.2f} [{low:.2f}, {high:.2f}] on test images of known sources"
     text += "" if np.isnan(unseen) else f", {unseen:.2f} on held-out sources"
-    return text + ("; is the right output called label 1 (--class)?" if auroc < 0.5 else "")
+    return text + ("; is the right output called label 1 (--class)?" if high < 0.5 else "")
 
 
 def _alignment(table: pd.DataFrame) -> str:
