@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PROFILE ?=
 TOGETHER := --numprocesses 2 --dist loadfile --no-loadscope-reorder
-RESULTS := data/raw/phantoms data/prepared runs evaluate identify robustness attacked reports dvc_plots mlflow.db mlartifacts
+RESULTS := data/raw/phantoms data/prepared runs evaluate identify robustness attacked audited reports dvc_plots mlflow.db mlartifacts
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 export NO_ALBUMENTATIONS_UPDATE := 1

@@ -11,7 +11,31 @@
     repro       run them all by DVC: what `make repro` does
     predict     score a folder of images with one trained cell
     attack      attack one trained cell, and draw what became of it
+    audit       measure any torch network with pooling and a linear layer in the same ways
     verify      compare the results with those that the project was committed with
 
-Each is `python -m pipeline.<stage>`; `dvc.yaml` is the table of contents.
+Each is `python -m pipeline.<stage>`; `dvc.yaml` is the table of contents. From Python:
+
+    from pipeline import load
+
+    model = load("runs/iris/compact/transplant/0")
 """
+
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipeline.grid.trained import Trained
+
+__all__ = ["load"]
+
+
+def load(folder: str | PathLike[str]) -> "Trained":
+    """A trained cell, `runs/<dataset>/<backbone>/<method>/<seed>`, to score and explain images with.
+
+    See `pipeline.grid.trained` for what it can do. Raises UserError if there is none or its model is damaged.
+    """
+    from pipeline.grid.trained import Trained  # here, so that `import pipeline` stays light
+
+    return Trained(Path(folder))

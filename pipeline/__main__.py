@@ -25,6 +25,7 @@ EXAMPLES = {
     "track": "track",
     "predict": "predict --model runs/cxr/compact/transplant/0 images/ --out scores.csv --page looked.html",
     "attack": "attack --model runs/iris/compact/cross_entropy/0 --attack hoax_both",
+    "audit": "audit --model mine.py:network --data iris",
     "trace": "trace evidence 2 --to used.csv",
     "verify": "verify",
     "completion": "completion bash > ~/.local/share/bash-completion/completions/camdivide",

@@ -20,13 +20,15 @@ from pipeline.common.cli import dataset_stage_parser, exit_with, stage_parser
 SHELLS = ("bash", "zsh")
 STAGES = ("phantoms", "report", "track")
 DATASET_STAGES = ("prepare", "train", "evaluate", "identify", "robustness")
-FILES = ("inputs", "params", "out", "page", "table", "to")
+FILES = ("inputs", "params", "out", "page", "table", "to", "weights")
 FOLDERS = ("overlays", "images", "maps")
 KEYS = r"s/^{indent}\([a-z0-9_]*\):.*/\1/p' params.yaml"
+DATASETS = "sed -n '/^datasets:/,/^[a-z]*:/" + KEYS.format(indent="  ")
 WORDS = {  # argument -> what lists its values in the shell
     "profile": r"ls profiles | sed -n 's/\.yaml$//p'",
     "report_table": r"ls reports/tables | sed -n 's/\.csv$//p'",
-    "dataset": "sed -n '/^datasets:/,/^[a-z]*:/" + KEYS.format(indent="  "),
+    "dataset": DATASETS,
+    "data": DATASETS,
     "model": "ls -d runs/*/*/*/*/ workspaces/*/runs/*/*/*/*/",
     "attack": "sed -n '/^  attacks:/,/^[a-z]*:/" + KEYS.format(indent="    "),
 }

@@ -5,13 +5,11 @@ evaluate/<dataset>/floors/: what models without a network score on the same imag
 pipeline/measure/evaluation.py for what the tables hold. What is measured already is skipped.
 """
 
-from typing import Any
-
 from pipeline.common.cli import run_dataset_stage
 from pipeline.common.config import Params
 from pipeline.common.paths import FLOORS
 from pipeline.data.store import Store
-from pipeline.grid import measuring
+from pipeline.grid import measurements, measuring
 from pipeline.grid.cells import Task
 from pipeline.measure import evaluation, floors
 
@@ -24,19 +22,15 @@ def evaluate(params: Params, *datasets: str) -> None:
 
 def tasks(params: Params, store: Store) -> list[Task]:
     """One task per cell, with all that can change its result."""
-    return measuring.plan_all("evaluate", evaluation.measure, params, store, settings(params, store))
+    return measuring.plan_all(
+        "evaluate", evaluation.measure, params, store, measurements.evaluation(params, store)
+    )
 
 
 def floors_task(params: Params, store: Store) -> Task:
     """The measurement of the data set's floors."""
-    given = settings(params, store)
+    given = measurements.evaluation(params, store)
     return measuring.plan_apart("evaluate", floors.measure, store, given, folder=FLOORS, by="scikit-learn")
-
-
-def settings(params: Params, store: Store) -> dict[str, Any]:
-    """What both are measured by: `evaluate` of params.yaml, and what the protocol says of tests."""
-    open_set = {"threshold": store.protocol["threshold"], "novel": store.protocol.get("novel", [])}
-    return {**params.evaluate.model_dump(), **open_set}
 
 
 if __name__ == "__main__":

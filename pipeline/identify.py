@@ -9,7 +9,7 @@ from functools import partial
 from pipeline.common.cli import run_dataset_stage
 from pipeline.common.config import Params
 from pipeline.data.store import Store
-from pipeline.grid import measuring
+from pipeline.grid import measurements, measuring
 from pipeline.grid.cells import Task
 from pipeline.measure import identification
 
@@ -22,7 +22,7 @@ def identify(params: Params, *datasets: str) -> None:
 
 def tasks(params: Params, store: Store) -> list[Task]:
     """One task per cell, with all that can change its result."""
-    settings = {**params.identify.model_dump(), "batch_size": params.evaluate.batch_size}
+    settings = measurements.identification(params)
     return measuring.plan_all("identify", identification.measure, params, store, settings)
 
 

@@ -18,7 +18,7 @@ import pandas as pd
 
 from pipeline.common.cli import run_stage
 from pipeline.common.config import Params
-from pipeline.common.files import replaced, write_csv, write_json, write_text
+from pipeline.common.files import building, write_csv, write_json, write_text
 from pipeline.common.paths import ANSWER, DETAILS, PAGE, PREPARED, REPORTS
 from pipeline.common.progress import track
 from pipeline.data.store import Store, open_store
@@ -54,7 +54,7 @@ def report(params: Params) -> None:
     own = tables(values, grid, methods, params.report.prevalence)
     found = [*proofs(more, wider, stores), *own]
     said = answer.overall(found[0], wider), answer.sentences(found[0], wider)
-    with replaced(REPORTS) as folder:
+    with building(REPORTS) as folder:
         for table in found:
             markup.write(table, folder / "tables")
         write_records(values, grid, methods, folder)

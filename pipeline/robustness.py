@@ -9,16 +9,13 @@ before and after) and record.json. Those that have a record of the present train
 import sys
 from functools import partial
 
-from pipeline.common import catalogue
 from pipeline.common.cli import run_dataset_stage
-from pipeline.common.config import Attack, Params
+from pipeline.common.config import Params
 from pipeline.common.paths import CELLS
 from pipeline.data.store import Store
-from pipeline.grid import measuring, trainings
+from pipeline.grid import measurements, measuring, trainings
 from pipeline.grid.cells import Task
 from pipeline.measure import under_attack
-
-CODE = "pipeline.measure.under_attack:measure"
 
 
 def robustness(params: Params, *datasets: str) -> None:
@@ -41,19 +38,12 @@ def tasks(params: Params, store: Store) -> list[Task]:
             cell,
             {**training, "robustness": params.robustness.settings_of(attack)},
             data_hash=seen,
-            code=code_of(attack, params),
+            code=measurements.attack_code(attack, params),
             part=name,
         )
         for cell, training in trainings.trainings(params, dataset).items()
         for name, attack in params.robustness.planned(dataset, cell.method, cell.seed).items()
     ]
-
-
-def code_of(attack: Attack, params: Params) -> tuple[str, ...]:
-    """What an attack is given, the attack itself, and the explanations that it watches."""
-    watched = attack.explanations or params.robustness.explanations
-    members = [catalogue.entry("explain/explanations", name) for name in watched]
-    return (CODE, catalogue.entry(under_attack.ATTACKS, attack.attack["name"]), *members)
 
 
 if __name__ == "__main__":

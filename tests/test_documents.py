@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
 
 PROJECT = Path(__file__).parents[1]
@@ -61,18 +60,6 @@ def test_the_readme_takes_ten_minutes() -> None:
     text = README.read_text(encoding="utf-8")
     assert len(text.splitlines()) <= LINES
     assert text.count("<!-- results -->\n") == text.count("<!-- end of results -->\n") == 1  # `make readme`
-
-
-@pytest.mark.parametrize("place", range(2))
-def test_training_loops_of_the_documents_run(place: int) -> None:
-    text = (PROJECT / "docs" / "howto" / "library.md").read_text(encoding="utf-8")
-    code = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[place]
-    has_map = torch.tensor([True, True, False, True])
-    batch = torch.rand(4, 1, 32, 32), torch.tensor([0, 1, 0, 1]), torch.rand(4, 32, 32), has_map
-    names = {"batches": [batch, batch]}
-    exec(code, names)
-    assert names["terms"].total.isfinite()
-    assert names["terms"].guidance > 0
 
 
 def test_the_citation_names_this_version() -> None:

@@ -38,26 +38,45 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def replaced(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder beside `folder`, whose place it takes on success.
+def building(folder: Path) -> Iterator[Path]:
+    """Yield an empty sibling folder to fill; on success it is flushed to disk and takes `folder`'s place.
 
-    An exception, or the end of the process, leaves the old folder as it was.
+    A crash or an exception at any instant leaves the old folder; its leftovers are removed by the next build.
     """
-    beside, old = (folder.with_name(f".{folder.name}.{word}") for word in ("new", "old"))
-    if old.exists() and not folder.exists():  # an earlier process ended between the two moves below
-        old.rename(folder)
-    for left in (beside, old):
-        shutil.rmtree(left, ignore_errors=True)
-    beside.mkdir(parents=True)
+    new, old = _name_siblings(folder)
+    restore_old(folder)
+    for leftover in (new, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    new.mkdir(parents=True)
     try:
-        yield beside
-    except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise
-    if folder.exists():
-        folder.rename(old)
-    beside.rename(folder)
+        yield new
+        for path in (*new.rglob("*"), new):
+            _flush_to_disk(path)
+        if folder.exists():
+            folder.rename(old)
+        new.rename(folder)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _name_siblings(folder: Path) -> tuple[Path, Path]:
+    return folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
+
+
+def restore_old(folder: Path) -> None:
+    """Put the old folder back if a build was killed between its two renames."""
+    _, old = _name_siblings(folder)
+    if old.is_dir() and not folder.exists():
+        old.rename(folder)
+
+
+def _flush_to_disk(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -11,6 +11,7 @@ CELLS = {  # stage -> its folder, below which each cell has <data set>/<backbone
     "robustness": Path("robustness"),  # one level more: /<attack>
 }
 ATTACKED = Path("attacked")  # what `python -m pipeline.attack` leaves
+AUDITED = Path("audited")  # what `python -m pipeline.audit` leaves: /<function>-<data set>
 REPORTS = Path("reports")
 PAGE, ANSWER = "index.html", "answer.txt"  # in it: what was found, as a page and in a sentence
 DETAILS = Path("details/index.html")  # in it: the page of all tables and figures

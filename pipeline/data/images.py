@@ -64,12 +64,33 @@ def read_picture(path: Path, *, max_megapixels: float, max_megabytes: float) -> 
                 f"({type(error).__name__}); replace or drop the file"
             )
             raise UnusableImage(Problem("E_DECODE", path.name, message)) from None
-    mode = upright.mode
-    if mode in ("1", "LA", "La"):
-        upright = upright.convert("L")
-    elif mode not in ("L", "I", "F", "RGB") and not mode.startswith("I;16"):
-        upright = upright.convert("RGB")
-    return np.asarray(upright), mode
+    return _stored_values(upright), upright.mode
+
+
+def from_memory(image: Image.Image | np.ndarray) -> np.ndarray:
+    """A Pillow image, or an array (H, W) or (H, W, 3), as `load` would give its pixels: float32 in [0, 1].
+
+    Arrays hold uint8, uint16 or bool, or floats that lie in [0, 1] already.
+
+    Raises UnusableImage: E_DECODE (another shape or kind of numbers), E_FLAT.
+
+    >>> from_memory(np.array([[0, 51], [102, 255]], np.uint8)).round(2).tolist()
+    [[0.0, 0.20000000298023224], [0.4000000059604645, 1.0]]
+    """
+    if isinstance(image, Image.Image):
+        pixels = _unit_range(_stored_values(ImageOps.exif_transpose(image)))
+    else:
+        known = image.dtype in (np.uint8, np.uint16, bool)
+        floats = image.dtype.kind == "f" and image.size > 0 and image.min() >= 0 and image.max() <= 1
+        if image.shape[2:] not in ((), (3,)) or image.ndim < 2 or image.size == 0 or not (known or floats):
+            message = (
+                "expected an array (H, W) or (H, W, 3) of uint8, uint16 or bool, or of floats in [0, 1]; "
+                f"got {image.dtype} {image.shape}"
+            )
+            raise UnusableImage(Problem("E_DECODE", "array", message))
+        pixels = image.astype(np.float32) if floats else _unit_range(image)
+    check_pixels(type(image).__name__, pixels)
+    return pixels
 
 
 def to_square(pixels: np.ndarray, *, roi: str, crop: str, image_size: int, channels: int) -> np.ndarray:
@@ -104,6 +125,20 @@ def map_to_square(
     return _resample(human_map, corners, (image_size, image_size))
 
 
+def from_square(values: np.ndarray, *, width: int, height: int, crop: str) -> np.ndarray:
+    """The way back: a map (h, w) of the square on the grid of its picture, float32 (height, width).
+
+    0 where the crop has cut the picture off.
+
+    >>> from_square(np.array([[1.0]]), width=3, height=1, crop="square").tolist()
+    [[0.0, 1.0, 0.0]]
+    """
+    x0, y0, x1, y1 = _find_corners(width, height, "", crop)
+    across, down = values.shape[1] / (x1 - x0), values.shape[0] / (y1 - y0)
+    corners = (-x0 * across, -y0 * down, (width - x0) * across, (height - y0) * down)
+    return _resample(values, corners, (height, width))
+
+
 def shrink(grey: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Area-average a map (H, W) to `shape` (h, w), float32.
 
@@ -111,6 +146,16 @@ def shrink(grey: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     [[0.0, 1.0]]
     """
     return _resample(grey, (0, 0, grey.shape[1], grey.shape[0]), shape)
+
+
+def _stored_values(upright: Image.Image) -> np.ndarray:
+    """Grey as (H, W), everything else as (H, W, 3) uint8."""
+    mode = upright.mode
+    if mode in ("1", "LA", "La"):
+        upright = upright.convert("L")
+    elif mode not in ("L", "I", "F", "RGB") and not mode.startswith("I;16"):
+        upright = upright.convert("RGB")
+    return np.asarray(upright)
 
 
 def _is_picture(path: Path) -> bool:

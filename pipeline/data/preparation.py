@@ -19,9 +19,9 @@ from pipeline.common import catalogue
 from pipeline.common.code import code_hash
 from pipeline.common.config import Dataset, Prepare
 from pipeline.common.errors import UserError
-from pipeline.common.files import canonical_json, sha256_file, sha256_text, write_json, write_text
+from pipeline.common.files import building, canonical_json, sha256_file, sha256_text, write_json, write_text
 from pipeline.common.tree import hash_tree
-from pipeline.data import audit, intake, manifest, protocol, splits, store
+from pipeline.data import auditing, intake, manifest, protocol, splits, store
 from pipeline.data.codes import CODES
 from pipeline.data.decoding import Recipe
 from pipeline.data.duplicates import near_duplicates
@@ -52,7 +52,7 @@ def prepare_store(folder: Path, name: str, dataset: Dataset, settings: Prepare, 
     old = (store.intact(folder) or {}).get("keys", {})
     if old == keys._asdict():
         return
-    with store.building(folder) as new:
+    with building(folder) as new:
         if old.get("decoding") == keys.decoding:
             frame, unusable = _take_over(folder, new)
         else:
@@ -166,12 +166,12 @@ def arrange(
     open_set["manifest_sha256"] = sha256_file(folder / "manifest.csv")
     write_json(folder / "protocol.json", open_set)
     listed = [*frame["image_path"], *unusable["image_path"]]
-    findings = audit.warnings(
-        frame, open_set, near=near, unit=unit, extra_files=audit.unlisted(files, listed)
+    findings = auditing.warnings(
+        frame, open_set, near=near, unit=unit, extra_files=auditing.unlisted(files, listed)
     )
     audited = {
         "findings": [found._asdict() | {"remedy": CODES[found.code].remedy} for found in findings],
-        "counts": audit.counts(frame, open_set),
+        "counts": auditing.counts(frame, open_set),
         "quarantined": len(unusable),
     }
     write_json(folder / "audit.json", audited)

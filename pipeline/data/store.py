@@ -8,10 +8,7 @@ Row i of every array is row i of the manifest. `truth/` exists for phantoms only
 """
 
 import json
-import os
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.common.errors import UserError, nearest
-from pipeline.common.files import canonical_json, sha256_file, sha256_text, write_json
+from pipeline.common.files import canonical_json, restore_old, sha256_file, sha256_text, write_json
 from pipeline.common.tree import hash_tree
 from pipeline.data import manifest, protocol
 
@@ -89,7 +86,7 @@ class Store:
 
 def open_store(folder: Path) -> Store:
     """Open a prepared data set; raises UserError if it is absent, damaged or of another version."""
-    _restore_old(folder)
+    restore_old(folder)
     again = f"run python -m pipeline.prepare {folder.name}"
     if not (folder / "store.json").is_file():
         raise UserError(f"{folder}: no prepared data here; {again}")
@@ -174,48 +171,6 @@ class GrowingArray:
             self._write_header()
 
 
-@contextmanager
-def building(folder: Path) -> Iterator[Path]:
-    """Yield an empty sibling folder to fill; on success it is flushed to disk and takes `folder`'s place.
-
-    A crash or an exception at any instant leaves the old folder; its leftovers are removed by the next build.
-    """
-    new, old = _name_siblings(folder)
-    _restore_old(folder)
-    for leftover in (new, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    new.mkdir(parents=True)
-    try:
-        yield new
-        for path in (*new.rglob("*"), new):
-            _flush_to_disk(path)
-        if folder.exists():
-            folder.rename(old)
-        new.rename(folder)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _name_siblings(folder: Path) -> tuple[Path, Path]:
-    return folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
-
-
-def _restore_old(folder: Path) -> None:
-    """Put the old folder back if a build was killed between its two renames."""
-    _, old = _name_siblings(folder)
-    if old.is_dir() and not folder.exists():
-        old.rename(folder)
-
-
-def _flush_to_disk(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def seal(folder: Path, info: Mapping[str, Any]) -> None:
     """Write `store.json`: what the folder holds, and each file's hash."""
     hashes = hash_tree(folder)
@@ -225,7 +180,7 @@ def seal(folder: Path, info: Mapping[str, Any]) -> None:
 
 def intact(folder: Path) -> dict[str, Any] | None:
     """What `seal` wrote, if every file is still as it was then; else None."""
-    _restore_old(folder)
+    restore_old(folder)
     try:
         info: dict[str, Any] = json.loads((folder / "store.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -69,6 +69,16 @@ def load_into(features: FeatureExtractor, backbone: str, path: Path) -> None:
     features.load_state_dict(ours)
 
 
+def read(path: Path) -> dict[str, torch.Tensor]:
+    """All tensors of a safetensors file or a plain state dict by name; no code in it is run.
+
+    Raises UserError if the file is absent, damaged or something else.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: not found; expected a safetensors file or a state dict")
+    return _read_tensors(path)
+
+
 def _published_weights(backbone: str) -> PublishedWeights | None:
     module = importlib.import_module(catalogue.get("model/backbones", backbone).__module__)
     return getattr(module, "PUBLISHED", None)

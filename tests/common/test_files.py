@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from pipeline.common.files import (
     atomic,
     canonical_json,
-    replaced,
     sha256_file,
     sha256_text,
     write_json,
@@ -59,22 +58,3 @@ def test_canonical_json_ignores_the_order_of_keys(value: dict[str, object]) -> N
     backwards = dict(reversed(list(value.items())))
     assert canonical_json(value) == canonical_json(backwards)
     assert json.loads(canonical_json(value)) == value
-
-
-def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
-    folder = tmp_path / "made"
-    for content in ("first", "second"):
-        with replaced(folder) as beside:
-            assert not list(beside.iterdir())
-            (beside / content).touch()
-            assert not (folder / content).exists()
-        assert [path.name for path in folder.iterdir()] == [content]
-    assert [path.name for path in tmp_path.iterdir()] == ["made"]
-
-
-def test_a_folder_that_another_process_moved_away_comes_back(tmp_path: Path) -> None:
-    """It ended between moving the old folder away and the new one there."""
-    (tmp_path / ".made.old" / "kept").mkdir(parents=True)
-    with pytest.raises(RuntimeError), replaced(tmp_path / "made"):
-        raise RuntimeError
-    assert (tmp_path / "made" / "kept").is_dir()

@@ -12,7 +12,7 @@ import pytest
 from tiny_store import write as write_tiny
 
 from pipeline.common.errors import UserError
-from pipeline.common.files import sha256_file
+from pipeline.common.files import building, sha256_file
 from pipeline.data import manifest, store
 
 
@@ -196,7 +196,7 @@ def test_an_empty_array_is_readable(tmp_path: Path) -> None:
 def test_building_replaces_the_folder_whole(tmp_path: Path) -> None:
     folder = tmp_path / "d"
     for text in ("first", "second"):
-        with store.building(folder) as new:
+        with building(folder) as new:
             (new / text).write_text(text)
         assert [path.name for path in tmp_path.rglob("*")] == ["d", text]
 
@@ -205,7 +205,7 @@ def test_an_error_leaves_the_old_folder(tmp_path: Path) -> None:
     folder = tmp_path / "d"
     folder.mkdir()
     (folder / "old").touch()
-    with pytest.raises(OSError, match="disk full"), store.building(folder) as new:
+    with pytest.raises(OSError, match="disk full"), building(folder) as new:
         (new / "half").touch()
         raise OSError("disk full")
     assert [path.name for path in tmp_path.rglob("*")] == ["d", "old"]
@@ -214,7 +214,7 @@ def test_an_error_leaves_the_old_folder(tmp_path: Path) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from pipeline.data import store
+from pipeline.common.files import building
 rename, count = Path.rename, 0
 def deadly(self, target):
     global count
@@ -223,7 +223,7 @@ def deadly(self, target):
     count += 1
     return rename(self, target)
 Path.rename = deadly
-with store.building(Path(sys.argv[1])) as new:
+with building(Path(sys.argv[1])) as new:
     (new / "new").touch()
 """
 
@@ -239,6 +239,6 @@ def test_a_kill_between_the_renames_loses_nothing(tmp_path: Path, renames: int) 
     with pytest.raises(UserError, match="no prepared data"):  # opening puts the old one back
         store.open_store(folder)
     assert [path.name for path in folder.iterdir()] == ["old"]
-    with store.building(folder) as new:
+    with building(folder) as new:
         assert not any(new.iterdir())
     assert [path.name for path in tmp_path.iterdir()] == ["d"]

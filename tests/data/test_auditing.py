@@ -12,7 +12,7 @@ from PIL import Image
 from scipy import ndimage
 
 from pipeline.common.seeding import numpy_rng
-from pipeline.data import audit, duplicates, protocol
+from pipeline.data import auditing, duplicates, protocol
 from pipeline.data.shortcuts import best_threshold, shortcuts
 
 SETTINGS: dict[str, Any] = {
@@ -68,7 +68,7 @@ def warn(frame: pd.DataFrame, **facts: Any) -> list[str]:
     """The codes and places of all warnings; `facts` replace what is not in the manifest."""
     n = len(frame)
     given = {"near": [], "unit": np.arange(n), "extra_files": {}}
-    return [f"{found.code} {found.where}" for found in audit.warnings(frame, OPEN_SET, **(given | facts))]
+    return [f"{found.code} {found.where}" for found in auditing.warnings(frame, OPEN_SET, **(given | facts))]
 
 
 def test_copies_are_found_and_others_are_not() -> None:
@@ -158,7 +158,7 @@ def test_a_site_of_one_class_is_told_and_a_generator_is_not() -> None:
     both = protocol.build(SETTINGS | {"known": {"0": ["a"], "1": ["b"]}}, "subject")
     facts: dict[str, Any] = {"near": [], "unit": np.arange(N)}
     for kind, expected in (("site", ["source a", "source b"]), ("generator", [])):
-        found = audit.warnings(table(source_kind=kind, **columns), both, extra_files={}, **facts)
+        found = auditing.warnings(table(source_kind=kind, **columns), both, extra_files={}, **facts)
         assert [finding.where for finding in found] == expected
 
 
@@ -187,7 +187,7 @@ def test_the_other_warnings() -> None:
 
 def test_unlisted_files_of_listed_folders_are_counted() -> None:
     files = [f"images/{name}" for name in ("a.png", "b.png", "C.PNG", "list.csv", "more/d.png")]
-    assert audit.unlisted([*files, "maps/a.png"], ["images/a.png"]) == {"images": 2}
+    assert auditing.unlisted([*files, "maps/a.png"], ["images/a.png"]) == {"images": 2}
 
 
 def test_counts_add_up() -> None:
@@ -196,7 +196,7 @@ def test_counts_add_up() -> None:
         source=["a"] * 50 + ["z"] * 10,
         annotators=["3"] + ["0"] * 58 + ["1"],
     )
-    counted = audit.counts(frame, OPEN_SET)
+    counted = auditing.counts(frame, OPEN_SET)
     assert sum(line["rows"] for line in counted) == N
     first = {"role": "test_closed", "source": "a", "label": 0, "rows": 10, "annotated": 0, "annotators": 0}
     assert counted[0] == first
