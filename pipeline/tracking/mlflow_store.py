@@ -34,6 +34,7 @@ ENVIRONMENT = {  # no telemetry, messages, bars or links, and no minutes of retr
     "GIT_PYTHON_REFRESH": "quiet",
 }
 METRICS, PARAMS = 900, 100  # of one batch, within MLflow's limits
+SQLITE = b"SQLite format 3\0"  # how a database file begins
 NOTE = "mlflow.note.content"  # the description of a run
 
 Draw = Callable[[Cell, Path], None]  # writes a cell's CAM gallery to a PNG
@@ -75,11 +76,15 @@ def without_password(address: str) -> str:
 
 @contextlib.contextmanager
 def only_writer(address: str, *, wait: bool = True) -> Iterator[None]:
-    """Be the one writer; raises filelock.Timeout if there is another and `wait` is false."""
+    """Be the one writer; raises filelock.Timeout if there is another and `wait` is false.
+
+    Raises MlflowRefusal if the address names a file that is no database.
+    """
     path = _database(address)
     if path is None:
         lock = Path(tempfile.gettempdir()) / f"camdivide-mlflow-{sha256_text(address)[:16]}.lock"
     else:
+        _refuse_another_file(path)
         lock = path.with_name(path.name + ".lock")
         lock.parent.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(lock, blocking=wait):
@@ -89,6 +94,16 @@ def only_writer(address: str, *, wait: bool = True) -> Iterator[None]:
 def _database(address: str) -> Path | None:
     """The file of a SQLite store; None for a server."""
     return Path(address.removeprefix("sqlite:///")).resolve() if address.startswith("sqlite:///") else None
+
+
+def _refuse_another_file(path: Path) -> None:
+    """MLflow tries for minutes to open a folder, and a lock would stand beside any file."""
+    if path.is_dir():
+        raise MlflowRefusal(f"expected a SQLite database, {path} is a folder")
+    if path.is_file() and path.stat().st_size:
+        with path.open("rb") as file:
+            if file.read(len(SQLITE)) != SQLITE:
+                raise MlflowRefusal(f"expected a SQLite database, {path} is another kind of file")
 
 
 def this_workspace() -> str:
@@ -106,7 +121,7 @@ def refusals() -> Iterator[None]:
     try:
         yield
     except (MlflowException, RequestException, SQLAlchemyError, ImportError) as error:
-        line = " ".join(str(error).split())
+        line = " ".join(str(error).split()).partition(" [SQL: ")[0]
         if "database is locked" in line:
             line = "another process keeps the database locked; end it, or wait until it is done"
         raise MlflowRefusal(without_password(line if len(line) < 300 else f"{line[:300]}...")) from error
@@ -120,8 +135,6 @@ class MlflowStore:
 
         self.database = _database(address)
         if self.database is not None:  # absolute, since MLflow keeps one connection per address
-            if self.database.is_dir():  # MLflow tries again for minutes
-                raise MlflowRefusal(f"expected a database file, {self.database} is a folder")
             address = f"sqlite:///{self.database}"
         with refusals():
             self.client: MlflowClient = MlflowClient(tracking_uri=address)

@@ -67,8 +67,8 @@ def about(cells: Sequence[Cell]) -> str:
     found = [path.stat() for cell in evaluated if (path := cell.folder(CELLS["train"]) / MODEL).is_file()]
     size = sum(each.st_size for each in found) / 1e6
     linked = sum(each.st_nlink > 1 for each in found)
-    how = "hard links to runs/, so nothing is stored twice" if linked == len(found) else "copied by MLflow"
-    return f"{len(found)} models, {size:.1f} MB of weights in all, {how}"
+    how = "hard links to runs/: nothing is stored twice" if linked == len(found) else "copied by MLflow"
+    return f"{len(found)} with {size:.1f} MB of weights, {how}"
 
 
 def settings_of(contents: CellContents, store: Store | None) -> dict[str, Any]:

@@ -148,7 +148,7 @@ def _sync_until(stop: threading.Event, params: Params, datasets: Sequence[str], 
                         _sync_cell(store, contents, known, None)
         except filelock.Timeout:
             continue  # another process is writing; it, or the next round, brings these epochs
-        except (MlflowRefusal, OSError, ValueError) as error:
+        except Exception as error:  # whatever it is, training goes on
             if not warned:
                 where = f"warning: MLflow at {without_password(tracking_uri(params))}"
                 print(f"{where}: {error}; training goes on, `track` brings it later", file=sys.stderr)

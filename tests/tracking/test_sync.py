@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -213,6 +214,40 @@ def test_unreachable_server_is_said_in_one_line(place: Path, monkeypatch: pytest
             sync(SETTINGS)
         (line,) = caught.value.problems
         assert "127.0.0.1:9" in line and "again" in line and "secret" not in line
+
+
+def test_a_locked_database_is_said_in_one_line(schema: None, place: Path) -> None:
+    with sqlite3.connect(place / "mlflow.db", isolation_level=None) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(UserError) as caught:
+            sync(SETTINGS)
+        other.execute("ROLLBACK")
+    (line,) = caught.value.problems
+    assert "another process keeps the database locked" in line and "SELECT" not in line
+    assert sync(SETTINGS) == (4, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("foo://bar", "unsupported URI"),
+        ("postgresql://me:secret@127.0.0.1/mlflow", "No module named"),
+        ("sqlite://mlflow.db", "Invalid SQLite URL"),
+        ("sqlite:///runs", "is a folder"),
+        ("sqlite:///data/prepared/toy_0/manifest.csv", "is another kind of file"),
+        ("mlruns", "maintenance mode"),
+    ],
+)
+def test_a_wrong_address_is_said_in_one_line_and_leaves_nothing(
+    place: Path, monkeypatch: pytest.MonkeyPatch, address: str, told: str
+) -> None:
+    before = sorted(place.rglob("*"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    with pytest.raises(UserError) as caught:
+        sync(SETTINGS)
+    (line,) = caught.value.problems
+    assert told in line and "\n" not in line and "secret" not in line
+    assert sorted(place.rglob("*")) == before
 
 
 @pytest.fixture
