@@ -16,7 +16,7 @@ from pipeline.common.config import Params
 from pipeline.common.paths import ANSWER, ARRAYS, CELLS, PAGE, PREPARED, REPORTS
 from pipeline.grid.cells import Cell, cells
 from pipeline.tracking import packaging
-from pipeline.tracking.mlflow_store import tracking_uri, without_password
+from pipeline.tracking.address import tracking_uri, without_password
 from pipeline.tracking.sync import Looks, best_models, runs_page, sync
 
 if TYPE_CHECKING:

@@ -41,7 +41,7 @@ def test_two_tracks(grid: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     assert (
         "ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1, then http://127.0.0.1:5000/#/" in link
     )
-    assert link.endswith(f"experiments=%5B%22{experiment}%22%5D")
+    assert f"experiments=%5B%22{experiment}%22%5D&compareRunsMode=CHART" in link
     run, *_ = store.search_runs([experiment], "tags.cell = 'cyborg/compact/0'")
     local = store.download_artifacts(run.info.run_id, "gallery.png", str(grid))
     picture = np.asarray(Image.open(io.BytesIO(Path(local).read_bytes())))

@@ -11,8 +11,8 @@ from pipeline.score.bootstrap import Resamples, interval
 from pipeline.tracking import headlines
 from pipeline.tracking.contents import LAYOUT, CellContents
 
-WITH_INTERVAL = ("answer/", "detection/")  # groups of metrics that show it; the table has it of all
-ORDER = (*WITH_INTERVAL, "maps/", "selected/", "robustness/", "train/")
+WITH_INTERVAL = ("answer", "detection")  # groups of metrics that show it; the table has it of all
+ORDER = (*WITH_INTERVAL, "maps", "selected", "robustness", "train")
 
 
 @dataclass(frozen=True)
@@ -67,13 +67,14 @@ class Family:
         return pd.DataFrame(rows)
 
     def metrics(self) -> list[tuple[str, float]]:
-        """Means by the names of the seeds' metrics, the limits of intervals by `<name>_low` and `_high`."""
-        found: list[tuple[str, float]] = []
+        """Means by the names of the seeds' metrics, and the limits of intervals in a group of their own."""
+        means, limits = [], []
         for row in self.seeds.to_dict("records"):
-            found.append((row["metric"], row["mean"]))
-            if row["metric"].startswith(WITH_INTERVAL) and np.isfinite(row["low"]):
-                found += [(f"{row['metric']}_{limit}", row[limit]) for limit in ("low", "high")]
-        return found[: headlines.MOST]
+            means.append((row["metric"], row["mean"]))
+            group, _, name = row["metric"].partition("/")
+            if group in WITH_INTERVAL and np.isfinite(row["low"]):
+                limits += [(f"interval/{name}_{limit}", row[limit]) for limit in ("low", "high")]
+        return [*limits, *means][: headlines.MOST]
 
     def times(self) -> tuple[int, int] | None:
         """From the first start to the last end, ms since 1970; None where a seed's are not known."""
@@ -107,4 +108,4 @@ def _resamples(seeds: int) -> Resamples:
 
 
 def _group(metric: str) -> int:
-    return next((place for place, group in enumerate(ORDER) if metric.startswith(group)), len(ORDER))
+    return next((place for place, group in enumerate(ORDER) if metric.startswith(f"{group}/")), len(ORDER))

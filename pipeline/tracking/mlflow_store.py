@@ -1,23 +1,20 @@
-"""MLflow's side of the sync: its address, its one writer at a time, its experiments and runs."""
+"""MLflow's side of the sync: its experiments and runs."""
 
 import contextlib
 import getpass
 import os
-import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import filelock
-
-from pipeline.common.config import Dataset, Params
+from pipeline.common.config import Dataset
 from pipeline.common.errors import UserError
-from pipeline.common.files import sha256_text
 from pipeline.common.paths import PREPARED
 from pipeline.data.store import Store, open_store
 from pipeline.grid.cells import Cell
 from pipeline.tracking import packaging, uploads
+from pipeline.tracking.address import MlflowRefusal, database, without_password
 from pipeline.tracking.contents import CellContents
 from pipeline.tracking.families import Family
 
@@ -34,14 +31,10 @@ ENVIRONMENT = {  # no telemetry, messages, bars or links, and no minutes of retr
     "GIT_PYTHON_REFRESH": "quiet",
 }
 METRICS, PARAMS = 900, 100  # of one batch, within MLflow's limits
-SQLITE = b"SQLite format 3\0"  # how a database file begins
+KIND = "mlflow.experimentKind"  # what its page looks like: that of trainings, not that of agents
 NOTE = "mlflow.note.content"  # the description of a run
 
 Draw = Callable[[Cell, Path], None]  # writes a cell's CAM gallery to a PNG
-
-
-class MlflowRefusal(Exception):
-    """MLflow did not do what it was asked."""
 
 
 @contextlib.contextmanager
@@ -58,52 +51,6 @@ def quiet_mlflow() -> Iterator[None]:
     finally:
         for name in added:
             os.environ.pop(name, None)
-
-
-def tracking_uri(params: Params) -> str:
-    """Where MLflow is: MLFLOW_TRACKING_URI, else track.uri."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or params.track.uri
-
-
-def without_password(address: str) -> str:
-    """An address as it may be shown.
-
-    >>> without_password("http://me:secret@host:5000")
-    'http://host:5000'
-    """
-    return re.sub(r"//[^/@]*@", "//", address)
-
-
-@contextlib.contextmanager
-def only_writer(address: str, *, wait: bool = True) -> Iterator[None]:
-    """Be the one writer; raises filelock.Timeout if there is another and `wait` is false.
-
-    Raises MlflowRefusal if the address names a file that is no database.
-    """
-    path = _database(address)
-    if path is None:
-        lock = Path(tempfile.gettempdir()) / f"camdivide-mlflow-{sha256_text(address)[:16]}.lock"
-    else:
-        _refuse_another_file(path)
-        lock = path.with_name(path.name + ".lock")
-        lock.parent.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(lock, blocking=wait):
-        yield
-
-
-def _database(address: str) -> Path | None:
-    """The file of a SQLite store; None for a server."""
-    return Path(address.removeprefix("sqlite:///")).resolve() if address.startswith("sqlite:///") else None
-
-
-def _refuse_another_file(path: Path) -> None:
-    """MLflow tries for minutes to open a folder, and a lock would stand beside any file."""
-    if path.is_dir():
-        raise MlflowRefusal(f"expected a SQLite database, {path} is a folder")
-    if path.is_file() and path.stat().st_size:
-        with path.open("rb") as file:
-            if file.read(len(SQLITE)) != SQLITE:
-                raise MlflowRefusal(f"expected a SQLite database, {path} is another kind of file")
 
 
 def this_workspace() -> str:
@@ -133,7 +80,7 @@ class MlflowStore:
     def __init__(self, address: str, datasets: dict[str, Dataset]) -> None:
         from mlflow import MlflowClient
 
-        self.database = _database(address)
+        self.database = database(address)
         if self.database is not None:  # absolute, since MLflow keeps one connection per address
             address = f"sqlite:///{self.database}"
         with refusals():
@@ -172,7 +119,11 @@ class MlflowStore:
         return self.client.create_experiment(
             dataset,
             artifact_location=files.as_uri() if files else None,
-            tags={NOTE: about.strip(), "phantom": str(settings.phantom).lower()},
+            tags={
+                NOTE: about.strip(),
+                "phantom": str(settings.phantom).lower(),
+                KIND: "custom_model_development",
+            },
         )
 
     def start(self, dataset: str, contents: CellContents | Family) -> "Run":
@@ -276,6 +227,7 @@ class MlflowStore:
 
     def describe(self, run: "Run", text: str) -> None:
         """Say something of a run where MLflow shows its description."""
+        text = text.replace("[", "\\[")  # Markdown: `[low, high] (name)` would be a link
         if text and run.data.tags.get(NOTE) != text:
             with refusals():
                 self.client.set_tag(run.info.run_id, NOTE, text)

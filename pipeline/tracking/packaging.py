@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
 SCRIPT = PACKAGE / "present" / "served.py"  # its text goes into every model
-NAME = "model"  # of every cell's model in MLflow
 SETTINGS = "settings.json"
 SCALE_IMAGES, STRONG = 8, 0.99  # of validation; share of their cells whose salience is within the scale
 PACKAGES = ("mlflow", "monai", "numpy", "pandas", "pillow", "pydicom", "python-gdcm", "safetensors",
@@ -49,10 +48,10 @@ def log_model(
         if model.status == "READY":
             return str(model.model_id)
         client.delete_logged_model(model.model_id)  # of a sync that was interrupted
-    model = client.create_logged_model(experiment, NAME, source_run_id=run_id)
+    model = client.create_logged_model(experiment, contents.name.replace("/", "-"), source_run_id=run_id)
     weights = contents.cell.folder(CELLS["train"]) / MODEL
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder) / NAME
+        place = Path(folder) / "model"
         _save(place, weights.resolve(), settings_of(contents, store), model.model_id, run_id)
         client.log_model_artifacts(model.model_id, str(place))
     _link(weights, model.artifact_location)

@@ -28,19 +28,10 @@ from pipeline.common.paths import CELLS, RECORD
 from pipeline.common.progress import track
 from pipeline.grid.cells import Cell, cells
 from pipeline.tracking import registry
+from pipeline.tracking.address import MlflowRefusal, only_writer, tracking_uri, without_password
 from pipeline.tracking.contents import LAYOUT, CellContents, read_finished, read_running
 from pipeline.tracking.families import Family, families
-from pipeline.tracking.mlflow_store import (
-    Draw,
-    MlflowRefusal,
-    MlflowStore,
-    only_writer,
-    quiet_mlflow,
-    refusals,
-    this_workspace,
-    tracking_uri,
-    without_password,
-)
+from pipeline.tracking.mlflow_store import Draw, MlflowStore, quiet_mlflow, refusals, this_workspace
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -92,12 +83,15 @@ def best_models(params: Params) -> list[str]:
 
 
 def runs_page(params: Params) -> str:
-    """The page that compares the runs of all data sets, below the server's address; raises UserError."""
+    """The page with charts of the runs of all data sets, below the server's address; raises UserError."""
     address = tracking_uri(params)
     with _refusals_told(address), quiet_mlflow(), refusals():
         store = MlflowStore(address, params.datasets)
         names = json.dumps([store.experiment(name) for name in params.datasets], separators=(",", ":"))
-    return f"#/compare-experiments/s?experiments={quote(names)}"
+    view = (
+        "compareRunsMode=CHART&workflowType=machine_learning"  # MLflow would open on agents and empty columns
+    )
+    return f"#/compare-experiments/s?experiments={quote(names)}&{view}"
 
 
 @contextlib.contextmanager
