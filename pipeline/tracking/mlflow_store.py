@@ -233,9 +233,11 @@ class MlflowStore:
                 self.client.set_tag(run.info.run_id, NOTE, text)
 
     def supersede(self, old: "Run", new: "Run") -> None:
-        """Delete (restorably) the run of a cell that another run now shows."""
+        """Delete (restorably) the run of a cell that another run now shows, and its model."""
         with refusals():
             self.client.set_tag(old.info.run_id, "superseded_by", new.info.run_id)
+            for output in old.outputs.model_outputs if old.outputs else ():
+                self.client.delete_logged_model(output.model_id)
             self.client.delete_run(old.info.run_id)
 
 

@@ -164,6 +164,8 @@ def test_a_retrained_cell_supersedes_its_old_run() -> None:
     (deleted,) = runs(client(), ViewType.DELETED_ONLY)
     assert deleted.info.run_id == old.info.run_id
     assert deleted.data.tags["superseded_by"] == new.info.run_id
+    shown = {model.source_run_id for model in client().search_logged_models([new.info.experiment_id])}
+    assert new.info.run_id in shown and old.info.run_id not in shown
 
 
 @pytest.mark.usefixtures("schema")
@@ -283,6 +285,7 @@ def test_a_server_gets_what_a_file_gets(server: str, monkeypatch: pytest.MonkeyP
     direct = content(client())
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
     assert sync(SETTINGS) == (4, 0, 0)
+    assert len(parents(MlflowClient(server))) == 4
     assert content(MlflowClient(server)) == direct
     assert sync(SETTINGS) == (0, 0, 4)
 
