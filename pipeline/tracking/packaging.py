@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlparse
 
 import numpy as np
 from PIL import Image
+from threadpoolctl import threadpool_limits
 
 from pipeline.common.code import PACKAGE
 from pipeline.common.files import write_json
@@ -102,10 +103,11 @@ def _limit(contents: CellContents, store: Store) -> float:
     rows = store.rows("val")
     evenly = rows[np.linspace(0, len(rows) - 1, min(SCALE_IMAGES, len(rows))).astype(int)]
     model = inference.open_model(contents.cell.folder(CELLS["train"]) / MODEL, "auto")
-    found = [
-        (outputs.cams[:, 1] - outputs.cams[:, 0]).abs().float().cpu().numpy()
-        for outputs in inference.look(model, store.images, evenly, SCALE_IMAGES)
-    ]
+    with threadpool_limits(1):  # so few images are done before threads have met
+        found = [
+            (outputs.cams[:, 1] - outputs.cams[:, 0]).abs().float().cpu().numpy()
+            for outputs in inference.look(model, store.images, evenly, SCALE_IMAGES)
+        ]
     return float(np.quantile(np.concatenate(found), STRONG))
 
 
