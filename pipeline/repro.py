@@ -22,7 +22,7 @@ from pipeline.grid.cells import cells
 # Seconds of the default run on two idle cores; this machine's own pace stretches them.
 TYPICAL = {
     "phantoms": 42, "prepare": 7, "train": 137, "evaluate": 47, "identify": 20, "robustness": 31,
-    "report": 30, "track": 14,
+    "report": 31, "track": 17,
 }  # fmt: skip
 PER_DATASET = "prepare"
 ADVICE = (

@@ -7,16 +7,17 @@ a whole run: what was found, and where to look.
 
 import os
 import sys
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.common.cli import run_stage
 from pipeline.common.config import Params
 from pipeline.common.paths import ANSWER, ARRAYS, CELLS, PAGE, PREPARED, REPORTS
-from pipeline.grid.cells import Cell
-from pipeline.tracking.mlflow_store import tracking_uri, without_password
-from pipeline.tracking.sync import runs_page, sync
+from pipeline.grid.cells import Cell, cells
+from pipeline.tracking import packaging
+from pipeline.tracking.address import tracking_uri, without_password
+from pipeline.tracking.sync import Looks, best_models, runs_page, sync
 
 if TYPE_CHECKING:
     from pipeline.data.store import Store
@@ -27,10 +28,21 @@ SERVER = "http://127.0.0.1:5000"  # where `mlflow ui` answers
 
 def track(params: Params) -> None:
     """Bring what MLflow does not have yet, and say how much that was."""
-    counts = sync(params, draw=draw_gallery)
+    counts = sync(params, looks=Looks(draw_gallery, partial(verdict, params)))
     where = without_password(tracking_uri(params))
     print(f"mlflow: {counts.added} runs added, {counts.completed} completed, {counts.kept} kept in {where}")
+    print(f"models: {packaging.about([cell for name in params.datasets for cell in cells(params, name)])}")
+    print(f"best by validation: {'; '.join(best_models(params)) or 'none yet'}")
     print("\n".join(last_words(params, where)))
+
+
+def verdict(params: Params, dataset: str, method: str) -> str:
+    """The sentence of the report that says what was found of a method on a data set; blank without one."""
+    if not (REPORTS / ANSWER).is_file():
+        return ""
+    _, *sentences = (REPORTS / ANSWER).read_text(encoding="utf-8").splitlines()
+    about = f"{params.datasets[dataset].title}: "
+    return next((each for each in sentences if each.startswith(about) and method in each), "")
 
 
 def last_words(params: Params, where: str) -> list[str]:

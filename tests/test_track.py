@@ -33,7 +33,7 @@ def test_two_tracks(grid: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     first, *_ = capsys.readouterr().out.splitlines()
     assert first == "mlflow: 4 runs added, 0 completed, 0 kept in sqlite:///mlflow.db"
     track(SETTINGS)
-    first, link = capsys.readouterr().out.splitlines()
+    first, *_, link = capsys.readouterr().out.splitlines()
     assert first == "mlflow: 0 runs added, 0 completed, 4 kept in sqlite:///mlflow.db"
 
     store = MlflowClient(f"sqlite:///{grid / 'mlflow.db'}")
@@ -41,8 +41,8 @@ def test_two_tracks(grid: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     assert (
         "ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1, then http://127.0.0.1:5000/#/" in link
     )
-    assert link.endswith(f"experiments=%5B%22{experiment}%22%5D")
-    run, *_ = store.search_runs([experiment])
+    assert f"experiments=%5B%22{experiment}%22%5D&compareRunsMode=CHART" in link
+    run, *_ = store.search_runs([experiment], "tags.cell = 'cyborg/compact/0'")
     local = store.download_artifacts(run.info.run_id, "gallery.png", str(grid))
     picture = np.asarray(Image.open(io.BytesIO(Path(local).read_bytes())))
     assert picture.shape[2] == 3 and picture.std() > 20  # not a blank sheet

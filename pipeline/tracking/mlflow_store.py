@@ -1,39 +1,40 @@
-"""MLflow's side of the sync: its address, its one writer at a time, its experiments and runs."""
+"""MLflow's side of the sync: its experiments and runs."""
 
 import contextlib
+import getpass
 import os
-import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import filelock
-
-from pipeline.common.config import Dataset, Params
-from pipeline.common.files import sha256_text
+from pipeline.common.config import Dataset
+from pipeline.common.errors import UserError
+from pipeline.common.paths import PREPARED
+from pipeline.data.store import Store, open_store
 from pipeline.grid.cells import Cell
+from pipeline.tracking import packaging, uploads
+from pipeline.tracking.address import MlflowRefusal, database, without_password
 from pipeline.tracking.contents import CellContents
+from pipeline.tracking.families import Family
 
 if TYPE_CHECKING:
-    from mlflow.entities import Run
+    from mlflow.entities import DatasetInput, Run
 
 ENVIRONMENT = {  # no telemetry, messages, bars or links, and no minutes of retries when a server is gone
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_LOGGING_LEVEL": "ERROR",
+    "MLFLOW_LOGGING_LEVEL": "CRITICAL",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "GIT_PYTHON_REFRESH": "quiet",
 }
-MAX_METRICS, MAX_PARAMS = 1000, 100  # of one batch, MLflow's limits
+METRICS, PARAMS = 900, 100  # of one batch, within MLflow's limits
+KIND = "mlflow.experimentKind"  # what its page looks like: that of trainings, not that of agents
+NOTE = "mlflow.note.content"  # the description of a run
 
 Draw = Callable[[Cell, Path], None]  # writes a cell's CAM gallery to a PNG
-
-
-class MlflowRefusal(Exception):
-    """MLflow did not do what it was asked."""
 
 
 @contextlib.contextmanager
@@ -52,45 +53,13 @@ def quiet_mlflow() -> Iterator[None]:
             os.environ.pop(name, None)
 
 
-def tracking_uri(params: Params) -> str:
-    """Where MLflow is: MLFLOW_TRACKING_URI, else track.uri."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or params.track.uri
-
-
-def without_password(address: str) -> str:
-    """An address as it may be shown.
-
-    >>> without_password("http://me:secret@host:5000")
-    'http://host:5000'
-    """
-    return re.sub(r"//[^/@]*@", "//", address)
-
-
-@contextlib.contextmanager
-def only_writer(address: str, *, wait: bool = True) -> Iterator[None]:
-    """Be the one writer; raises filelock.Timeout if there is another and `wait` is false."""
-    path = _database(address)
-    if path is None:
-        lock = Path(tempfile.gettempdir()) / f"camdivide-mlflow-{sha256_text(address)[:16]}.lock"
-    else:
-        lock = path.with_name(path.name + ".lock")
-        lock.parent.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(lock, blocking=wait):
-        yield
-
-
-def _database(address: str) -> Path | None:
-    """The file of a SQLite store; None for a server."""
-    return Path(address.removeprefix("sqlite:///")).resolve() if address.startswith("sqlite:///") else None
-
-
 def this_workspace() -> str:
     """The folder whose cells are shown, as a tag of their runs."""
     return str(Path.cwd())
 
 
 @contextlib.contextmanager
-def _refusals() -> Iterator[None]:
+def refusals() -> Iterator[None]:
     """Turn whatever MLflow and its libraries raise into MlflowRefusal with one line."""
     from mlflow.exceptions import MlflowException
     from requests import RequestException
@@ -98,8 +67,10 @@ def _refusals() -> Iterator[None]:
 
     try:
         yield
-    except (MlflowException, RequestException, SQLAlchemyError) as error:
-        line = " ".join(str(error).split())
+    except (MlflowException, RequestException, SQLAlchemyError, ImportError) as error:
+        line = " ".join(str(error).split()).partition(" [SQL: ")[0]
+        if "database is locked" in line:
+            line = "another process keeps the database locked; end it, or wait until it is done"
         raise MlflowRefusal(without_password(line if len(line) < 300 else f"{line[:300]}...")) from error
 
 
@@ -109,17 +80,20 @@ class MlflowStore:
     def __init__(self, address: str, datasets: dict[str, Dataset]) -> None:
         from mlflow import MlflowClient
 
-        self.database = _database(address)
+        self.database = database(address)
         if self.database is not None:  # absolute, since MLflow keeps one connection per address
             address = f"sqlite:///{self.database}"
-        self.client: MlflowClient = MlflowClient(tracking_uri=address)
+        with refusals():
+            self.client: MlflowClient = MlflowClient(tracking_uri=address)
         self.datasets = datasets
         self.experiments: dict[str, str] = {}
         self.epochs: dict[str, int] = {}  # run -> last epoch written by this process
+        self.prepared: dict[str, Store | None] = {}  # None: not at hand
+        self.inputs: dict[str, DatasetInput] = {}  # of prepared data
 
     def runs(self, dataset: str) -> dict[str, list["Run"]]:
         """The runs of a data set's experiment (created if there is none) by the cells' names."""
-        with _refusals():
+        with refusals():
             experiment = self.experiment(dataset)
             found: dict[str, list[Run]] = {}
             for run in self.client.search_runs([experiment], max_results=50000):
@@ -145,18 +119,22 @@ class MlflowStore:
         return self.client.create_experiment(
             dataset,
             artifact_location=files.as_uri() if files else None,
-            tags={"mlflow.note.content": about.strip(), "phantom": str(settings.phantom).lower()},
+            tags={
+                NOTE: about.strip(),
+                "phantom": str(settings.phantom).lower(),
+                KIND: "custom_model_development",
+            },
         )
 
-    def start(self, contents: CellContents) -> "Run":
+    def start(self, dataset: str, contents: CellContents | Family) -> "Run":
         """A new run that shows nothing yet."""
         times = contents.times()
-        with _refusals():
+        with refusals():
             return self.client.create_run(
-                self.experiment(contents.cell.dataset),
-                run_name=contents.cell.name,
+                self.experiment(dataset),
+                run_name=contents.name,
                 start_time=times[0] if times else None,
-                tags={**contents.origin_tags(), "workspace": this_workspace()},
+                tags={**contents.origin_tags(), **_user(), "workspace": this_workspace()},
             )
 
     def fill(self, run: "Run", contents: CellContents, draw: Draw | None) -> None:
@@ -172,46 +150,100 @@ class MlflowStore:
             (name, value, start + (ends[epoch] if epoch < len(ends) else epoch), epoch)
             for name, value, epoch in curves
         ]
-        if contents.finished:
-            rows += [(name, value, start + ends[-1], 0) for name, value in contents.metrics()]
-        with _refusals():
+        with refusals():
             self._log(run_id, rows, contents.parameters())
             if contents.finished:
-                self._finish(run, contents, draw)
+                self._finish_cell(run, contents, start + ends[-1], draw)
         self.epochs[run_id] = max([last, *(epoch for _, _, epoch in curves)])
 
-    def _log(self, run_id: str, rows: list[tuple[str, float, int, int]], parameters: dict[str, str]) -> None:
+    def fill_family(self, run: "Run", family: Family, children: Sequence["Run"]) -> None:
+        """Give a parent run what its seeds have in common, and make it their parent."""
+        run_id, times = run.info.run_id, family.times()
+        with refusals(), tempfile.TemporaryDirectory() as folder:
+            rows = [
+                (name, value, times[1] if times else run.info.start_time, 0)
+                for name, value in family.metrics()
+            ]
+            self._log(run_id, rows, family.parameters())
+            shown = uploads.write({"seeds": family.seeds}, [], Path(folder))
+            self.client.log_artifacts(run_id, folder)
+            for child in children:
+                self.client.set_tag(child.info.run_id, "mlflow.parentRunId", run_id)
+            self._end(run, {**family.key_tags(), **shown}, times)
+
+    def _log(
+        self,
+        run_id: str,
+        rows: Iterable[tuple[str, float, int, int]],
+        parameters: dict[str, str],
+        model: str | None = None,
+    ) -> None:
         """Write metrics (name, value, time, step) and parameters, in batches that MLflow takes."""
         from mlflow.entities import Metric, Param
 
-        metrics = [Metric(*row) for row in rows]
+        metrics = [Metric(*row, model_id=model) for row in rows]
         params = [Param(name, value) for name, value in parameters.items()]
-        for first in range(0, len(metrics), MAX_METRICS):
-            self.client.log_batch(run_id, metrics=metrics[first : first + MAX_METRICS])
-        for first in range(0, len(params), MAX_PARAMS):
-            self.client.log_batch(run_id, params=params[first : first + MAX_PARAMS])
+        while metrics or params:
+            self.client.log_batch(run_id, metrics=metrics[:METRICS], params=params[:PARAMS])
+            metrics, params = metrics[METRICS:], params[PARAMS:]
 
-    def _finish(self, run: "Run", contents: CellContents, draw: Draw | None) -> None:
-        """Write files and, after the last one, the tags that say that all is there."""
+    def _finish_cell(self, run: "Run", contents: CellContents, end: int, draw: Draw | None) -> None:
+        """Write tables, files, the model and, after all of them, the tags that say that all is there."""
+        run_id, cell = run.info.run_id, contents.cell
+        shown = self._write_files(run_id, contents, draw)
+        store, model = self.data(cell.dataset), None
+        if contents.keys["evaluate"]:  # which gives a model its threshold
+            experiment = self.experiment(cell.dataset)
+            model = packaging.log_model(self.client, experiment, run_id, contents, store)
+        self._log(run_id, [(name, value, end, 0) for name, value in contents.metrics], {}, model)
+        if cell.dataset in self.inputs:
+            self.client.log_inputs(run_id, [self.inputs[cell.dataset]])
+        self._end(run, {**contents.final_tags(), **shown}, contents.times())
+
+    def _end(self, run: "Run", tags: dict[str, str], times: tuple[int, int] | None) -> None:
         from mlflow.entities import RunTag
 
-        run_id, times = run.info.run_id, contents.times()
-        self._write_files(run_id, contents, draw)
-        tags = [RunTag(name, value) for name, value in contents.final_tags().items()]
-        self.client.log_batch(run_id, tags=tags)
-        self.client.set_terminated(run_id, end_time=max(run.info.start_time, times[1]) if times else None)
+        self.client.log_batch(run.info.run_id, tags=[RunTag(name, value) for name, value in tags.items()])
+        end = max(run.info.start_time, times[1]) if times else None
+        self.client.set_terminated(run.info.run_id, end_time=end)
 
-    def _write_files(self, run_id: str, contents: CellContents, draw: Draw | None) -> None:
-        for path, folder in contents.artifacts():
-            self.client.log_artifact(run_id, str(path), folder)
-        if draw is not None and contents.keys["evaluate"]:
-            with tempfile.TemporaryDirectory() as folder:
-                picture = Path(folder) / "gallery.png"
-                draw(contents.cell, picture)
-                self.client.log_artifact(run_id, str(picture))
+    def _write_files(self, run_id: str, contents: CellContents, draw: Draw | None) -> dict[str, str]:
+        with tempfile.TemporaryDirectory() as folder:
+            shown = uploads.write(contents.tables, contents.files(), Path(folder))
+            if draw is not None and contents.keys["evaluate"]:
+                draw(contents.cell, Path(folder) / "gallery.png")
+            self.client.log_artifacts(run_id, folder)
+        return shown
+
+    def data(self, dataset: str) -> Store | None:
+        """The prepared data; None where they are not at hand."""
+        if dataset not in self.prepared:
+            try:
+                found = self.prepared[dataset] = open_store(PREPARED / dataset)
+                self.inputs[dataset] = uploads.data_input(found)
+            except UserError:
+                self.prepared[dataset] = None
+        return self.prepared[dataset]
+
+    def describe(self, run: "Run", text: str) -> None:
+        """Say something of a run where MLflow shows its description."""
+        text = text.replace("[", "\\[")  # Markdown: `[low, high] (name)` would be a link
+        if text and run.data.tags.get(NOTE) != text:
+            with refusals():
+                self.client.set_tag(run.info.run_id, NOTE, text)
 
     def supersede(self, old: "Run", new: "Run") -> None:
-        """Delete (restorably) the run of a cell that another run now shows."""
-        with _refusals():
+        """Delete (restorably) the run of a cell that another run now shows, and its model."""
+        with refusals():
             self.client.set_tag(old.info.run_id, "superseded_by", new.info.run_id)
+            for output in old.outputs.model_outputs if old.outputs else ():
+                self.client.delete_logged_model(output.model_id)
             self.client.delete_run(old.info.run_id)
+
+
+def _user() -> dict[str, str]:
+    """Who writes, as MLflow calls it; nothing where the system does not know."""
+    try:
+        return {"mlflow.user": getpass.getuser()}
+    except (KeyError, OSError):
+        return {}

@@ -1,9 +1,11 @@
 """What the tests of the sync work on, and all that MLflow then says about it."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from fake_results import params
 from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
@@ -17,6 +19,16 @@ def client() -> MlflowClient:
 
 
 def runs(store: MlflowClient, view: int = ViewType.ACTIVE_ONLY) -> list[Run]:
+    """The runs of cells."""
+    return [run for run in all_runs(store, view) if "cell_key" in run.data.tags]
+
+
+def parents(store: MlflowClient, view: int = ViewType.ACTIVE_ONLY) -> dict[str, Run]:
+    """The runs above those of seeds, by name."""
+    return {run.info.run_name: run for run in all_runs(store, view) if "cell_key" not in run.data.tags}
+
+
+def all_runs(store: MlflowClient, view: int = ViewType.ACTIVE_ONLY) -> list[Run]:
     experiment = store.get_experiment_by_name("toy_0")
     return list(store.search_runs([experiment.experiment_id], run_view_type=view))
 
@@ -29,7 +41,7 @@ def content(store: MlflowClient) -> dict[str, Any]:
         found[run.info.run_name] = {
             "metrics": run.data.metrics,
             "params": run.data.params,
-            "tags": run.data.tags,
+            "tags": {name: text for name, text in run.data.tags.items() if name != "mlflow.parentRunId"},
             "status": run.info.status,
             "times": (run.info.start_time, run.info.end_time),
             "curve": [(m.step, m.value) for m in store.get_metric_history(run_id, "train/loss")],
@@ -37,6 +49,12 @@ def content(store: MlflowClient) -> dict[str, Any]:
             "files": sorted(files(store, run_id)),
         }
     return found
+
+
+def table(store: MlflowClient, run_id: str, name: str) -> pd.DataFrame:
+    """A table that a run shows."""
+    path = store.download_artifacts(run_id, f"{name}.json")
+    return pd.DataFrame(**json.loads(Path(path).read_text(encoding="utf-8")))
 
 
 def files(store: MlflowClient, run_id: str, folder: str | None = None) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """While cells train: epochs arrive as they end, and MLflow is never in the way."""
 
+import sqlite3
 import time
 from pathlib import Path
 from typing import Any
@@ -77,3 +78,36 @@ def test_training_goes_on_without_a_server(
         time.sleep(1)
     warnings = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
     assert len(warnings) == 1 and "training goes on" in warnings[0]
+
+
+@pytest.mark.usefixtures("schema")
+def test_a_locked_database_costs_a_warning_and_no_epoch(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told: list[str] = []
+
+    def warned() -> list[str]:
+        told.extend(line for line in capsys.readouterr().err.splitlines() if "warning" in line)
+        return told
+
+    with background(SETTINGS, ["toy_0"]):
+        with sqlite3.connect(place / "mlflow.db", isolation_level=None) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            train_an_epoch(place / "runs/toy_0/compact/cyborg/0", 1, "k")
+            wait_for(warned)
+            other.execute("ROLLBACK")
+        wait_for(lambda: client().get_experiment_by_name("toy_0") and runs(client()))
+    assert len(warned()) == 1 and "keeps the database locked" in told[0]
+    (run,) = runs(client())
+    assert run.data.metrics["train/loss"] == 0.5
+
+
+def test_whatever_goes_wrong_training_goes_on(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///runs")
+    with background(SETTINGS, ["toy_0"]):
+        train_an_epoch(place / "runs/toy_0/compact/cyborg/0", 1, "k")
+        time.sleep(0.5)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "is a folder; training goes on" in line

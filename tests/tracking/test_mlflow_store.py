@@ -6,7 +6,8 @@ from pathlib import Path
 import filelock
 import pytest
 
-from pipeline.tracking.mlflow_store import ENVIRONMENT, only_writer, quiet_mlflow
+from pipeline.tracking.address import only_writer
+from pipeline.tracking.mlflow_store import ENVIRONMENT, quiet_mlflow
 
 
 def test_there_is_one_writer_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

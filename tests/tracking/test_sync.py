@@ -1,8 +1,11 @@
 """MLflow shows the records: complete, idempotent, repairable."""
 
+import getpass
+import json
 import os
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -18,58 +21,63 @@ from mlflow import MlflowClient
 from mlflow.entities import ViewType
 
 from pipeline.common.errors import UserError
+from pipeline.common.files import sha256_file
+from pipeline.data.store import open_store
+from pipeline.present.quantities import quantities
+from pipeline.present.results import gather
 from pipeline.tracking.mlflow_store import MlflowStore
-from pipeline.tracking.sync import sync
-from tests.tracking.mlflow_reader import CELL, SETTINGS, client, content, runs
+from pipeline.tracking.sync import Looks, sync
+from tests.tracking.mlflow_reader import CELL, SETTINGS, client, content, parents, runs
 
 NOWHERE = "http://127.0.0.1:9"  # the discard port: nobody listens
 
 
 @pytest.mark.usefixtures("schema")
 def test_a_run_shows_its_cell(place: Path) -> None:
-    sync(SETTINGS, draw=lambda cell, path: path.write_bytes(b"picture"))
+    sync(SETTINGS, looks=Looks(lambda cell, path: path.write_bytes(b"picture")))
     found = content(client())
     assert sorted(found) == sorted(f"{method}/compact/0" for method in SETTINGS.methods)
     run = found["cyborg/compact/0"]
     record = pd.read_json(place / "runs/toy_0/compact/cyborg/0/record.json", typ="series")
     metrics = pd.read_csv(place / "evaluate/toy_0/compact/cyborg/0/metrics.csv")
     history = pd.read_csv(place / "runs/toy_0/compact/cyborg/0/history.csv")
-    unseen = metrics[(metrics["source"] == "site_c") & (metrics["metric"] == "auroc")]["value"].item()
-    assert run["metrics"]["held_out/site_c/auroc"] == pytest.approx(unseen)
-    assert run["metrics"]["alignment/test_open/truth/difference_salience/cc"] == pytest.approx(0.35)
-    assert run["metrics"]["identify/test_open/precision/causal"] == pytest.approx(0.25)
-    assert run["metrics"]["counterfactuals/test_closed/cause/twin/without"] == pytest.approx(0.85)
-    assert run["metrics"]["alarm/1/0"] == pytest.approx(0.9)
+    macro = metrics[(metrics["scope"] == "macro") & (metrics["metric"] == "auroc")]["value"].item()
+    assert run["metrics"]["answer/held_out_auroc"] == pytest.approx(macro)
+    assert run["metrics"]["maps/difference_salience_cc"] == pytest.approx(0.35)
+    assert run["metrics"]["answer/without_cause"] == pytest.approx(0.85)
     strata = pd.read_csv(place / "evaluate/toy_0/compact/cyborg/0/strata.csv").set_index(["scope", "stratum"])
     conflict = strata.loc[("familiar", "conflict"), "auroc"].item()
-    assert run["metrics"]["strata/familiar/conflict"] == pytest.approx(conflict)
+    assert run["metrics"]["answer/conflict_auroc"] == pytest.approx(conflict)
     assert run["metrics"]["val/alignment"] == pytest.approx(history["val_alignment"].iloc[-1])
     assert run["curve"] == [
         (e, pytest.approx(v)) for e, v in zip(history["epoch"], history["loss"], strict=True)
     ]
-    assert run["metrics"]["train/total_s"] == 2 and run["metrics"]["train/val_auroc"] == 0.85
+    assert run["metrics"]["train/total_s"] == 2 and run["metrics"]["selected/val_auroc"] == 0.85
+    assert len(run["metrics"]) <= 40
     assert run["params"]["method.loss.name"] == "cyborg" and run["params"]["seed"] == "0"
     tags = {
         "cell_key": record["key"],
-        "git_commit": "0" * 40,
+        "mlflow.source.git.commit": "0" * 40,
+        "mlflow.source.name": "pipeline/train.py",
+        "mlflow.source.type": "LOCAL",
+        "mlflow.user": getpass.getuser(),
         "data_hash": "d" * 64,
         "dvc_stage": "train",
     }
     assert run["tags"].items() >= tags.items()
     assert run["files"] == [
-        "evaluate/alignment.csv",
-        "evaluate/counterfactuals.csv",
-        "evaluate/faithfulness.csv",
-        "evaluate/metrics.csv",
-        "evaluate/strata.csv",
+        "evaluate/alignment.json",
+        "evaluate/counterfactuals.json",
+        "evaluate/faithfulness.json",
+        "evaluate/metrics.json",
+        "evaluate/strata.json",
         "gallery.png",
-        "identify/alarm.csv",
-        "identify/concepts.csv",
-        "identify/summary.csv",
-        "model/circumstances.json",
-        "model/history.csv",
-        "model/model.safetensors",
-        "model/record.json",
+        "identify/alarm.json",
+        "identify/concepts.json",
+        "identify/summary.json",
+        "train/circumstances.json",
+        "train/history.csv",
+        "train/record.json",
     ]
     about = client().get_experiment_by_name("toy_0").tags
     assert about["phantom"] == "true" and about["mlflow.note.content"].startswith("PHANTOM: Toy 0")
@@ -79,17 +87,50 @@ def test_a_run_shows_its_cell(place: Path) -> None:
 
 
 @pytest.mark.usefixtures("schema")
+def test_headlines_are_the_numbers_of_the_reports_first_table(place: Path) -> None:
+    sync(SETTINGS)
+    shown = content(client())
+    grid, values = gather(SETTINGS, {"toy_0": open_store(place / "data/prepared/toy_0")})
+    found = quantities(values, grid)
+    assert set(found["quantity"]) >= {"conflict_auroc", "without_cause", "held_out_auroc", "closed_auroc"}
+    for row in found.to_dict("records"):
+        group = "detection" if row["quantity"] == "closed_auroc" else "answer"
+        metrics = shown[f"{row['method']}/{row['backbone']}/{row['seed']}"]["metrics"]
+        assert metrics[f"{group}/{row['quantity']}"] == pytest.approx(row["value"]), row
+
+
+@pytest.mark.usefixtures("schema")
+def test_the_manifest_is_the_input_of_a_training(place: Path) -> None:
+    sync(SETTINGS)
+    digest = sha256_file(place / "data/prepared/toy_0/manifest.csv")
+    for run in runs(client()):
+        (given,) = run.inputs.dataset_inputs
+        assert given.dataset.name == "toy_0" and digest.startswith(given.dataset.digest)
+        assert [(tag.key, tag.value) for tag in given.tags] == [("mlflow.data.context", "training")]
+        assert json.loads(given.dataset.source)["uri"].endswith("data/prepared/toy_0/manifest.csv")
+
+
+@pytest.mark.usefixtures("place", "schema")
+def test_descriptions_follow_what_was_found() -> None:
+    sync(SETTINGS, looks=Looks(say=lambda dataset, method: f"{dataset}: {method} is new."))
+    sync(SETTINGS, looks=Looks(say=lambda dataset, method: f"{dataset}: {method} is known."))
+    for run in [*runs(client()), *parents(client()).values()]:
+        method = run.data.params["method"]
+        assert run.data.tags["mlflow.note.content"] == f"toy_0: {method} is known."
+
+
+@pytest.mark.usefixtures("schema")
 def test_of_a_restored_cell_what_is_not_known_is_left_out(place: Path) -> None:
     (place / "runs/toy_0/compact/cyborg/0/circumstances.json").unlink()
     now = 1000 * time.time()
     assert sync(SETTINGS) == (4, 0, 0)
     found = content(client())
     restored, other = found["cyborg/compact/0"], found["cross_entropy/compact/0"]
-    timings = {"train/total_s", "train/epoch_s", "train/peak_memory_mb"}
+    timings = {"train/total_s", "train/peak_memory_mb"}
     assert timings <= other["metrics"].keys() and not timings & restored["metrics"].keys()
-    assert "train/val_auroc" in restored["metrics"] and restored["status"] == "FINISHED"
-    assert other["tags"].keys() - restored["tags"].keys() == {"git_commit", "mlflow.source.git.commit"}
-    assert set(other["files"]) - set(restored["files"]) == {"model/circumstances.json"}
+    assert "selected/val_auroc" in restored["metrics"] and restored["status"] == "FINISHED"
+    assert other["tags"].keys() - restored["tags"].keys() == {"mlflow.source.git.commit"}
+    assert set(other["files"]) - set(restored["files"]) == {"train/circumstances.json"}
     assert all(now - 1000 <= moment <= now + 60000 for moment in restored["times"])
     assert sync(SETTINGS) == (0, 0, 4)
 
@@ -123,6 +164,8 @@ def test_a_retrained_cell_supersedes_its_old_run() -> None:
     (deleted,) = runs(client(), ViewType.DELETED_ONLY)
     assert deleted.info.run_id == old.info.run_id
     assert deleted.data.tags["superseded_by"] == new.info.run_id
+    shown = {model.source_run_id for model in client().search_logged_models([new.info.experiment_id])}
+    assert new.info.run_id in shown and old.info.run_id not in shown
 
 
 @pytest.mark.usefixtures("schema")
@@ -130,11 +173,11 @@ def test_measurements_are_added_to_the_run_of_their_training(place: Path) -> Non
     shutil.move(place / "evaluate", place / "later")
     sync(SETTINGS)
     before = {run.info.run_id for run in runs(client())}
-    assert all("macro/auroc" not in run.data.metrics for run in runs(client()))
+    assert all("answer/held_out_auroc" not in run.data.metrics for run in runs(client()))
     shutil.move(place / "later", place / "evaluate")
     assert sync(SETTINGS) == (0, 4, 0)
     assert {run.info.run_id for run in runs(client())} == before
-    assert all("macro/auroc" in run.data.metrics for run in runs(client()))
+    assert all("answer/held_out_auroc" in run.data.metrics for run in runs(client()))
 
 
 @pytest.mark.usefixtures("schema")
@@ -175,6 +218,40 @@ def test_unreachable_server_is_said_in_one_line(place: Path, monkeypatch: pytest
         assert "127.0.0.1:9" in line and "again" in line and "secret" not in line
 
 
+def test_a_locked_database_is_said_in_one_line(schema: None, place: Path) -> None:
+    with sqlite3.connect(place / "mlflow.db", isolation_level=None) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(UserError) as caught:
+            sync(SETTINGS)
+        other.execute("ROLLBACK")
+    (line,) = caught.value.problems
+    assert "another process keeps the database locked" in line and "SELECT" not in line
+    assert sync(SETTINGS) == (4, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("foo://bar", "unsupported URI"),
+        ("postgresql://me:secret@127.0.0.1/mlflow", "No module named"),
+        ("sqlite://mlflow.db", "Invalid SQLite URL"),
+        ("sqlite:///runs", "is a folder"),
+        ("sqlite:///data/prepared/toy_0/manifest.csv", "is another kind of file"),
+        ("mlruns", "maintenance mode"),
+    ],
+)
+def test_a_wrong_address_is_said_in_one_line_and_leaves_nothing(
+    place: Path, monkeypatch: pytest.MonkeyPatch, address: str, told: str
+) -> None:
+    before = sorted(place.rglob("*"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    with pytest.raises(UserError) as caught:
+        sync(SETTINGS)
+    (line,) = caught.value.problems
+    assert told in line and "\n" not in line and "secret" not in line
+    assert sorted(place.rglob("*")) == before
+
+
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[str]:
     """The address of an `mlflow server` on a free loopback port."""
@@ -208,6 +285,7 @@ def test_a_server_gets_what_a_file_gets(server: str, monkeypatch: pytest.MonkeyP
     direct = content(client())
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
     assert sync(SETTINGS) == (4, 0, 0)
+    assert len(parents(MlflowClient(server))) == 4
     assert content(MlflowClient(server)) == direct
     assert sync(SETTINGS) == (0, 0, 4)
 
