@@ -112,6 +112,7 @@ def _about(name: str, store: Store, grid: Grid, drawn: Collection[str] = ()) -> 
         "name": name,
         "note": grid.datasets[name],
         "draws": grid.draws[name].draws,
+        "variant": grid.draws[name].variant,
         "labels": labels,
         "protocol": store.protocol,
         **{part: _sources(store.protocol[part], labels) for part in ("known", "held_out")},
