@@ -109,8 +109,8 @@ def predictive_values(
     """PPV and NPV by Bayes' rule, NaN where nothing is called so.
 
     >>> ppv, npv = predictive_values(pd.Series([0.9]), pd.Series([0.8]), 0.1)
-    >>> round(ppv[0], 4), round(npv[0], 4)
-    (0.3333, 0.9863)
+    >>> print(round(ppv[0], 4), round(npv[0], 4))
+    0.3333 0.9863
     """
     true, false = sensitivity * prevalence, (1 - specificity) * (1 - prevalence)
     left, missed = specificity * (1 - prevalence), (1 - sensitivity) * prevalence

@@ -86,7 +86,8 @@ def register(client: "MlflowClient", chosen: Best, among: Field, model_id: str, 
     """Make a cell's model the best of its data set: a new version, or the one that it has already."""
     cell = chosen.contents.cell
     if not client.search_registered_models(f"name = '{cell.dataset}'"):
-        client.create_registered_model(cell.dataset, description=f"The best of {cell.dataset} by validation")
+        about = f"The best of {cell.dataset} by validation, which cannot see a shortcut of all known sources"
+        client.create_registered_model(cell.dataset, description=about)
     source = client.get_logged_model(model_id).artifact_location
     known = client.search_model_versions(f"name = '{cell.dataset}'")
     version = next((each for each in known if each.source == source), None)

@@ -175,7 +175,8 @@ def _sync_dataset(store: MlflowStore, params: Params, dataset: str, looks: Looks
         method for method, about in params.methods.items() if not about.is_control and not about.is_ceiling
     ]
     _register_best(store, registry.field(finished, own, params.train.selection), runs, dataset)
-    for run in (run for each in runs.values() for run in each):
+    now = store.runs(dataset)  # parents came, and went
+    for run in (run for each in now.values() for run in each):
         store.describe(run, looks.say(dataset, run.data.params.get("method", "")))
     return Counts(added, len(todo) - added, len(finished) - len(todo))
 

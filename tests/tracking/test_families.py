@@ -8,7 +8,7 @@ import pytest
 from fake_results import params, write_all, write_cell
 from mlflow.entities import ViewType
 
-from pipeline.tracking.sync import sync
+from pipeline.tracking.sync import Looks, sync
 from tests.tracking.mlflow_reader import CELL, client, parents, runs, table
 
 THREE = params(datasets=1, seeds=3)
@@ -49,20 +49,22 @@ def test_seeds_have_a_parent_with_their_means_and_intervals() -> None:
 
 @pytest.mark.usefixtures("three")
 def test_another_seed_or_training_makes_another_parent() -> None:
-    sync(THREE)
+    looks = Looks(say=lambda dataset, method: f"{method} was looked at.")
+    sync(THREE, looks=looks)
     before = parents(client())
-    sync(THREE)
+    sync(THREE, looks=looks)
     assert {name: run.info.run_id for name, run in parents(client()).items()} == {
         name: run.info.run_id for name, run in before.items()
     }
     write_cell(CELL, salt="again")
-    sync(THREE)
+    sync(THREE, looks=looks)
     after, old = parents(client()), parents(client(), ViewType.DELETED_ONLY)
     assert {name for name in after if after[name].info.run_id != before[name].info.run_id} == {NAME}
     assert old.keys() == {NAME} and old[NAME].data.tags["superseded_by"] == after[NAME].info.run_id
     children = [run for run in runs(client()) if run.info.run_name.startswith(f"{NAME}/")]
     assert {run.data.tags["mlflow.parentRunId"] for run in children} == {after[NAME].info.run_id}
     assert len(children) == 3
+    assert after[NAME].data.tags["mlflow.note.content"] == "cyborg was looked at."
 
 
 @pytest.mark.usefixtures("place", "schema")
