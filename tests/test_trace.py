@@ -1,5 +1,6 @@
 """From a number of the report to keys, files and images: what is said is what is there."""
 
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -14,13 +15,23 @@ from pipeline.trace import trace
 SETTINGS = params(datasets=1, seeds=2)
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a report of a small finished grid, without figures."""
+    folder = tmp_path_factory.mktemp("traced")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(Illustrations, "jobs", lambda self: [])
+        write_all(SETTINGS)
+        report(SETTINGS)
+    return folder
+
+
 @pytest.fixture
-def reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
-    """The evidence table of a small finished grid, its folder being the working directory."""
+def reported(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
+    """The evidence table of a copy of it, which is the working directory."""
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(Illustrations, "jobs", lambda self: [])
-    write_all(SETTINGS)
-    report(SETTINGS)
     return pd.read_csv("reports/tables/evidence.csv", keep_default_na=False)
 
 
