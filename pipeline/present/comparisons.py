@@ -62,7 +62,7 @@ def summarise(
     known = values.merge(grid.rows[[*PLACE, "cell"]], on=PLACE)
     rows = []
     for index, group in _groups(known, [*GROUP, *by]):
-        defined = group.dropna(subset="value")
+        defined = group[group["value"].notna().to_numpy()]  # a mask: `dropna` takes five times as long
         mean, low, high = sampler.of(defined)
         rows.append((*index, len(group), len(defined), mean, low, high, " ".join(defined["cell"])))
     keys = [*GROUP, *by]
