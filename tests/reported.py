@@ -5,10 +5,14 @@ import re
 from pathlib import Path
 from urllib.parse import urlparse
 
+import pytest
+from fake_results import write_all
+
 from pipeline.common.config import Params
 from pipeline.data.store import open_store
 from pipeline.present.illustrations import Illustrations
 from pipeline.present.results import gather
+from pipeline.report import report
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -36,6 +40,16 @@ def check_links(reports: Path) -> None:
 def without_provenance(page: str) -> str:
     """The main page without what it says of when and where its numbers were made."""
     return re.sub(r'<(dl|span) class="provenance">.*?</\1>', "", page, flags=re.S)
+
+
+def report_without_figures(folder: Path, settings: Params) -> Path:
+    """Writes the records of a finished grid and their report into a folder, which it returns."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(Illustrations, "jobs", lambda self: [])
+        write_all(settings)
+        report(settings)
+    return folder
 
 
 def illustrations(settings: Params) -> Illustrations:

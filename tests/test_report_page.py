@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from fake_results import params, write_all
+from fake_results import params
+from reported import report_without_figures
 
 from pipeline.data.store import label_names, open_store
 from pipeline.present import glossary, page
@@ -23,13 +24,7 @@ CELL = Path("toy_0/compact/cyborg/0")
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a report of a small invented grid, without figures."""
-    folder = tmp_path_factory.mktemp("paged")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setattr(Illustrations, "jobs", lambda self: [])
-        write_all(SETTINGS)
-        report(SETTINGS)
-    return folder
+    return report_without_figures(tmp_path_factory.mktemp("paged"), SETTINGS)
 
 
 def text_of(folder: Path) -> str:

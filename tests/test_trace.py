@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from fake_results import params, write_all
+from fake_results import params
+from reported import report_without_figures
 
 from pipeline.common.errors import UserError
-from pipeline.present.illustrations import Illustrations
-from pipeline.report import report
 from pipeline.trace import trace
 
 SETTINGS = params(datasets=1, seeds=2)
@@ -18,13 +17,7 @@ SETTINGS = params(datasets=1, seeds=2)
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a report of a small finished grid, without figures."""
-    folder = tmp_path_factory.mktemp("traced")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setattr(Illustrations, "jobs", lambda self: [])
-        write_all(SETTINGS)
-        report(SETTINGS)
-    return folder
+    return report_without_figures(tmp_path_factory.mktemp("traced"), SETTINGS)
 
 
 @pytest.fixture
