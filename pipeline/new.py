@@ -29,8 +29,9 @@ import numpy as np
 
 from pipeline.common import workspace
 from pipeline.common.cli import exit_with
-from pipeline.common.config import Prepare, load
+from pipeline.common.config import load
 from pipeline.common.conversation import Conversation
+from pipeline.common.data_settings import Prepare
 from pipeline.common.errors import UserError
 from pipeline.common.files import write_text
 from pipeline.common.paths import PREPARED

@@ -17,10 +17,11 @@ import joblib
 from pipeline.common import catalogue
 from pipeline.common.cli import run_stage
 from pipeline.common.code import code_hash
-from pipeline.common.config import Choice, Params
+from pipeline.common.config import Params
 from pipeline.common.files import canonical_json, sha256_text, write_json, write_text
 from pipeline.common.paths import PHANTOMS
 from pipeline.common.progress import track
+from pipeline.common.section import Choice
 from pipeline.common.tree import hash_tree
 
 README = "Phantoms: drawn by `python -m pipeline.phantoms`, one folder per task. {tasks}.\n"

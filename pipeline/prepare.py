@@ -11,7 +11,8 @@ from typing import Any
 import joblib
 
 from pipeline.common.cli import run_dataset_stage
-from pipeline.common.config import Dataset, Params
+from pipeline.common.config import Params
+from pipeline.common.data_settings import Dataset
 from pipeline.common.errors import for_each
 from pipeline.common.paths import PREPARED
 from pipeline.data.preparation import prepare_store

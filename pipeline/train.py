@@ -17,10 +17,11 @@ import pandas as pd
 from pipeline.common import catalogue
 from pipeline.common.cli import run_dataset_stage
 from pipeline.common.code import code_hash
-from pipeline.common.config import Choice, Params
+from pipeline.common.config import Params
 from pipeline.common.errors import UserError, for_each
 from pipeline.common.files import atomic, canonical_json, sha256_file, sha256_text
 from pipeline.common.paths import CELLS, HISTORY, MODEL, PREPARED
+from pipeline.common.section import Choice
 from pipeline.data.store import Store, open_store
 from pipeline.grid import candidates, checkpoint, engine, records
 from pipeline.grid.cells import Cell, Task, cells, key

@@ -12,7 +12,8 @@ from scipy import ndimage
 
 from pipeline import phantoms
 from pipeline.common import catalogue
-from pipeline.common.config import Dataset, Params, load
+from pipeline.common.config import Params, load
+from pipeline.common.data_settings import Dataset
 from pipeline.common.errors import UserError
 from pipeline.common.files import write_text
 from pipeline.common.paths import PHANTOMS

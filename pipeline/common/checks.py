@@ -7,7 +7,8 @@ from pipeline.common import catalogue
 from pipeline.common.errors import nearest
 
 if TYPE_CHECKING:
-    from pipeline.common.config import Attack, Dataset, Method, Params
+    from pipeline.common.config import Attack, Method, Params
+    from pipeline.common.data_settings import Dataset
 
 
 def catalogue_problems(raw: dict[str, Any]) -> list[str]:

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from pipeline.data.images import read_picture, shrink
 from pipeline.data.problems import Problem, UnusableImage
-from pipeline.data.samples import Annotation, Boxes, Drawn, Ellipses, Fixations, Pasted
+from pipeline.data.samples import Annotation, Boxes, Drawn, Ellipses, Fixations, Pasted, Polygons, Runs
 
 GRID = 256  # cells on the longer side: several times finer than what any class activation map resolves
 MAP_BUDGET = {"max_megapixels": 256.0, "max_megabytes": 2048.0}  # before a map's size meets its image's
@@ -33,7 +34,7 @@ def combine(
     a last Gaussian, as a share of the image's width.
 
     Raises UnusableImage: E_ANN_MISSING, E_ANN_DIMS, E_ANN_RANGE, E_ANN_EMPTY, E_DECODE (map files), E_FIX,
-    E_BOX, E_SHAPE.
+    E_BOX, E_SHAPE, E_RLE.
 
     >>> combine([Boxes(np.array([[0, 0, 1, 2]]))], 2, 2, granularity="map", blur=0).tolist()
     [[1.0, 0.0], [1.0, 0.0]]
@@ -148,6 +149,48 @@ def _map_ellipses(ellipses: Ellipses, width: int, height: int) -> np.ndarray:
     return union
 
 
+def _map_polygons(polygons: Polygons, width: int, height: int) -> np.ndarray:
+    """Union of filled outlines, edges included, without the holes; as Pillow draws polygons."""
+    canvas = Image.new("1", (width, height))
+    drawing = ImageDraw.Draw(canvas)
+    for rings, fill in ((polygons.outlines, 1), (polygons.holes, 0)):
+        for ring in rings:
+            drawing.polygon([(x, y) for x, y in _check_ring(ring, width, height).tolist()], fill=fill)
+    return shrink(np.asarray(canvas), _grid_shape(width, height))
+
+
+def _check_ring(ring: np.ndarray, width: int, height: int) -> np.ndarray:
+    """An outline that encloses an area and meets the image; else E_SHAPE."""
+    points = np.asarray(ring, dtype=float).reshape(-1, 2)
+    expected = f"expected 3 or more points around an area inside {width}x{height} px"
+    if len(points) < 3 or not np.isfinite(points).all():
+        raise _as_unusable("E_SHAPE", f"outline of {len(points)} points: {expected}")
+    (x0, y0), (x1, y1) = points.min(axis=0), points.max(axis=0)
+    if x0 >= width or y0 >= height or x1 <= 0 or y1 <= 0 or x1 == x0 or y1 == y0:
+        shown = ", ".join(f"{value:g}" for value in (x0, y0, x1, y1))
+        raise _as_unusable("E_SHAPE", f"outline in {shown}: {expected}")
+    return points
+
+
+def _map_runs(runs: Runs, width: int, height: int) -> np.ndarray:
+    """Union of masks that are stored as run lengths."""
+    if (runs.width, runs.height) != (width, height):
+        came = f"mask is {runs.width}x{runs.height} px, its image {width}x{height}"
+        raise _as_unusable("E_ANN_DIMS", f"{came}; expected the same size, maps are not resized")
+    union = np.zeros(width * height, dtype=bool)
+    for lengths in runs.parts:
+        if lengths.min(initial=0) < 0 or lengths.sum() > union.size:
+            message = (
+                f"run lengths sum to {lengths.sum()} with {lengths.min(initial=0)} the smallest; expected"
+            )
+            raise _as_unusable("E_RLE", f"{message} 0 or more each, at most {union.size} in all")
+        marked = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
+        union[: len(marked)] |= marked
+    if runs.parts and not union.any():
+        raise _as_unusable("E_ANN_EMPTY", "no pixel of the run-length masks is marked; drop the mask")
+    return shrink(union.reshape((height, width), order=runs.order), _grid_shape(width, height))
+
+
 def _map_drawn(drawn: Drawn, width: int, height: int) -> np.ndarray:
     """A grey map file of the image's own size, 0 to 255."""
     stored = _read_map(drawn.path)
@@ -196,6 +239,8 @@ MAPS: dict[type, Callable[[Any, int, int], np.ndarray]] = {
     Fixations: _map_fixations,
     Boxes: _map_boxes,
     Ellipses: _map_ellipses,
+    Polygons: _map_polygons,
+    Runs: _map_runs,
     Drawn: _map_drawn,
     Pasted: _map_pasted,
 }

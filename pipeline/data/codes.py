@@ -135,6 +135,10 @@ CODES = {
         "more images are unusable than allowed",
         "mend the images that the following lines name, or raise `prepare.max_quarantined`",
     ),
+    "E_RLE": Code(
+        "a mask of run lengths is no list of whole numbers, or runs past the end of its image",
+        "check how the runs are written (order, gaps, first pixel) and for which size of image",
+    ),
     "E_ROI": Code(
         "a region is no circle `cx,cy,r` or rectangle `x0,y0,x1,y1` that meets its image",
         "give it in px of the image as stored",
@@ -144,8 +148,8 @@ CODES = {
         "write the table as RFC 4180 says; ids have 1 to 200 of A-Z a-z 0-9 . _ : -",
     ),
     "E_SHAPE": Code(
-        "an ellipse has no area, is no number, or lies outside its image",
-        "give its box in px of the image as stored",
+        "an ellipse or outline has no area, is no number, or lies outside its image",
+        "give it in px of the image as stored",
     ),
     "E_SOURCE": Code(
         "nothing tells which source an image comes from",

@@ -109,7 +109,10 @@ def _prepare_map(sample: Sample, picture: Picture, recipe: Recipe) -> np.ndarray
         return None
     width, height = picture.width, picture.height
     combined = annotations.combine(
-        sample.annotations, width, height, granularity=recipe.granularity, blur=recipe.blur
+        sample.annotations,
+        *(sample.annotation_size or (width, height)),
+        granularity=recipe.granularity,
+        blur=recipe.blur,
     )
     if combined is not None:
         square = _crop_map(combined, width, height, sample, recipe)

@@ -17,7 +17,7 @@ import pandas as pd
 
 from pipeline.common import catalogue
 from pipeline.common.code import code_hash
-from pipeline.common.config import Dataset, Prepare
+from pipeline.common.data_settings import Dataset, Prepare
 from pipeline.common.errors import UserError
 from pipeline.common.files import building, canonical_json, sha256_file, sha256_text, write_json, write_text
 from pipeline.common.tree import hash_tree

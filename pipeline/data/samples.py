@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -36,6 +37,27 @@ class Ellipses:
 
 
 @dataclass(frozen=True)
+class Polygons:
+    """One annotator's outlines, each (n, 2) x, y in original image px; `holes` are cut out of their union."""
+
+    outlines: tuple[np.ndarray, ...]
+    holes: tuple[np.ndarray, ...] = ()
+
+
+@dataclass(frozen=True)
+class Runs:
+    """One annotator's masks as lengths of runs, not marked and marked in turn, over `height` x `width` px.
+
+    `order` is how the runs pass over the image: C row by row, F column by column. The map is the union.
+    """
+
+    parts: tuple[np.ndarray, ...]  # whole numbers >= 0; what is left after the last is not marked
+    height: int
+    width: int
+    order: Literal["C", "F"]
+
+
+@dataclass(frozen=True)
 class Drawn:
     """One grey map file of the image's size: drawn by one person, or already averaged."""
 
@@ -52,7 +74,7 @@ class Pasted:
     parts: tuple[tuple[Path, int, int], ...]
 
 
-Annotation = Fixations | Boxes | Ellipses | Drawn | Pasted
+Annotation = Fixations | Boxes | Ellipses | Polygons | Runs | Drawn | Pasted
 
 
 @dataclass
@@ -73,6 +95,7 @@ class Sample:
     size: tuple[int, int] | None = None  # width and height that the file must have
     photometric: str = ""  # what the file must have, as manifest.PHOTOMETRICS names it
     annotations: list[Annotation] = field(default_factory=list)  # one per annotator
+    annotation_size: tuple[int, int] | None = None  # of the image that they refer to; None: this one's
     annotators: int | None = None  # when one file merges several people; None: one per annotation
     where: str = ""  # file and line it came from, for error messages
     problem: Problem | None = None  # why it cannot be used: it goes to quarantine.csv
@@ -87,8 +110,13 @@ class Sample:
 
     @property
     def is_marked(self) -> bool:
-        """Whether any annotator marked anything; lists of zero boxes or ellipses mark nothing."""
-        return any(
-            len(annotation.corners) > 0 if isinstance(annotation, Boxes | Ellipses) else True
-            for annotation in self.annotations
-        )
+        """Whether any annotator marked anything; lists of no shapes mark nothing."""
+        return any(_count_marks(annotation) > 0 for annotation in self.annotations)
+
+
+def _count_marks(annotation: Annotation) -> int:
+    if isinstance(annotation, Boxes | Ellipses):
+        return len(annotation.corners)
+    if isinstance(annotation, Polygons):
+        return len(annotation.outlines)
+    return len(annotation.parts) if isinstance(annotation, Runs) else 1

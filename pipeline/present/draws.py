@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from pipeline.common import catalogue
-from pipeline.common.config import Dataset, Params
+from pipeline.common.config import Params
+from pipeline.common.data_settings import Dataset
 from pipeline.common.paths import PHANTOMS
 
 AGREEMENT = "shortcut_agreement"  # the setting of generators that variants are a dose of

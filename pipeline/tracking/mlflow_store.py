@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.common.config import Dataset
+from pipeline.common.data_settings import Dataset
 from pipeline.common.errors import UserError
 from pipeline.common.paths import PREPARED
 from pipeline.data.store import Store, open_store

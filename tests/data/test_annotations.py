@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from pipeline.data import annotations
 from pipeline.data.images import load
 from pipeline.data.problems import UnusableImage
-from pipeline.data.samples import Annotation, Boxes, Drawn, Ellipses, Fixations, Pasted
+from pipeline.data.samples import Annotation, Boxes, Drawn, Ellipses, Fixations, Pasted, Polygons, Runs
 
 
 def combine(
@@ -253,3 +253,38 @@ def test_real_lesion_masks(sample_data: Path) -> None:
     human_map = mapped(Pasted(((folder / "masks" / name, 47, 38),)), width=loaded.width, height=loaded.height)
     marked = mask[..., :3].any(axis=2).sum()
     assert human_map.mean() == pytest.approx(marked / (loaded.width * loaded.height), rel=1e-4)
+
+
+def outline(*points: list[float]) -> np.ndarray:
+    return np.array(points, dtype=float)
+
+
+def test_outlines_are_filled_with_their_edges_and_holes_are_cut_out() -> None:
+    square, hole = outline([1, 1], [5, 1], [5, 4], [1, 4]), outline([2, 2], [3, 2], [3, 3], [2, 3])
+    human_map = mapped(Polygons((square,), (hole,)))
+    expected = np.zeros((6, 8))
+    expected[1:5, 1:6] = 1
+    expected[2:4, 2:4] = 0
+    assert human_map.tolist() == expected.tolist()
+
+
+def test_outlines_that_enclose_nothing_are_refused() -> None:
+    assert "E_SHAPE" in refused(Polygons((outline([1, 1], [5, 1]),)))
+    assert "E_SHAPE" in refused(Polygons((outline([1, 1], [5, 1], [3, 1]),)))
+    assert "E_SHAPE" in refused(Polygons((outline([9, 1], [12, 1], [10, 4]),)))
+    assert "E_SHAPE" in refused(Polygons((outline([1, 1], [5, np.nan], [3, 3]),)))
+
+
+def test_runs_pass_row_by_row_or_column_by_column_and_several_masks_are_joined() -> None:
+    lengths = np.array([1, 2, 3, 1])  # pixels 1, 2 and 6 are marked
+    by_row = mapped(Runs((lengths,), 2, 4, "C"), width=4, height=2)
+    by_column = mapped(Runs((lengths, np.array([0, 1])), 2, 4, "F"), width=4, height=2)
+    assert by_row.tolist() == [[0, 1, 1, 0], [0, 0, 1, 0]]
+    assert by_column.tolist() == [[1, 1, 0, 1], [1, 0, 0, 0]]
+
+
+def test_runs_that_leave_the_image_are_refused() -> None:
+    assert "E_RLE" in refused(Runs((np.array([1, 8]),), 2, 4, "C"), width=4, height=2)
+    assert "E_RLE" in refused(Runs((np.array([3, -1]),), 2, 4, "C"), width=4, height=2)
+    assert "E_ANN_DIMS" in refused(Runs((np.array([1, 1]),), 2, 4, "C"), width=4, height=3)
+    assert "E_ANN_EMPTY" in refused(Runs((np.array([8]),), 2, 4, "C"), width=4, height=2)
