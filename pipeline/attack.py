@@ -17,7 +17,7 @@ from pipeline.common.config import Attack, Params, load
 from pipeline.common.errors import UserError, nearest
 from pipeline.common.paths import ATTACKED, MODEL, PREPARED
 from pipeline.common.progress import working
-from pipeline.data.store import Store, open_store
+from pipeline.data.store import Store, open_unchanged
 from pipeline.grid import measuring, trainings
 from pipeline.grid.cells import Cell
 from pipeline.measure import under_attack
@@ -57,7 +57,7 @@ def open_cell(folder: Path) -> tuple[Cell, Store]:
     """A trained cell and the data that it was trained on; raises UserError if either is not there."""
     record = trainings.find(folder)
     cell = Cell(**record["cell"])
-    store = open_store(folder.resolve().parents[4] / PREPARED / cell.dataset)
+    store = open_unchanged(folder.resolve().parents[4] / PREPARED / cell.dataset)
     if record["data_hash"] != store.digest("train", "val"):
         raise UserError(f"{folder}: trained on other data than {store.folder} holds now; train it again")
     return cell, store

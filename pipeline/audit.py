@@ -29,7 +29,7 @@ from pipeline.common.errors import UserError, nearest
 from pipeline.common.files import building, sha256_file
 from pipeline.common.paths import AUDITED, PAGE, PREPARED
 from pipeline.common.progress import working
-from pipeline.data.store import Store, open_store
+from pipeline.data.store import Store, open_unchanged
 from pipeline.grid import measurements, measuring, records
 from pipeline.grid.cells import Cell, Task, key
 from pipeline.measure import evaluation, identification, under_attack
@@ -64,7 +64,7 @@ def audit(
     """
     if dataset not in params.datasets:
         raise UserError(f"--data {dataset!r} is not in params.yaml: {nearest(dataset, params.datasets)}")
-    store = open_store(PREPARED / dataset)
+    store = open_unchanged(PREPARED / dataset)
     name, file, network = open_network(model, weights)
     out = out or AUDITED / f"{name}-{dataset}"
     if out.exists() and (records.read(out) or {}).get("stage") != "audit":

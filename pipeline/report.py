@@ -18,10 +18,11 @@ import pandas as pd
 
 from pipeline.common.cli import run_stage
 from pipeline.common.config import Params
+from pipeline.common.errors import for_each
 from pipeline.common.files import building, write_csv, write_json, write_text
 from pipeline.common.paths import ANSWER, DETAILS, PAGE, PREPARED, REPORTS
 from pipeline.common.progress import track
-from pipeline.data.store import Store, open_store
+from pipeline.data.store import Store, open_unchanged
 from pipeline.present import (
     alarm,
     answer,
@@ -42,12 +43,15 @@ from pipeline.present.provenance import provenance
 from pipeline.present.results import PLACE, Grid, gather
 from pipeline.present.sampling import Bootstrap
 from pipeline.present.tables import Table
+from pipeline.present.unchanged import refuse_changed
 from pipeline.present.variants import variants
 
 
 def report(params: Params) -> None:
     """Write everything below reports/, which keeps what it has until all is written."""
-    stores = {name: open_store(PREPARED / name) for name in params.datasets}
+    opened = for_each(params.datasets, lambda name: open_unchanged(PREPARED / name))
+    stores = dict(zip(params.datasets, opened, strict=True))
+    refuse_changed(params)
     grid, values = gather(params, stores)
     methods = variants(params)
     wider, more = with_bounds(grid, values, params)

@@ -22,7 +22,7 @@ from pipeline.common.errors import UserError, for_each
 from pipeline.common.files import atomic, canonical_json, sha256_file, sha256_text
 from pipeline.common.paths import CELLS, HISTORY, MODEL, PREPARED
 from pipeline.common.section import Choice
-from pipeline.data.store import Store, open_store
+from pipeline.data.store import Store, open_store, open_unchanged
 from pipeline.grid import candidates, checkpoint, engine, records
 from pipeline.grid.cells import Cell, Task, cells, key
 from pipeline.model import augment, save
@@ -40,7 +40,7 @@ SEEN = ("train", "val")  # roles of the samples that training sees
 
 def train(params: Params, *datasets: str) -> None:
     """Train what is not trained yet; raises UserError listing every cell that failed."""
-    stores = for_each(datasets, lambda dataset: open_store(PREPARED / dataset))
+    stores = for_each(datasets, lambda dataset: open_unchanged(PREPARED / dataset))
     for_each(stores, partial(_check, params))
     planned = [task for store in stores for task in tasks(params, store)]
     due = [task for task in planned if candidates.of(task) and not records.finished(task.folder, task.key)]

@@ -4,6 +4,7 @@ Numbers are drawn so that guided methods are better by a known amount; the colum
 """
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,15 @@ def write_record(folder: Path, stage: str, cell: dict[str, Any], key: str, **mor
     }  # fmt: skip
     write_json(folder / CIRCUMSTANCES, circumstances)
     write_json(folder / RECORD, record | more)
+
+
+def record_again(root: Path) -> None:
+    """Let every record below `root` describe its files as they are now."""
+    for path in root.rglob(RECORD):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        write_json(
+            path, record | {"files": {name: sha256_file(path.parent / name) for name in record["files"]}}
+        )
 
 
 def write_cell(cell: dict[str, Any], salt: str = "") -> None:

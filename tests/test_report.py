@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from fake_results import params, write_all, write_cell
+from fake_results import params, record_again, write_all, write_cell
 from reported import check_links, digests, illustrations, without_provenance
 
 from pipeline.common.config import Params
@@ -163,6 +163,23 @@ def test_missing_cells_are_visible(copied: Path) -> None:
 
 
 @pytest.mark.usefixtures("undrawn", "copied")
+def test_what_was_changed_since_is_listed_and_the_old_report_stays() -> None:
+    before = digests(Path("reports"))
+    scores, gallery = (
+        Path("evaluate/toy_0/compact/cyborg/1") / name for name in ("scores.csv", "gallery.npz")
+    )
+    scores.write_text(scores.read_text().replace("0.", "1.", 1))
+    gallery.unlink()
+    with pytest.raises(UserError) as error:
+        report(SETTINGS)
+    assert sorted(error.value.problems) == [
+        f"{gallery}: missing; run dvc repro evaluate",
+        f"{scores}: differs from its record; run dvc repro evaluate",
+    ]
+    assert digests(Path("reports")) == before
+
+
+@pytest.mark.usefixtures("undrawn", "copied")
 def test_measurement_of_another_training_is_missing() -> None:
     kept = Path("evaluate/toy_0/compact/cyborg/1/record.json").read_bytes()
     cell = {"dataset": "toy_0", "backbone": "compact", "method": "cyborg", "seed": 1}
@@ -200,6 +217,7 @@ def test_only_controls_evaluated_leaves_the_gallery_out(copied: Path) -> None:
 def test_a_source_named_null_is_a_name() -> None:
     for path in (*Path("evaluate").rglob("metrics.csv"), *Path("evaluate").rglob("scores.csv")):
         path.write_text(path.read_text(encoding="utf-8").replace("site_c", "null"), encoding="utf-8")
+    record_again(Path("evaluate"))
     report(SETTINGS)
     tidy = pd.read_csv("reports/tables/generalisation.csv", keep_default_na=False)
     assert set(tidy["source"]) == {"", "null", "unseen_type"}
@@ -274,6 +292,7 @@ def test_without_held_out_sources_only_closed_results_remain() -> None:
         rows[rows["scope"] == "closed"].to_csv(path, index=False)
     for path in Path("evaluate").rglob("counterfactuals.csv"):
         pd.read_csv(path).iloc[:0].to_csv(path, index=False)
+    record_again(Path("evaluate"))
     report(SETTINGS)
     assert "No data set holds out a source" in Path("reports/index.html").read_text(encoding="utf-8")
     assert "| method | closed |" in Path("reports/tables/generalisation.md").read_text(encoding="utf-8")

@@ -22,6 +22,7 @@ from pipeline import train as stage
 from pipeline.common.code import reached
 from pipeline.common.errors import UserError
 from pipeline.common.files import sha256_file
+from pipeline.data.store import Store, seal
 from pipeline.grid import checkpoint, records
 from pipeline.model import load
 
@@ -186,7 +187,7 @@ def test_a_damaged_cell_is_trained_again_to_the_same_model(
     content = (folder() / damaged).read_bytes()
     (folder() / damaged).write_bytes(content[: len(content) // 2])
     stage.train(params, "tiny")
-    assert f"{damaged}: " in (error := capsys.readouterr().err) and "the cell is run again" in error
+    assert f"{damaged}: " in (error := capsys.readouterr().err) and "the cell counts as unfinished" in error
     assert sha256_file(folder() / "model.safetensors") == digest
 
 
@@ -285,18 +286,21 @@ def test_a_guided_method_without_maps_is_refused_before_any_training(workspace: 
     assert "no training image of tiny has one" in line and "datasets.tiny.methods" in line
 
 
+def _give_maps(store: Store, value: int) -> None:
+    """A data set of which every map holds one value."""
+    np.save(store.folder / "maps.npy", np.full(store.maps.shape, value, np.uint8), allow_pickle=False)
+    seal(store.folder, {key: store.info[key] for key in store.info if key not in ("schema", "sha256")})
+
+
 def test_a_regulariser_that_reads_maps_needs_them_too(workspace: Path) -> None:
-    store = _store()
-    np.save(store.folder / "maps.npy", np.zeros_like(store.maps), allow_pickle=False)
+    _give_maps(_store(), 0)
     (line,) = refused(robust_cell())
     assert line.startswith("methods.robust: saliency_adversarial is guided by human maps")
 
 
 def test_a_map_that_is_flat_is_not_usable(workspace: Path) -> None:
     """Rows that claim a map but hold a constant one would silently train cross-entropy."""
-    store = _store()
-    flat = store.folder / "maps.npy"
-    np.save(flat, np.full(store.maps.shape, 255, np.uint8), allow_pickle=False)
+    _give_maps(_store(), 255)
     (line,) = refused(one_cell())
     assert "no training image of tiny has" in line
 

@@ -13,7 +13,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from pipeline.data.images import read_picture, shrink
+from pipeline.data.images import shrink
+from pipeline.data.picture_file import read_picture
 from pipeline.data.problems import Problem, UnusableImage
 from pipeline.data.samples import Annotation, Boxes, Drawn, Ellipses, Fixations, Pasted, Polygons, Runs
 

@@ -140,7 +140,7 @@ CODES = {
         "check how the runs are written (order, gaps, first pixel) and for which size of image",
     ),
     "E_ROI": Code(
-        "a region is no circle `cx,cy,r` or rectangle `x0,y0,x1,y1` that meets its image",
+        "a region is no circle `cx,cy,r` or rectangle `x0,y0,x1,y1`, lies half outside, or shows nothing",
         "give it in px of the image as stored",
     ),
     "E_ROW_SHAPE": Code(

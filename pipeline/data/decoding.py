@@ -10,6 +10,7 @@ from joblib import Parallel, delayed
 
 from pipeline.data import annotations, images
 from pipeline.data.picture import Picture
+from pipeline.data.picture_file import read_picture
 from pipeline.data.problems import Problem, UnusableImage
 from pipeline.data.samples import Sample
 from pipeline.data.store import TRUTHS, TWINS
@@ -127,7 +128,7 @@ def _read_truth(sample: Sample, kind: str, recipe: Recipe) -> np.ndarray:
     if not path.is_file():
         message = f"expected the phantom's truth mask {path}; draw the phantoms again"
         raise UnusableImage(Problem("E_LAYOUT", path.name, message))
-    mask, _ = images.read_picture(path, **recipe.limits)
+    mask, _ = read_picture(path, **recipe.limits)
     height, width = mask.shape
     return np.rint(_crop_map(mask, width, height, sample, recipe)).astype(np.uint8)
 
@@ -146,13 +147,21 @@ def _read_twin(sample: Sample, twin: str, picture: Picture, recipe: Recipe) -> n
 
 
 def _crop_picture(picture: Picture, sample: Sample, recipe: Recipe) -> np.ndarray:
-    return images.to_square(
+    """The network's square; a part of a picture that shows nothing is refused like a picture that does."""
+    square = images.to_square(
         picture.pixels,
         roi=sample.roi,
         crop=recipe.crop,
         image_size=recipe.image_size,
         channels=recipe.channels,
     )
+    if square.min() == square.max():
+        code = "E_ROI" if recipe.crop == "roi" and sample.roi else "E_FLAT"
+        message = (
+            f"all pixels of the part that crop {recipe.crop!r} keeps are equal; mend the region or the crop"
+        )
+        raise UnusableImage(Problem(code, sample.image_path.name, message))
+    return square
 
 
 def _crop_map(grey: np.ndarray, width: int, height: int, sample: Sample, recipe: Recipe) -> np.ndarray:

@@ -1,10 +1,10 @@
 """Pictures from files, and the one geometry that brings pictures and maps to the network's square.
 
-DICOM is told by content; everything else is read by Pillow. The geometry is a separable linear operation:
+DICOM is told by content. The geometry is a separable linear operation:
 exact area averaging when shrinking, linear interpolation when enlarging, zero outside the image.
 """
 
-import warnings
+import math
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,13 +13,14 @@ from PIL import Image, ImageOps
 from scipy import sparse
 
 from pipeline.data import dicom
-from pipeline.data.picture import Picture, check_budget, check_pixels
+from pipeline.data.picture import Picture, check_pixels
+from pipeline.data.picture_file import is_picture, read_picture, stored_values
 from pipeline.data.problems import Problem, UnusableImage
 
-FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
 DICOM_SUFFIXES = ("", ".dcm", ".dicom")  # where a file without the DICOM mark may still be one
 BITS = {"1": 1, "I": 32, "F": 32}  # of a Pillow mode; the modes I;16* have 16, all others 8
 ROI_MARGIN = 16  # px around the circle of a `cx,cy,r` region, as in the published iris crops
+INSIDE = 0.5  # share of a region's area that must lie in the image
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as in Pillow
 
 
@@ -29,42 +30,19 @@ def load(path: Path, *, max_megapixels: float, max_megabytes: float) -> Picture:
     Alpha is dropped, palettes become colours, EXIF rotation is applied. Integers are divided by the largest
     value of their type; floats and 32-bit integers are stretched from their smallest to their largest.
 
-    Raises UnusableImage: E_IMAGE_MISSING, E_DECODE (truncated, corrupt, not an image, over budget), E_FLAT,
-    E_PHI.
+    Raises UnusableImage: E_IMAGE_MISSING, E_DECODE (damaged, no image, several pages or frames, over budget),
+    E_FLAT, E_PHI.
     """
     limits = {"max_megapixels": max_megapixels, "max_megabytes": max_megabytes}
     if not path.is_file():
         raise UnusableImage(Problem("E_IMAGE_MISSING", path.name, "expected an image file, there is none"))
-    if dicom.is_dicom(path) or (path.suffix.lower() in DICOM_SUFFIXES and not _is_picture(path)):
+    if dicom.is_dicom(path) or (path.suffix.lower() in DICOM_SUFFIXES and not is_picture(path)):
         return dicom.read(path, **limits)
     stored, mode = read_picture(path, **limits)
     pixels = _unit_range(stored)
     check_pixels(path.name, pixels)
     bits = 16 if mode.startswith("I;16") else BITS.get(mode, 8)
     return Picture(pixels, bits=bits, photometric="L" if pixels.ndim == 2 else "RGB")
-
-
-def read_picture(path: Path, *, max_megapixels: float, max_megabytes: float) -> tuple[np.ndarray, str]:
-    """Stored values of a PNG, JPEG, WebP, TIFF or BMP file, upright, and Pillow's name of its mode.
-
-    Grey files give (H, W), all others (H, W, 3) uint8. Raises UnusableImage (E_DECODE).
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's own size warning: the budget below is ours
-        try:
-            with Image.open(path, formats=FORMATS) as image:
-                limits = {"max_megapixels": max_megapixels, "max_megabytes": max_megabytes}
-                check_budget(path.name, image.width, image.height, len(image.getbands()), **limits)
-                upright = ImageOps.exif_transpose(image)
-        except UnusableImage:
-            raise
-        except Exception as error:  # Pillow's plugins raise every kind of error on damaged files
-            message = (
-                f"not a whole {', '.join(FORMATS)} or DICOM image within the size limits "
-                f"({type(error).__name__}); replace or drop the file"
-            )
-            raise UnusableImage(Problem("E_DECODE", path.name, message)) from None
-    return _stored_values(upright), upright.mode
 
 
 def from_memory(image: Image.Image | np.ndarray) -> np.ndarray:
@@ -78,7 +56,7 @@ def from_memory(image: Image.Image | np.ndarray) -> np.ndarray:
     [[0.0, 0.20000000298023224], [0.4000000059604645, 1.0]]
     """
     if isinstance(image, Image.Image):
-        pixels = _unit_range(_stored_values(ImageOps.exif_transpose(image)))
+        pixels = _unit_range(stored_values(ImageOps.exif_transpose(image)))
     else:
         known = image.dtype in (np.uint8, np.uint16, bool)
         floats = image.dtype.kind == "f" and image.size > 0 and image.min() >= 0 and image.max() <= 1
@@ -148,26 +126,6 @@ def shrink(grey: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return _resample(grey, (0, 0, grey.shape[1], grey.shape[0]), shape)
 
 
-def _stored_values(upright: Image.Image) -> np.ndarray:
-    """Grey as (H, W), everything else as (H, W, 3) uint8."""
-    mode = upright.mode
-    if mode in ("1", "LA", "La"):
-        upright = upright.convert("L")
-    elif mode not in ("L", "I", "F", "RGB") and not mode.startswith("I;16"):
-        upright = upright.convert("RGB")
-    return np.asarray(upright)
-
-
-def _is_picture(path: Path) -> bool:
-    try:
-        Image.open(path, formats=FORMATS).close()
-    except Image.UnidentifiedImageError:
-        return False
-    except Exception:  # recognised, then too large or damaged: still a picture
-        return True
-    return True
-
-
 def _unit_range(stored: np.ndarray) -> np.ndarray:
     """Stored values to float32 in [0, 1]."""
     if stored.dtype == bool:
@@ -191,7 +149,7 @@ def _find_corners(width: int, height: int, roi: str, crop: str) -> tuple[float, 
 
 
 def _find_region(width: int, height: int, roi: str) -> tuple[float, float, float, float]:
-    """The corners that a sample's roi means; it must have an area and meet the image."""
+    """The corners that a sample's roi means; most of it must lie in the image, or it is for another size."""
     try:
         values = [float(part) for part in roi.split(",")]
     except ValueError:
@@ -202,8 +160,14 @@ def _find_region(width: int, height: int, roi: str) -> tuple[float, float, float
         cx, cy, r = values
         x0, y0, x1, y1 = cx - r, cy - r, cx + r, cy + r
         margin = ROI_MARGIN
-    if not (max(x0, 0) < min(x1, width) and max(y0, 0) < min(y1, height)):
-        expected = f"expected cx,cy,r with r > 0 or x0,y0,x1,y1, in px of an image of {width}x{height}"
+    across, down = min(x1, width) - max(x0, 0), min(y1, height) - max(y0, 0)
+    if not (
+        across > 0 < down and math.isfinite(sum(values)) and across * down >= INSIDE * (x1 - x0) * (y1 - y0)
+    ):
+        expected = (
+            "expected cx,cy,r with r > 0 or x0,y0,x1,y1, at least half of it inside, in px of an image of "
+            f"{width}x{height}"
+        )
         raise UnusableImage(Problem("E_ROI", "roi", f"{expected}; got {roi!r}"))
     return x0 - margin, y0 - margin, x1 + margin, y1 + margin
 

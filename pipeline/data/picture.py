@@ -43,8 +43,8 @@ def check_budget(
     megabytes = width * height * bands * 4 / 1e6
     if megapixels > max_megapixels or megabytes > max_megabytes:
         message = (
-            f"header says {width}x{height} px in {bands} band(s), {megapixels:.0f} megapixels and "
-            f"{megabytes:.0f} MB decoded; at most {max_megapixels:g} and {max_megabytes:g} are allowed "
+            f"header says {width}x{height} px in {bands} band(s), {megapixels:.4g} megapixels and "
+            f"{megabytes:.4g} MB decoded; at most {max_megapixels:g} and {max_megabytes:g} are allowed "
             "(prepare.max_megapixels, prepare.max_megabytes)"
         )
         raise UnusableImage(Problem("E_DECODE", where, message))

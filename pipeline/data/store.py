@@ -107,6 +107,20 @@ def open_store(folder: Path) -> Store:
     return store
 
 
+def open_unchanged(folder: Path) -> Store:
+    """`open_store`, and every file of the data set is still what `prepare` wrote; a stage asks once.
+
+    Arrays are read whole for that: 0.8 s per GB on one busy core. Raises UserError naming what was changed.
+    """
+    store = open_store(folder)
+    hashes = hash_tree(folder)
+    changed = [name for name, digest in store.info["sha256"].items() if hashes.get(name) != digest]
+    if changed:
+        message = f"{folder}: changed since it was prepared ({', '.join(changed)})"
+        raise UserError(f"{message}; run python -m pipeline.prepare {folder.name}")
+    return store
+
+
 def label_names(store: Store) -> tuple[str, str]:
     """Both labels by the one class that each has in the data, or as not the other's, or by number."""
     classes = [sorted(set(store.manifest["class_name"][store.labels == label])) for label in (0, 1)]

@@ -12,7 +12,7 @@ from pipeline.common.config import Params
 from pipeline.common.errors import for_each
 from pipeline.common.files import write_csv, write_npz
 from pipeline.common.paths import ARRAYS, CELLS, MODEL, PREPARED
-from pipeline.data.store import Store, open_store
+from pipeline.data.store import Store, open_store, open_unchanged
 from pipeline.grid import engine, records, trainings
 from pipeline.grid.cells import Cell, Task, key
 from pipeline.measure import Measurement
@@ -24,7 +24,7 @@ SEEN = ("val", "test_closed", "test_open")  # roles of the samples that a traine
 
 def plan_each(datasets: Iterable[str], plan: Callable[[Store], list[Task]]) -> list[Task]:
     """What `plan` gives for each prepared data set, in order; raises UserError with all problems."""
-    return list(chain.from_iterable(for_each(datasets, lambda name: plan(open_store(PREPARED / name)))))
+    return list(chain.from_iterable(for_each(datasets, lambda name: plan(open_unchanged(PREPARED / name)))))
 
 
 def plan_all(

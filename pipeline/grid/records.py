@@ -11,7 +11,7 @@ import json
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,15 +23,15 @@ from pipeline.grid.cells import Task
 
 SCHEMA = 2
 FIELDS = {
-    "schema",
-    "stage",
-    "cell",
-    "key",
-    "settings",
-    "data_hash",
-    "code_hash",
-    "files",
-    "results",
+    "schema": int,
+    "stage": str,
+    "cell": dict,
+    "key": str,
+    "settings": dict,
+    "data_hash": str,
+    "code_hash": str,
+    "files": dict,
+    "results": dict,
 }
 EPOCH_ENDS = "epoch_ends_s"  # a timing of trainings: when each epoch ended, s since the first began
 PACKAGES = ("camdivide", "torch", "monai", "albumentations", "numpy", "scikit-learn")
@@ -47,10 +47,22 @@ def read(folder: Path) -> dict[str, Any] | None:
     except (OSError, ValueError) as error:
         _damaged(f"{path}: not readable as JSON ({error})")
         return None
-    if not isinstance(record, dict) or not record.keys() >= FIELDS or record["schema"] != SCHEMA:
+    if not _is_record(record):
         _damaged(f"{path}: not a record of schema {SCHEMA}")
         return None
     return record
+
+
+def changes(folder: Path, record: Mapping[str, Any], *, but: Sequence[str] = ()) -> Iterator[str]:
+    """The files of a record that are not as they were written, a few words each; `but` are not looked at."""
+    for name, digest in record["files"].items():
+        path = folder / name
+        if name in but:
+            continue
+        if not path.is_file():
+            yield f"{path}: missing"
+        elif sha256_file(path) != digest:
+            yield f"{path}: differs from its record"
 
 
 def finished(folder: Path, key: str) -> bool:
@@ -61,15 +73,10 @@ def finished(folder: Path, key: str) -> bool:
     record = read(folder)
     if record is None or record["key"] != key:
         return False
-    for name, digest in record["files"].items():
-        path = folder / name
-        if not path.is_file():
-            _damaged(f"{path}: missing")
-            return False
-        if sha256_file(path) != digest:
-            _damaged(f"{path}: differs from its record")
-            return False
-    return True
+    damage = next(changes(folder, record), None)
+    if damage is not None:
+        _damaged(damage)
+    return damage is None
 
 
 def write(
@@ -159,5 +166,14 @@ def _cpu_name() -> str:
     return names[0] if names else platform.processor()
 
 
+def _is_record(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and all(isinstance(value.get(field), kind) for field, kind in FIELDS.items())
+        and value["schema"] == SCHEMA
+        and all(isinstance(digest, str) for digest in value["files"].values())
+    )
+
+
 def _damaged(what: str) -> None:
-    print(f"warning: {what}; the cell is run again", file=sys.stderr)
+    print(f"warning: {what}; the cell counts as unfinished", file=sys.stderr)

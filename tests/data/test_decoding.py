@@ -65,8 +65,19 @@ def test_a_missing_map_is_none(tmp_path: Path) -> None:
     assert result.human_map is empty.human_map is None
 
 
+@pytest.mark.parametrize(("crop", "roi", "code"), [("roi", "40,0,60,20", "E_ROI"), ("square", "", "E_FLAT")])
+def test_a_part_that_shows_nothing_never_becomes_a_black_square(
+    tmp_path: Path, crop: str, roi: str, code: str
+) -> None:
+    path = write(tmp_path / "a.png", size=(64, 32))  # white in its first 8 columns only
+    result = decode(listed(path, roi=roi), RECIPE._replace(crop=crop))
+    assert isinstance(result, Problem)
+    assert (result.code, result.where) == (code, "a.png")
+    assert "are equal" in result.message
+
+
 def test_a_map_outside_the_crop_is_refused(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.png", size=(64, 32))
+    path = write(tmp_path / "a.png", 24, size=(64, 32))
     one = listed(path, annotations=[Boxes(np.array([[0, 0, 8, 8]]))])
     assert isinstance(decode(one, RECIPE), Decoded)
     result = decode(one, RECIPE._replace(crop="square"))

@@ -147,7 +147,7 @@ def test_decompression_bomb_is_refused_by_its_header(
     tmp_path: Path, side: int, recwarn: pytest.WarningsRecorder
 ) -> None:
     (tmp_path / "a.png").write_bytes(png_header(side, side))
-    assert "size limits" in (line := refused(tmp_path / "a.png")) or f"{side}x{side} px" in line
+    assert f"{side}x{side} px" in refused(tmp_path / "a.png")
     assert not recwarn.list
 
 
@@ -223,7 +223,11 @@ def test_rectangle() -> None:
     np.testing.assert_array_equal(square[0], [[9, 10], [13, 14]])
 
 
-@pytest.mark.parametrize("roi", ["1,2,0", "a,b,c", "1,2", "3,2,1,4", "20,0,99,9", "500,2,3", "nan,1,2"])
+BAD_REGIONS = ["1,2,0", "a,b,c", "1,2", "3,2,1,4", "20,0,99,9", "500,2,3", "nan,1,2", "5,5,inf", "-inf,0,5,5"]
+FOR_TWICE_THE_SIZE = ["10,9,4", "4,4,18,20", "5,5,20"]  # mostly outside of 10x10 px
+
+
+@pytest.mark.parametrize("roi", [*BAD_REGIONS, *FOR_TWICE_THE_SIZE])
 def test_bad_region(roi: str) -> None:
     with pytest.raises(UnusableImage, match="E_ROI"):
         to_square(np.eye(10, dtype=np.float32), roi=roi, crop="roi", image_size=4, channels=1)

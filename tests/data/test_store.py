@@ -175,6 +175,18 @@ def test_damage_is_told_with_the_command(prepared: Path, name: str, damage: obje
     assert len(error.value.problems) == 1
 
 
+@pytest.mark.parametrize("name", ["images.npy", "maps.npy"])
+def test_a_file_that_was_changed_since_is_told_by_its_name(prepared: Path, name: str) -> None:
+    store.open_unchanged(prepared)
+    content = bytearray((prepared / name).read_bytes())
+    content[-2] ^= 1  # one bit of the last pixels: shapes and headers stay
+    (prepared / name).write_bytes(content)
+    store.open_store(prepared)
+    with pytest.raises(UserError, match=rf"changed since it was prepared \({name}\); run python") as error:
+        store.open_unchanged(prepared)
+    assert len(error.value.problems) == 1
+
+
 def test_an_array_grows_row_by_row(tmp_path: Path) -> None:
     rows = np.random.default_rng(0).integers(0, 256, (13, 2, 3), dtype=np.uint8)
     with store.GrowingArray(tmp_path / "a.npy", (2, 3)) as grown:

@@ -76,7 +76,7 @@ def test_a_damaged_cell_runs_again_and_says_so(tmp_path: Path, capsys: pytest.Ca
     (tasks[1].folder / "record.json").write_text("{")
     capsys.readouterr()
     engine.run("train", tasks, work, settings(), device="cpu")
-    assert capsys.readouterr().err.count("the cell is run again") == 2
+    assert capsys.readouterr().err.count("the cell counts as unfinished") == 2
     assert all(records.finished(task.folder, task.key) for task in tasks)
 
 

@@ -86,6 +86,13 @@ def truncated(path: Path) -> None:
     path.write_text(path.read_text()[:-20])
 
 
+def retyped(field: str) -> Callable[[Path], None]:
+    def damage(path: Path) -> None:
+        path.write_text(json.dumps({**json.loads(path.read_text()), field: ["other"]}))
+
+    return damage
+
+
 @pytest.mark.parametrize(
     ("name", "damage", "said"),
     [
@@ -95,6 +102,10 @@ def truncated(path: Path) -> None:
             "record.json",
             lambda path: path.write_text('{"schema": 2}'),
             "record.json: not a record of schema 2",
+        ),
+        *(
+            ("record.json", retyped(field), "record.json: not a record of schema 2")
+            for field in records.FIELDS
         ),
         ("record.json", lambda path: path.write_bytes(b"\xff\xfe"), "record.json: not readable as JSON"),
         ("b.bin", lambda path: path.write_bytes(b"\0\2"), "b.bin: differs from its record"),
@@ -107,7 +118,7 @@ def test_damage_is_said_and_the_cell_is_not_finished(
     damage(folder / name)
     assert not records.finished(folder, "k" * 64)
     error = capsys.readouterr().err
-    assert said in error and "the cell is run again" in error and error.count("\n") == 1
+    assert said in error and "the cell counts as unfinished" in error and error.count("\n") == 1
 
 
 def test_no_record_is_not_damage(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
