@@ -33,7 +33,7 @@ class Limits(NamedTuple):
 
 
 class Lost(Exception):
-    """A call has no answer, since its worker died on it or was stopped; `str` says how."""
+    """A call has no answer, since its worker died on it or went over a limit; `str` says how."""
 
 
 class _Worker:
@@ -79,8 +79,7 @@ _idle: list[_Worker] = []
 def call(limits: Limits, function: Callable[..., Any], *arguments: Any) -> Any:
     """`function(*arguments)` in a worker; function, arguments and answer must be picklable.
 
-    Raises Lost if the worker died, or was stopped for its time; MemoryError where it could still say so; and
-    whatever the function raises.
+    Raises Lost if the worker died, or went over a limit, and whatever the function raises.
 
     >>> call(Limits(seconds=10, megabytes=100), abs, -3)
     3
@@ -154,6 +153,8 @@ def _answer(limits: Limits, function: Callable[..., Any], arguments: tuple[Any, 
     try:
         _limit_memory(limits.megabytes)
         return True, function(*arguments)
+    except MemoryError:
+        return False, Lost(f"needed more than {limits.megabytes:g} MB of memory")
     except Exception as error:
         return False, error
     finally:

@@ -66,15 +66,15 @@ def decode_all(samples: Sequence[Sample], recipe: Recipe, workers: int) -> Itera
     answers = expendable.call_all(limits, decode, ((sample, recipe) for sample in samples), workers)
     for sample, answer in zip(samples, answers, strict=True):
         lost = isinstance(answer, expendable.Lost)
-        yield _tell_lost(sample.image_path, str(answer)) if lost else answer
+        yield _tell_lost(sample.image_path, answer) if lost else answer
 
 
 def load_apart(path: Path, limits: Mapping[str, Any]) -> Picture:
     """`images.load(path, **limits)` in an expendable process; raises what that raises."""
     try:
         loaded: Picture = expendable.call(_limits(limits["max_megabytes"]), _load, path, limits)
-    except (expendable.Lost, MemoryError) as error:
-        raise UnusableImage(_tell_lost(path, str(error) or "needs more memory than it may have")) from None
+    except expendable.Lost as error:
+        raise UnusableImage(_tell_lost(path, error)) from None
     return loaded
 
 
@@ -86,29 +86,20 @@ def _limits(max_megabytes: float) -> expendable.Limits:
     return expendable.Limits(SECONDS, MEGABYTES + max_megabytes)
 
 
-def _tell_lost(path: Path, how: str) -> Problem:
-    return Problem("E_DECODE", path.name, f"its decoder {how}; the file is damaged, replace or drop it")
+def _tell_lost(path: Path, lost: expendable.Lost) -> Problem:
+    return Problem("E_DECODE", path.name, f"its decoder {lost}; the file is damaged, replace or drop it")
 
 
 def decode(sample: Sample, recipe: Recipe) -> Decoded | Problem:
     """Decode one image with its annotations and, for phantoms, its truth and twins."""
-    from pipeline.data.store import TRUTHS, TWINS  # pandas, which it needs, makes the start of workers slow
-
     try:
         picture = images.load(sample.image_path, **recipe.limits)
         _check_form(sample, picture)
         square = _crop_picture(picture, sample, recipe)
         human_map = _prepare_map(sample, picture, recipe)
-        kinds = TRUTHS if sample.truth else ()
-        truths = {kind: _read_truth(sample, kind, recipe) for kind in kinds}
-        twins = {
-            twin: _read_twin(sample, twin, picture, recipe) if truths[TWINS[twin]].any() else square
-            for twin in sample.twins
-        }
+        truths, twins = _read_truths(sample, picture, square, recipe) if sample.truth else ({}, {})
     except UnusableImage as error:
         return error.problem
-    except MemoryError:
-        return _tell_lost(sample.image_path, "needs more memory than it may have")
     facts = {
         "file_bytes": sample.image_path.stat().st_size,
         "width": picture.width,
@@ -149,6 +140,20 @@ def _prepare_map(sample: Sample, picture: Picture, recipe: Recipe) -> np.ndarray
             return np.rint(square / square.max() * 255).astype(np.uint8)
     message = "the map marks nothing or everything of the cropped image; give a map, or none"
     raise UnusableImage(Problem("E_ANN_EMPTY", "annotation", message))
+
+
+def _read_truths(
+    sample: Sample, picture: Picture, square: np.ndarray, recipe: Recipe
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """The masks of a phantom and its twins, by kind."""
+    from pipeline.data.store import TRUTHS, TWINS  # needs pandas, which workers on real images start without
+
+    truths = {kind: _read_truth(sample, kind, recipe) for kind in TRUTHS}
+    twins = {
+        twin: _read_twin(sample, twin, picture, recipe) if truths[TWINS[twin]].any() else square
+        for twin in sample.twins
+    }
+    return truths, twins
 
 
 def _read_truth(sample: Sample, kind: str, recipe: Recipe) -> np.ndarray:

@@ -41,7 +41,7 @@ def read_stream(data: bytes) -> Stream | None:
     """
     try:
         return _read_jpeg_2000(data) if _J2K_START in data[:512] else _read_jpeg(data)
-    except (struct.error, IndexError):
+    except (struct.error, IndexError, ValueError):  # it ends too early
         return None
 
 
@@ -82,11 +82,11 @@ def _read_jpeg_2000(data: bytes) -> Stream | None:
     start = data.index(_J2K_START)
     x1, y1, x0, y0 = struct.unpack_from(">4I", data, start + 8)
     (bands,) = struct.unpack_from(">H", data, start + 40)
-    samples = {data[at : at + 3] for at in range(start + 42, start + 42 + 3 * bands, 3)}
-    if len(samples) != 1:
+    if not bands:
         return None
+    samples = {data[at : at + 3] for at in range(start + 42, start + 42 + 3 * bands, 3)}
     depth, *steps = samples.pop()
-    if steps != [1, 1]:
+    if samples or steps != [1, 1]:
         return None
     colours = "RGB" if bands == 3 and _transforms_colours(data, start + 2) else ""
     return Stream(

@@ -21,7 +21,7 @@ PALETTE = [
 ]
 
 
-class Table(NamedTuple):
+class LookupTable(NamedTuple):
     """A lookup table; entries are integers from 0 to 2**bits - 1."""
 
     first: int  # the value that has the first entry
@@ -31,14 +31,14 @@ class Table(NamedTuple):
     def look_up(self, values: np.ndarray) -> np.ndarray:
         """The entries of values of any shape, each rounded to a whole number.
 
-        >>> Table(-1, np.array([5, 6, 7]), 8).look_up(np.array([-9, -1, 0, 1, 400])).tolist()
+        >>> LookupTable(-1, np.array([5, 6, 7]), 8).look_up(np.array([-9, -1, 0, 1, 400])).tolist()
         [5, 5, 6, 7, 7]
         """
         places = values if values.dtype.kind in "ui" else np.rint(values)
         return self.entries[np.clip(places.astype(np.int64) - self.first, 0, len(self.entries) - 1)]
 
 
-def read_table(descriptor: Any, data: Any, *, signed: bool, little: bool, where: str) -> Table:
+def read_table(descriptor: Any, data: Any, *, signed: bool, little: bool, where: str) -> LookupTable:
     """A table from its two attributes.
 
     signed: whether values that are looked up may be negative, in which case the first mapped value is a
@@ -56,10 +56,10 @@ def read_table(descriptor: Any, data: Any, *, signed: bool, little: bool, where:
             f"{entries.max() if len(entries) else 0}; the file is damaged"
         )
         raise undecodable(where, message)
-    return Table(first, entries, bits)
+    return LookupTable(first, entries, bits)
 
 
-def read_item(header: pydicom.Dataset, keyword: str, *, signed: bool, where: str) -> Table:
+def read_item(header: pydicom.Dataset, keyword: str, *, signed: bool, where: str) -> LookupTable:
     """The first table of a sequence."""
     item = header[keyword].value[0]
     return read_table(item.LUTDescriptor, item.LUTData, signed=signed, little=_is_little(header), where=where)

@@ -196,7 +196,7 @@ def test_the_code_that_computes_counts(bring: Callable[..., int], monkeypatch: p
     parts = {
         "annotations:_map_ellipses",
         "annotations:_map_fixations",
-        "dicom:_apply_window",
+        "dicom_grey:_apply_window",
         "picture:check_pixels",
     }
     assert {f"pipeline.data.{part}" for part in parts} <= set(found)
