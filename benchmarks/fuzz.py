@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks import fuzz_mutants, fuzz_valid
-from benchmarks.fuzz_mutants import LIMITS, Outcome
+from benchmarks.fuzz_mutants import Outcome
 from pipeline.common.expendable import Limits, Lost, call_all
 from pipeline.common.files import write_text
 from pipeline.common.progress import track
-from pipeline.data import images
 from pipeline.data.problems import UnusableImage
 
 SEED = 20261126
@@ -28,6 +27,17 @@ SECONDS, MEGABYTES = 10, 1000  # what one file may take
 SLOW = 2  # s: more is told
 PAGE = Path(__file__).with_name("fuzz.md")
 COUNTED = ("picture", "refused", "decoder died", "over 10 s", "over 1 GB", "traceback")
+
+ABOUT_VALID = """\
+# Valid and damaged files
+
+Written by `make fuzz`. Valid DICOM files are compared with pictures that are computed value by value in plain
+Python from the text of the standard; `flat` ones show one value and are refused, rightly.
+"""
+ABOUT_MUTANTS = f"""
+Damaged files are loaded as `prepare` loads them, with {SECONDS} s and {MEGABYTES} MB for each. Where a
+decoder died, the run went on and the file was reported (E_DECODE).
+"""
 
 
 class Tried(NamedTuple):
@@ -41,7 +51,7 @@ def try_valid(number: int, folder: Path, workers: int) -> Tried:
     """Generated valid files against the pictures that they mean."""
     cases = [fuzz_valid.draw(folder / f"{n}.dcm", n, SEED) for n in range(number)]
     asked = ((folder / f"{n}.dcm", case.frame) for n, case in enumerate(cases))
-    answers = call_all(Limits(SECONDS, MEGABYTES), _load, asked, workers)
+    answers = call_all(Limits(SECONDS, MEGABYTES), fuzz_mutants.load, asked, workers)
     tried = Tried({}, [])
     for n, (case, answer) in enumerate(zip(cases, track(answers, "valid files", number), strict=True)):
         if isinstance(answer, Lost | UnusableImage) and not str(answer).startswith("E_FLAT"):
@@ -54,14 +64,6 @@ def try_valid(number: int, folder: Path, workers: int) -> Tried:
         if what in ("refused", "wrong"):
             tried.faults.append(f"file {n} ({case.kind}) {what}: {answer if what == 'refused' else ''}")
     return tried
-
-
-def _load(path: Path, frame: int | None) -> object:
-    """The pixels of a file, or why there are none."""
-    try:
-        return images.load(path, **LIMITS, dicom_frame=frame).pixels
-    except UnusableImage as error:
-        return error
 
 
 def try_mutants(number: int, folder: Path, files: dict[str, list[Path]], workers: int) -> Tried:
@@ -106,24 +108,16 @@ def _table(counts: dict[str, Counter[str]], columns: tuple[str, ...]) -> list[st
 
 
 def _describe(valid: Tried, mutants: Tried) -> str:
-    lines = [
-        "# Valid and damaged files",
-        "",
-        "Written by `make fuzz`. Valid DICOM files are compared with pictures that are computed value by value in",
-        "plain Python from the text of the standard; `flat` ones show one value and are refused, as they must be.",
-        "",
+    faults = [f"- {fault}" for fault in [*valid.faults, *mutants.faults]]
+    page = [
+        ABOUT_VALID,
         *_table(valid.counts, ("right", "flat", "wrong", "refused")),
-        "",
-        f"Damaged files are loaded as `prepare` loads them, with {SECONDS} s and {MEGABYTES} MB for each. Where a",
-        "decoder died, the run went on and the file was reported (E_DECODE).",
-        "",
+        ABOUT_MUTANTS,
         *_table(mutants.counts, COUNTED),
+        *(["\nTo look at:\n"] if faults else []),
+        *faults,
     ]
-    faults = [*valid.faults, *mutants.faults]
-    return (
-        "\n".join([*lines, *(["", "To look at:", "", *(f"- {fault}" for fault in faults)] if faults else [])])
-        + "\n"
-    )
+    return "\n".join(page) + "\n"
 
 
 def main() -> None:

@@ -47,16 +47,22 @@ def sources(folder: Path, shared: Path, valid: Sequence[Path]) -> dict[str, list
     return {name: paths for name, paths in found.items() if paths}
 
 
+def load(path: Path, frame: int | None) -> np.ndarray | UnusableImage:
+    """The pixels of a file, or why there are none."""
+    try:
+        return images.load(path, **LIMITS, dicom_frame=frame).pixels
+    except UnusableImage as error:
+        return error
+
+
 def attempt(source: Path, number: int, seed: int, folder: Path) -> Outcome:
     """Damage a file and load the result; runs in an expendable process, as `prepare` loads."""
     path = folder / f"{number}{source.suffix}"
     path.write_bytes(damage(source.read_bytes(), np.random.default_rng([seed, number])))
     started = time.perf_counter()
     try:
-        images.load(path, **LIMITS, dicom_frame=1)
-        what = "picture"
-    except UnusableImage as error:
-        what = error.problem.code
+        found = load(path, frame=1)
+        what = found.problem.code if isinstance(found, UnusableImage) else "picture"
     except MemoryError:
         raise
     except Exception as error:

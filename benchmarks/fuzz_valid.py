@@ -72,7 +72,7 @@ def _grey(path: Path, rng: Generator, kind: str, allocated: int, frames: int) ->
     fuzz_files.write(path, pixels, tags, rng)
     expected = _show(values[place], padding, modality, voi, pixels.photometric == "MONOCHROME1")
     largest = max(map(abs, ends))
-    tolerance = 4e-6 + 8 * 2**-24 * largest / width * (not wide)
+    tolerance = 4e-6 + 8 * 2**-24 * largest / (width or 1) * (not wide)
     return Case(f"{kind}, {fuzz_files.name_of(path)}", place + 1 if frames > 1 else None, expected, tolerance)
 
 

@@ -12,6 +12,7 @@ _LOSSLESS, _LS = 0xC3, 0xF7
 _WITHOUT_LENGTH = frozenset((0x01, *range(0xD0, 0xD9)))
 _SCAN, _END = 0xDA, b"\xff\xd9"
 _J2K_START = b"\xff\x4f\xff\x51"  # start of codestream, then the size segment
+_JP2_START = b"\0\0\0\x0cjP  \r\n\x87\n"  # of the file format, in whose boxes such a codestream may lie
 _J2K_CODING, _J2K_TILE = 0xFF52, 0xFF90
 _RGB_IDS = (b"RGB", b"rgb")  # ids of components
 
@@ -40,7 +41,7 @@ def read_stream(data: bytes) -> Stream | None:
     Stream(kind='JPEG-LS', width=5, height=3, bands=1, bits=10, signed=False, colours='')
     """
     try:
-        return _read_jpeg_2000(data) if _J2K_START in data[:512] else _read_jpeg(data)
+        return _read_jpeg_2000(data) if data.startswith((_J2K_START, _JP2_START)) else _read_jpeg(data)
     except (struct.error, IndexError, ValueError):  # it ends too early
         return None
 
