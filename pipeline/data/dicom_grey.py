@@ -43,9 +43,9 @@ def show_grey(stored: np.ndarray, header: pydicom.Dataset, layout: Layout) -> np
         raise UnusableImage(Problem("E_FLAT", layout.where, "all pixels outside the padding are equal"))
     values = _apply_modality(stored, header, layout)
     if header.get("VOILUTSequence"):
-        signed = bool(values.min() < 0) or (layout.signed and not header.get("ModalityLUTSequence"))
+        signed = _may_be_negative(header, layout)
         table = dicom_tables.read_item(header, "VOILUTSequence", signed=signed, where=layout.where)
-        pixels = table.look_up(values) / np.float32(2**table.bits - 1)
+        pixels = table.show(values)
     elif header.get("WindowCenter") is not None and header.get("WindowWidth") is not None:
         pixels = _apply_window(values, header, layout.where)
     else:
@@ -78,9 +78,28 @@ def _apply_modality(stored: np.ndarray, header: pydicom.Dataset, layout: Layout)
             header, "ModalityLUTSequence", signed=layout.signed, where=layout.where
         )
         return table.look_up(stored).astype(precise)
+    found = _rescale(np.array([0, 1]), header, np.float64)
+    if not np.isfinite(found).all() or found[0] == found[1]:
+        raise undecodable(layout.where, "RescaleSlope or RescaleIntercept is no number, or the slope is 0")
+    return _rescale(stored, header, precise)
+
+
+def _rescale(
+    stored: np.ndarray, header: pydicom.Dataset, precise: type[np.float32 | np.float64]
+) -> np.ndarray:
+    """Values by slope and intercept; as they are where the file has none."""
     slope, intercept = header.get("RescaleSlope"), header.get("RescaleIntercept")
     values: np.ndarray = stored.astype(precise)
     return values * precise(1 if slope is None else slope) + precise(intercept or 0)
+
+
+def _may_be_negative(header: pydicom.Dataset, layout: Layout) -> bool:
+    """Whether the modality transform can give values below 0, as far as the header tells."""
+    if header.get("ModalityLUTSequence"):
+        return False
+    half = 2 ** (layout.stored - 1)
+    ends = np.array([-half, half - 1] if layout.signed else [0, 2 * half - 1])
+    return bool(_rescale(ends, header, np.float64).min() < 0)
 
 
 def _apply_window(values: np.ndarray, header: pydicom.Dataset, where: str) -> np.ndarray:

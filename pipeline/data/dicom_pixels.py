@@ -48,7 +48,7 @@ KINDS = {  # of streams, by transfer syntax
 }
 LOSSY = (uid.JPEGLSNearLossless, uid.JPEG2000, uid.HTJ2K)  # besides JPEG, whose streams tell
 GREY = {"MONOCHROME1", "MONOCHROME2"}
-COLOURS = {  # photometric interpretations that PS3.5 8.2 allows in each kind of stream
+COLOURS = {  # photometric interpretations that each kind of stream can hold (PS3.5 8.2)
     "JPEG": {*GREY, "RGB", "YBR_FULL", "YBR_FULL_422"},
     "lossless JPEG": {*GREY, "PALETTE COLOR", "RGB", "YBR_FULL"},
     "JPEG-LS": {*GREY, "PALETTE COLOR", "RGB", "YBR_FULL"},
@@ -80,7 +80,7 @@ def decode(path: Path, layout: Layout) -> np.ndarray:
     """
     with silenced():
         try:
-            dataset = pydicom.dcmread(path, specific_tags=list(TAGS), force=True)
+            dataset = _read_pixels(path)
             if "PixelData" not in dataset:
                 raise undecodable(path.name, "it holds no pixels or is cut off; get a whole file or drop it")
             syntax = _find_syntax(dataset)
@@ -94,6 +94,14 @@ def decode(path: Path, layout: Layout) -> np.ndarray:
         except Exception as error:
             message = f"its pixels do not decode ({type(error).__name__}); get a whole file or drop it"
             raise undecodable(path.name, message) from None
+
+
+def _read_pixels(path: Path) -> pydicom.Dataset:
+    try:
+        return pydicom.dcmread(path, specific_tags=list(TAGS), force=True)
+    except MemoryError:  # Python makes room for as many bytes as a damaged length claims
+        message = "it holds, or claims to hold, more than fits in memory; get a whole file or drop it"
+        raise undecodable(path.name, message) from None
 
 
 def _find_syntax(dataset: pydicom.Dataset) -> uid.UID:

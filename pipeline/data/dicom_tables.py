@@ -34,21 +34,33 @@ class LookupTable(NamedTuple):
         >>> LookupTable(-1, np.array([5, 6, 7]), 8).look_up(np.array([-9, -1, 0, 1, 400])).tolist()
         [5, 5, 6, 7, 7]
         """
-        places = values if values.dtype.kind in "ui" else np.rint(values)
-        return self.entries[np.clip(places.astype(np.int64) - self.first, 0, len(self.entries) - 1)]
+        return self.entries[self._find_places(values)]
+
+    def show(self, values: np.ndarray) -> np.ndarray:
+        """The same as shares of the largest entry that the bits allow, float32."""
+        shares = (self.entries / (2**self.bits - 1)).astype(np.float32)
+        return shares[self._find_places(values)]
+
+    def _find_places(self, values: np.ndarray) -> np.ndarray:
+        if values.dtype.kind in "ui":
+            whole = values.astype(np.int32 if values.dtype.itemsize <= 2 else np.int64)
+        else:
+            whole = np.rint(values)
+        return np.clip(whole - self.first, 0, len(self.entries) - 1).astype(np.int32)
 
 
 def read_table(descriptor: Any, data: Any, *, signed: bool, little: bool, where: str) -> LookupTable:
     """A table from its two attributes.
 
-    signed: whether values that are looked up may be negative, in which case the first mapped value is a
-    signed number, however it was written; little: whether words of the file have their low byte first.
+    signed: whether values that are looked up may be negative; the first mapped value then is a signed number
+    of 16 bits, else an unsigned one, however it was written
+    little: whether words of the file have their low byte first
 
     Raises UnusableImage (E_DECODE) if they contradict each other.
     """
     number, first, bits = (int(part) for part in descriptor)
     number = number & 0xFFFF or 2**16
-    first -= 2**16 if signed and first >= 2**15 else 0
+    first = (first + 2**15) % 2**16 - 2**15 if signed else first % 2**16
     entries = _unpack(data, number, bits, little)
     if bits not in BITS or len(entries) != number or entries.max() >= 2**bits:
         message = (
@@ -75,8 +87,7 @@ def apply_palette(stored: np.ndarray, header: pydicom.Dataset, where: str) -> np
         read_table(descriptor, data, signed=False, little=little, where=where)
         for descriptor, data in zip(parts[::2], parts[1::2], strict=True)
     ]
-    planes = [table.look_up(stored) / np.float32(2**table.bits - 1) for table in tables]
-    return np.stack(planes, axis=-1)
+    return np.stack([table.show(stored) for table in tables], axis=-1)
 
 
 def _is_little(header: pydicom.Dataset) -> bool:
@@ -84,13 +95,13 @@ def _is_little(header: pydicom.Dataset) -> bool:
 
 
 def _unpack(data: Any, number: int, bits: int, little: bool) -> np.ndarray:
-    """Entries as int64: of words, or of bytes, which some files put two into a word."""
+    """Entries as int32: of words, or of bytes, which some files put two into a word."""
     order = "<" if little else ">"
     if not isinstance(data, bytes):
         words = data if isinstance(data, Sequence) else [data]
         data = (np.array(words, np.int64) & 0xFFFF).astype(f"{order}u2").tobytes()
     packed = bits == 8 and len(data) == number + number % 2 and len(data) != 2 * number
     if not packed:
-        return np.frombuffer(data[: len(data) // 2 * 2], f"{order}u2").astype(np.int64)
+        return np.frombuffer(data[: len(data) // 2 * 2], f"{order}u2").astype(np.int32)
     in_order = data if little else np.frombuffer(data, ">u2").astype("<u2").tobytes()
-    return np.frombuffer(in_order, np.uint8)[:number].astype(np.int64)
+    return np.frombuffer(in_order, np.uint8)[:number].astype(np.int32)

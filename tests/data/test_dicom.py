@@ -152,6 +152,8 @@ REFUSED = {
     "not a photometric": ({"PhotometricInterpretation": ["MONOCHROME2", "RGB"]}, "E_DECODE"),
     "no window": ({"WindowCenter": 0, "WindowWidth": 0, "VOILUTFunction": "SIGMOID"}, "E_DECODE"),
     "a narrow window": ({"WindowCenter": 0, "WindowWidth": 0.5}, "E_DECODE"),
+    "no slope": ({"RescaleSlope": 0}, "E_DECODE"),
+    "an endless slope": ({"RescaleSlope": "1e999"}, "E_DECODE"),
     "unknown function": ({"WindowCenter": 9, "WindowWidth": 9, "VOILUTFunction": "CUBIC"}, "E_DECODE"),
 }
 

@@ -7,7 +7,7 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
-from pydicom.uid import ExplicitVRBigEndian
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from tests.data.dicom_files import lookup_table, write
 from tests.data.test_dicom import RAMP, read, refused
@@ -54,6 +54,24 @@ def test_the_first_mapped_value_after_a_negative_intercept_is_signed(tmp_path: P
     values = np.array([[0, 8], [9, 11]], np.uint16)  # -10, -2, -1, 1
     pixels = shown(tmp_path, values, 12, RescaleSlope=1, RescaleIntercept=-10, VOILUTSequence=voi)
     np.testing.assert_allclose(pixels, [[0, 0], [0.2, 1]], atol=1e-6)
+
+
+def test_the_header_and_not_the_values_tells_whether_they_may_be_negative(tmp_path: Path) -> None:
+    voi = table([0, 51, 102, 255], 4, 65534, 8)
+    values = np.array([[0, 4], [6, 8]], np.uint16)  # 3, 1, 0, -1; without the last none is negative
+    tags = {"RescaleSlope": -0.5, "RescaleIntercept": 3, "VOILUTSequence": voi}
+    np.testing.assert_allclose(shown(tmp_path, values, 12, **tags), [[1, 1], [0.4, 0.2]], atol=1e-6)
+    np.testing.assert_allclose(shown(tmp_path, values[:, :1], 12, **tags), [[1], [0.4]], atol=1e-6)
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian])
+def test_what_a_modality_table_gives_is_never_negative(tmp_path: Path, syntax: str) -> None:
+    modality = table([0, 40000, 40001, 40002], 4, -1, 16)
+    voi = table([0, 51, 102, 255], 4, 40000, 8)  # implicit: nothing tells that 40000 is unsigned
+    values = np.array([[-1, 0], [1, 2]], np.int16)
+    tags = {"ModalityLUTSequence": modality, "VOILUTSequence": voi}
+    pixels = shown(tmp_path, values, 12, syntax=syntax, **tags)
+    np.testing.assert_allclose(pixels, [[0, 0], [0.2, 0.4]], atol=1e-6)
 
 
 def test_the_first_mapped_value_of_unsigned_values_is_unsigned(tmp_path: Path) -> None:
