@@ -77,7 +77,7 @@ _idle: list[_Worker] = []
 
 
 def call(limits: Limits, function: Callable[..., Any], *arguments: Any) -> Any:
-    """`function(*arguments)` in a worker; function, arguments and answer must be picklable.
+    """`function(*arguments)` in a worker; all must be picklable, and the function's module importable.
 
     Raises Lost if the worker died, or went over a limit, and whatever the function raises.
 
