@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 START = "import sys; sys.path[:] = sys.argv[1:]; from pipeline.common.expendable import serve; serve()"
 # as many threads as there are workers is enough; each of these is read by another library
@@ -52,12 +52,12 @@ class _Worker:
     def call(self, limits: Limits, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         """What the function gives, raised if it is an error; Lost if the process ends."""
         try:
-            pickle.dump((Path.cwd(), limits, function, arguments), self._requests)
-            self._requests.flush()
-            good, answer = pickle.load(self._answers)
+            _send(self._requests, pickle.dumps((Path.cwd(), limits, function, arguments)))
+            received = pickle.load(self._answers)
         except (EOFError, OSError, pickle.UnpicklingError):
             self._process.wait()
             raise Lost(_tell_end(self._process.returncode, limits)) from None
+        good, answer = pickle.loads(received)
         if not good:
             raise answer
         return answer
@@ -135,16 +135,22 @@ def serve() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     while True:
         try:
-            folder, limits, function, arguments = pickle.load(requests)
+            received = pickle.load(requests)
         except EOFError:
             os._exit(0)
-        except Exception as error:  # a module that the function needs does not load
-            answer: tuple[bool, Any] = (False, error)
-        else:
+        try:
+            folder, limits, function, arguments = pickle.loads(received)
             os.chdir(folder)
-            answer = _answer(limits, function, arguments)
-        pickle.dump(answer, answers)
-        answers.flush()
+            answer = pickle.dumps(_answer(limits, function, arguments))
+        except Exception as error:  # a module does not load, or the answer cannot travel
+            answer = pickle.dumps((False, error))
+        _send(answers, answer)
+
+
+def _send(stream: IO[bytes], message: bytes) -> None:
+    """Bytes in bytes: what cannot be read for what it means is still read to its end."""
+    pickle.dump(message, stream)
+    stream.flush()
 
 
 def _answer(limits: Limits, function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[bool, Any]:

@@ -1,6 +1,8 @@
 """Expendable processes: whatever happens to one costs its own call, and says so."""
 
+import importlib
 import os
+import pickle
 import signal
 import time
 from collections.abc import Callable
@@ -18,7 +20,6 @@ FATAL: dict[str, tuple[Callable[..., Any], tuple[Any, ...], str]] = {
     "abort": (os.abort, (), "died (SIGABRT)"),
     "exit": (os._exit, (7,), "died (exit code 7)"),
     "hang": (time.sleep, (60,), "took more than 0.5 s"),
-    "an answer that cannot travel": (open, (os.devnull,), "died (exit code 1)"),
 }
 
 
@@ -38,6 +39,24 @@ def test_answers_and_errors_come_back() -> None:
     with pytest.raises(UserError, match="all of it"):
         call(LIMITS, _refuse, "all of it")
     assert call(LIMITS, print, "noise") is None  # what is printed does not mix with answers
+
+
+class Foreign:
+    """What a worker has no class for."""
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[str]]:
+        return importlib.import_module, ("no_such_module",)
+
+
+def test_what_cannot_travel_is_an_error_and_disturbs_no_other_call() -> None:
+    one = call(LIMITS, os.getpid)
+    for function, argument in ((open, os.devnull), (repr, Foreign())):
+        with pytest.raises((TypeError, ModuleNotFoundError)):
+            call(LIMITS, function, argument)
+        assert call(LIMITS, abs, -2) == 2
+    with pytest.raises((AttributeError, TypeError, pickle.PicklingError)):
+        call(LIMITS, lambda: 1)
+    assert call(LIMITS, os.getpid) == one
 
 
 @pytest.mark.parametrize("case", FATAL)
