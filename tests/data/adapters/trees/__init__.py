@@ -6,6 +6,9 @@ import numpy as np
 from PIL import Image
 
 from pipeline.common.errors import UserError
+from pipeline.data.annotations import combine
+from pipeline.data.samples import Sample
+from tests.data.dicom_files import write as write_dicom
 
 
 def picture(path: Path, size: tuple[int, int] = (64, 48), seed: int = 0) -> Path:
@@ -33,3 +36,28 @@ def edit(path: Path, old: str, new: str) -> None:
 def codes(error: UserError) -> set[str]:
     """The codes of all problems."""
     return {line.split()[0] for line in error.problems}
+
+
+def film(path: Path, number: int = 0, size: tuple[int, int] = (24, 20)) -> Path:
+    """A small DICOM film, different for each number."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stored = np.random.default_rng(number).integers(0, 256, (size[1], size[0]), dtype=np.uint8)
+    return write_dicom(path, stored, bits=8)
+
+
+def mask(path: Path, box: tuple[int, int, int, int] | None, size: tuple[int, int] = (24, 20)) -> Path:
+    """A grey mask that is white in a box x0, y0, x1, y1, or all black."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.zeros((size[1], size[0]), np.uint8)
+    if box:
+        pixels[box[1] : box[3], box[0] : box[2]] = 255
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def draw(sample: Sample, width: int, height: int) -> np.ndarray:
+    """The map of a sample's annotations, on the image that they refer to."""
+    size = sample.annotation_size or (width, height)
+    drawn = combine(sample.annotations, *size, granularity="map", blur=0)
+    assert drawn is not None
+    return drawn
