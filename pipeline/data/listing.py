@@ -115,7 +115,7 @@ class Listing:
         self._problems.setdefault((code, message), Problem(code, where, message))
 
     def leave_out(self, code: str, where: str, what: str) -> None:
-        """Count one more of what is not used (`what`, in the plural), for a warning with this code."""
+        """Count one more of what is not used (`what`, in the plural, says why), for a warning."""
         self._left_out[code, what] += 1
         self._first.setdefault((code, what), where)
 
@@ -153,7 +153,7 @@ class Listing:
         """The samples (Found), if nothing was wrong; else UserError with every problem."""
         refuse(list(self._problems.values()))
         left_out = [
-            Finding(code, self._first[code, what], f"{count} {what}; left out")
+            Finding(code, self._first[code, what], f"{what}: {count}, left out")
             for (code, what), count in self._left_out.items()
         ]
         return Found(samples, left_out)

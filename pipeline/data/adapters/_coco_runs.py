@@ -3,7 +3,7 @@
 import numpy as np
 
 OFFSET, BITS, MORE, NEGATIVE = 48, 5, 0b100000, 0b010000
-LONGEST = 60  # bits of one number; more is damage
+LONGEST = 30  # bits of one number; more is damage
 
 
 def decode_counts(text: str) -> np.ndarray:

@@ -77,18 +77,14 @@ def read(
     columns = ("Image Index", "Finding Labels", "Patient ID", "View Position")
     samples = []
     for row in read_table(only_file(root, ENTRIES), columns=columns):
-        name = row.cells["Image Index"]
-        stem = name.removesuffix(".png")
+        stem = row.cells["Image Index"].removesuffix(".png")
         if not _is_wanted(listing, row, views):
             continue
         if missing == "skip" and stem not in paths:
-            listing.leave_out("W_ABSENT", row.where, "listed images are absent")
+            listing.leave_out("W_ABSENT", row.where, "absent images")
             continue
-        present = _read_findings(listing, row)
-        image = listing.file(paths.get(stem, name), row.where)
-        if image is not None and present is not None:
-            sample = film(stem, image, row.where, "nih", decide(present, chosen), group_id=f"nih:{stem}")
-            sample.subject_id = f"nih:{_read_patient(listing, row)}"
+        sample = _read_row(listing, row, paths, chosen)
+        if sample is not None:
             sample.native_split = splits.get(stem, "")
             samples.append(sample)
     if boxes:
@@ -113,6 +109,20 @@ def _is_wanted(listing: Listing, row: TableRow, views: list[Literal["PA", "AP"]]
     if view is not None and view not in views:
         listing.leave_out("W_VIEW", row.where, "films in another view")
     return view in views
+
+
+def _read_row(
+    listing: Listing, row: TableRow, paths: dict[str, str], chosen: frozenset[str]
+) -> Sample | None:
+    """An image without split and boxes; None if something is wrong with its row."""
+    name = row.cells["Image Index"]
+    stem = name.removesuffix(".png")
+    present = _read_findings(listing, row)
+    image = listing.file(paths.get(stem, name), row.where)
+    if image is None or present is None:
+        return None
+    facts = {"subject_id": f"nih:{_read_patient(listing, row)}", "group_id": f"nih:{stem}"}
+    return film(stem, image, row.where, "nih", decide(present, chosen), **facts)
 
 
 def _read_findings(listing: Listing, row: TableRow) -> list[str] | None:

@@ -78,22 +78,22 @@ def _add_boxes(sample: Sample, rows: list[TableRow]) -> None:
         sample.problem = error.problem
 
 
-def _read_classes(listing: Listing) -> dict[str, str]:
-    """The class of each image; rows that say the same are one."""
-    found: dict[str, str] = {}
+def _read_classes(listing: Listing) -> dict[str, str | None]:
+    """The class of each image, None for an unknown word; rows that say the same are one."""
+    found: dict[str, str | None] = {}
     for where, cells in read_table(listing.root / CLASSES, columns=("patientId", "class")):
         told = listing.word(WORDS, cells["class"], where)
-        if told and found.setdefault(cells["patientId"], told) != told:
+        if found.setdefault(cells["patientId"], told) != told:
             message = f"{cells['patientId']} is {told!r} here, {found[cells['patientId']]!r} above; keep one"
             listing.add("E_LABEL_RULE", where, message)
     return found
 
 
-def _read_class(listing: Listing, rows: list[TableRow], told: str) -> str | None:
+def _read_class(listing: Listing, rows: list[TableRow], told: str | None) -> str | None:
     """The class of one image if its rows of labels and their boxes agree with it; else None, noted."""
     where = rows[0].where
     targets = {listing.word(TARGETS, row.cells["Target"], row.where, "E_LABEL") for row in rows}
-    if None in targets:
+    if None in targets or told is None:
         return None
     if not told:
         listing.add("E_JOIN", where, f"expected this image in {CLASSES} too; are both of one release?")

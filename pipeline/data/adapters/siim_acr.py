@@ -51,7 +51,7 @@ def read(root: Path, *, table: str = "train-rle.csv") -> list[Sample]:
             _add_masks(sample, masks)
             samples.append(sample)
     for name in sorted(set(paths) - set(images)):
-        listing.leave_out("W_UNLABELLED", paths[name], f"images have no row in {table}")
+        listing.leave_out("W_UNLABELLED", paths[name], f"images without a row in {table}")
     return listing.finish(samples)
 
 

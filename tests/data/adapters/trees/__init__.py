@@ -1,13 +1,15 @@
 """Small invented data sets in the published layouts; ids start with 99 or `inv`."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from pipeline.common.errors import UserError
 from pipeline.data.annotations import combine
-from pipeline.data.samples import Sample
+from pipeline.data.samples import Found, Sample
 from tests.data.dicom_files import write as write_dicom
 
 
@@ -36,6 +38,28 @@ def edit(path: Path, old: str, new: str) -> None:
 def codes(error: UserError) -> set[str]:
     """The codes of all problems."""
     return {line.split()[0] for line in error.problems}
+
+
+def facts(samples: list[Sample]) -> list[tuple[object, ...]]:
+    """What identifies the samples and divides them: id, label, class, subject, group, split, annotations."""
+    return [
+        (s.native_id, s.label, s.class_name, s.subject_id, s.group_id, s.native_split, len(s.annotations))
+        for s in samples
+    ]
+
+
+def left_out(samples: list[Sample]) -> dict[str, str]:
+    """Code -> message of what was left out."""
+    assert isinstance(samples, Found)
+    return {finding.code: finding.message for finding in samples.left_out}
+
+
+def refused(read: Callable[[], object]) -> set[str]:
+    """The codes with which a reading ends; no line may repeat a secret."""
+    with pytest.raises(UserError) as caught:
+        read()
+    assert "INVSECRET" not in str(caught.value)
+    return codes(caught.value)
 
 
 def film(path: Path, number: int = 0, size: tuple[int, int] = (24, 20)) -> Path:
