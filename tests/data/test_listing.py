@@ -49,14 +49,14 @@ def test_a_nameless_last_column_of_blanks_is_dropped(tmp_path: Path, header: str
     assert cells == {"a": "1", "b": "2"}
 
 
-@pytest.mark.parametrize("row", ["1,2,,", "1,2,,,", "1,2", "1,2,,,,"])
+@pytest.mark.parametrize("row", ["1,2,,,", "1,2", "1,2,,,,"])
 def test_several_nameless_columns_may_be_absent_from_rows(tmp_path: Path, row: str) -> None:
     (tmp_path / "t.csv").write_text(f"a,b,,,\n{row}\n")
     ((_, cells),) = read_table(tmp_path / "t.csv")
     assert cells == {"a": "1", "b": "2"}
 
 
-@pytest.mark.parametrize("row", ["1", "1,2,,3", "1,2,3", "1,2,,,,,,"])
+@pytest.mark.parametrize("row", ["1", "1,2,,", "1,2,,3", "1,2,3", "1,2,,,,,,"])
 def test_several_nameless_columns_do_not_shift_rows(tmp_path: Path, row: str) -> None:
     (tmp_path / "t.csv").write_text(f"a,b,,,\n{row}\n")
     with pytest.raises(UserError, match="E_ROW_SHAPE"):

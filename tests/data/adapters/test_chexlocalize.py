@@ -77,7 +77,7 @@ def test_uncertain_labels_are_refused_if_wanted(root: Path) -> None:
 
 
 def pack(lengths: list[int]) -> str:
-    """Run lengths as COCO writes them: 5 bits a character, the last with a sign, differences from the third."""
+    """Run lengths as COCO writes them: 5 bits a character, a sign in the last, differences from the third."""
     text = ""
     for number, length in enumerate(lengths):
         value, more = length - (lengths[number - 2] if number > 2 else 0), True
