@@ -42,6 +42,7 @@ from pipeline.data.deciding import Answers, decide_columns, decide_held_out, dec
 from pipeline.data.listing import SPLITS, slug
 from pipeline.data.placing import Entry, place, read_entries
 from pipeline.data.problems import UnusableImage
+from pipeline.data.recognising import recognise
 from pipeline.grid.cells import cells
 
 SECONDS = 0.35  # to train on one image on one core, with the network and size of `starter`
@@ -53,6 +54,8 @@ def new(
 ) -> None:
     """Propose, ask, write and audit; raises UserError before anything is written."""
     profile, place_of_data = refuse_existing(name)
+    if table is None:
+        refuse_published(folder)
     collection = collect(folder, table, maps)
     talk = Conversation(silent)
     columns = decide_columns(collection, answers, talk)
@@ -83,6 +86,15 @@ def refuse_existing(name: str) -> tuple[Path, Path]:
     if there:
         raise UserError([f"{path} is there already and stays as it is; take another name" for path in there])
     return profile, folder
+
+
+def refuse_published(folder: Path) -> None:
+    """Raise UserError for a published layout, whose adapter knows its labels, marks, patients and splits."""
+    if adapter := recognise(folder):
+        remedy = f"write `adapters: [{{name: {adapter}}}]` into a profile; docs/formats.md has it whole"
+        raise UserError(
+            f"{folder}: this is the published layout of {adapter}: {remedy}; --table passes it by"
+        )
 
 
 def gather(

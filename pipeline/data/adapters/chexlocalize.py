@@ -22,6 +22,7 @@ from pipeline.data.listing import Listing, TableRow, existing_root, read_json, r
 from pipeline.data.problems import Problem, refuse
 from pipeline.data.samples import Annotation, Polygons, Runs, Sample
 
+MARK = "CheXlocalize/gt_*.json"
 FINDINGS = (
     "Enlarged Cardiomediastinum",
     "Cardiomegaly",

@@ -22,6 +22,7 @@ from pipeline.data.listing import Listing, existing_root, slug
 from pipeline.data.problems import Problem, refuse
 from pipeline.data.samples import Sample
 
+MARK = "Infection Segmentation Data"
 SPLITS = {"Train": "train", "Val": "val", "Test": "test"}
 CLASSES = ("COVID-19", "Non-COVID", "Normal")
 

@@ -26,6 +26,7 @@ from pipeline.data.listing import Listing, TableRow, existing_root, read_table
 from pipeline.data.problems import Problem, UnusableImage
 from pipeline.data.samples import Fixations, Sample
 
+MARK = "physionet.org/files/egd-cxr"
 SIDES = ("top", "bottom", "left", "right")
 CLASSES = {"Normal": (0, "normal"), "CHF": (1, "chf"), "pneumonia": (1, "pneumonia")}
 FLAGS = {"0": 0, "0.0": 0, "1": 1, "1.0": 1}

@@ -27,7 +27,8 @@ from pipeline.data.listing import Listing, TableRow, existing_root, read_table
 from pipeline.data.problems import UnusableImage
 from pipeline.data.samples import Sample
 
-ENTRIES, BOXES = "Data_Entry_2017*.csv", "BBox_List_2017*.csv"
+MARK = "Data_Entry_2017*.csv"
+BOXES = "BBox_List_2017*.csv"
 LISTS = {"train_val_list.txt": "train", "test_list.txt": "test"}
 CORNERS = ("Bbox [x", "y", "w", "h]")  # the header is `Bbox [x,y,w,h],,,`, with commas that nobody quoted
 REFERENCE = (1024, 1024)  # px of the published images, to which boxes refer
@@ -71,12 +72,12 @@ def read(
     Some samples carry E_BOX or E_LABEL_CONFLICT.
     """
     chosen = choose_findings(findings, FINDINGS)
-    root = existing_root(root, ENTRIES)
+    root = existing_root(root, MARK)
     listing = Listing(root)
     paths, splits = index_files(listing, ".png"), _read_splits(listing) if split_lists else {}
     columns = ("Image Index", "Finding Labels", "Patient ID", "View Position")
     samples = []
-    for row in read_table(only_file(root, ENTRIES), columns=columns):
+    for row in read_table(only_file(root, MARK), columns=columns):
         stem = row.cells["Image Index"].removesuffix(".png")
         if not _is_wanted(listing, row, views):
             continue

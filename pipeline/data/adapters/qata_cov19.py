@@ -17,6 +17,7 @@ from pipeline.data.adapters._masks import add_mask, image_names
 from pipeline.data.listing import Listing, existing_root
 from pipeline.data.samples import Sample
 
+MARK = "Train Set/Ground-truths"
 SPLITS = {"Train Set": "train", "Test Set": "test"}
 
 
@@ -26,7 +27,7 @@ def read(root: Path) -> list[Sample]:
     Raises UserError: E_LAYOUT, E_PATH_ESCAPE, E_ANN_MISSING, E_JOIN (a mask without an image). Some samples
     carry E_DECODE (mask).
     """
-    root = existing_root(root, "Train Set/Images")
+    root = existing_root(root, MARK)
     listing = Listing(root)
     samples = []
     for folder, split in SPLITS.items():

@@ -31,7 +31,7 @@ from pipeline.data.listing import (
 from pipeline.data.problems import Problem, UnusableImage
 from pipeline.data.samples import Ellipses, Fixations, Sample
 
-METADATA = "main_data/metadata_phase_*.csv"
+MARK = "main_data/metadata_phase_*.csv"
 CERTAIN, SUREST = 3, 5  # of 0 absent, 1 unlikely .. 5 consistent with
 FACTS = ("id", "split", "eye_tracking_data_discarded", "image", "dicom_id", "subject_id")
 SIZES = ("image_size_x", "image_size_y")
@@ -105,10 +105,10 @@ def read(
     the codes of `listing.read_table`. Samples with broken annotations carry E_ANN_MISSING, E_FIX, E_SHAPE or
     E_LABEL.
     """
-    root = existing_root(root, METADATA)
+    root = existing_root(root, MARK)
     listing = Listing(root)
     readings: dict[str, list[Reading]] = {}
-    for path in sorted(root.glob(METADATA)):
+    for path in sorted(root.glob(MARK)):
         for row in read_table(path, columns=(*FACTS, *SIZES)):
             readings.setdefault(row.cells["dicom_id"], []).append(_read_row(listing, row))
     samples = []

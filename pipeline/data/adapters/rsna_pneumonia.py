@@ -19,11 +19,8 @@ from pipeline.data.listing import Listing, TableRow, existing_root, read_json, r
 from pipeline.data.problems import UnusableImage
 from pipeline.data.samples import Sample
 
-IMAGES, LABELS, CLASSES = (
-    "stage_2_train_images",
-    "stage_2_train_labels.csv",
-    "stage_2_detailed_class_info.csv",
-)
+MARK = "stage_2_train_labels.csv"
+IMAGES, CLASSES = "stage_2_train_images", "stage_2_detailed_class_info.csv"
 CORNERS = ("x", "y", "width", "height")
 OPACITY = "Lung Opacity"
 WORDS = {word.casefold(): word for word in ("Normal", "No Lung Opacity / Not Normal", OPACITY)}
@@ -45,12 +42,12 @@ def read(
     E_LABEL_RULE (rows of one image, or its class and Target, contradict each other), E_JOIN (an image without
     class, or not in the mapping) and the codes of `listing.read_table`. Some samples carry E_BOX.
     """
-    root = existing_root(root, LABELS)
+    root = existing_root(root, MARK)
     listing = Listing(root)
     classes = _read_classes(listing)
     parents = _read_mapping(listing, mapping) if mapping else {}
     images: dict[str, list[TableRow]] = {}
-    for row in read_table(root / LABELS, columns=("patientId", *CORNERS, "Target")):
+    for row in read_table(root / MARK, columns=("patientId", *CORNERS, "Target")):
         images.setdefault(row.cells["patientId"], []).append(row)
     samples = []
     for name, rows in images.items():

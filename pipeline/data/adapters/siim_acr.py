@@ -20,7 +20,7 @@ from pipeline.data.listing import Listing, TableRow, existing_root, read_table
 from pipeline.data.problems import Problem, UnusableImage
 from pipeline.data.samples import Runs, Sample
 
-IMAGES = "dicom-images-train"
+MARK = "dicom-images-train"
 NONE = "-1"
 SIDE = 1024  # px, of the square that masks refer to
 
@@ -35,14 +35,14 @@ def read(root: Path, *, table: str = "train-rle.csv") -> list[Sample]:
     """
     root = existing_root(root, table)
     listing = Listing(root)
-    paths = {name: path for name, path in index_files(listing, ".dcm").items() if path.startswith(IMAGES)}
+    paths = {name: path for name, path in index_files(listing, ".dcm").items() if path.startswith(MARK)}
     images: dict[str, list[TableRow]] = {}
     for row in read_table(root / table, columns=("ImageId", "EncodedPixels")):
         images.setdefault(row.cells["ImageId"], []).append(row)
     samples = []
     for name, rows in images.items():
         where, masks = rows[0].where, [row for row in rows if row.cells["EncodedPixels"] != NONE]
-        image = listing.file(paths.get(name, f"{IMAGES}/{name}.dcm"), where)
+        image = listing.file(paths.get(name, f"{MARK}/{name}.dcm"), where)
         if 0 < len(masks) < len(rows):
             listing.add("E_LABEL_RULE", where, f"{name} has both a mask and {NONE}; keep one of them")
         if image is not None:

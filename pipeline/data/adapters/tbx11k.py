@@ -20,6 +20,7 @@ from pipeline.data.listing import SHOWN, Listing, existing_root, read_json
 from pipeline.data.problems import Problem, refuse
 from pipeline.data.samples import Boxes, Sample
 
+MARK = "annotations/json/TBX11K_*.json"
 LISTS = {"train": "TBX11K_train.json", "val": "TBX11K_val.json"}
 FOLDERS = {"health": "normal", "sick": "sick_without_tb", "tb": "tb"}
 CATEGORIES = {

@@ -22,6 +22,7 @@ from pipeline.data.listing import SHOWN, Listing, TableRow, existing_root, read_
 from pipeline.data.problems import UnusableImage
 from pipeline.data.samples import Sample
 
+MARK = "annotations/image_labels_*.csv"  # of the copy of PhysioNet
 CORNERS = ("x_min", "y_min", "x_max", "y_max")
 NOTHING = "No finding"
 FINDINGS = (
@@ -86,7 +87,7 @@ def read(
     carry E_BOX.
     """
     chosen = choose_findings(findings, FINDINGS)
-    root = existing_root(root, "train.csv" if layout == "kaggle" else "annotations/image_labels_*.csv")
+    root = existing_root(root, "train.csv" if layout == "kaggle" else MARK)
     listing = Listing(root)
     samples = []
     for part in ["train"] if layout == "kaggle" else sets:

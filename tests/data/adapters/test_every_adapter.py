@@ -16,6 +16,7 @@ from pipeline.common import catalogue
 from pipeline.common.errors import UserError
 from pipeline.data.codes import CODES
 from pipeline.data.manifest import listed, listing_problems
+from pipeline.data.recognising import recognise
 from pipeline.data.samples import Sample
 from tests.data.adapters.trees import codes, picture
 
@@ -102,6 +103,15 @@ def test_an_image_that_is_a_link_out_of_the_folder_is_refused(tmp_path: Path, na
     with pytest.raises(UserError) as caught:
         read(tmp_path / "data", name, settings)
     assert codes(caught.value) == {"E_PATH_ESCAPE"}
+
+
+@EVERY
+def test_a_published_layout_is_recognised_by_its_adapter_alone(tmp_path: Path, name: str) -> None:
+    build(tmp_path, name)
+    assert recognise(tmp_path) in (name, None)
+    assert (recognise(tmp_path) is None) == (
+        "MARK" not in catalogue.source("data/adapters", name).read_text()
+    )
 
 
 @EVERY
