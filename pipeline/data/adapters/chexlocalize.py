@@ -6,9 +6,9 @@
     CheXlocalize/gt_segmentations_{val,test}.json   {image: {finding: {size: [h, w], counts: run lengths}}}
 
 Read in the authors' code and sample: names, keys (the parts of `Path` joined by `_`), the order of sizes,
-that JSON and code say `Airspace Opacity` where the tables say `Lung Opacity`, and that only images with a
-finding are outlined, ten findings of fourteen. Sizes of both sets are from memory. There is no training set
-here: divide by subject, or join another data set.
+that JSON and code say `Airspace Opacity` where the tables say `Lung Opacity`, that only images with a
+finding are outlined, ten findings of fourteen, and that the masks of an image are ten, empty where nothing
+is outlined. There is no training set here: divide by subject, or join another data set.
 """
 
 from pathlib import Path, PurePosixPath
@@ -37,7 +37,8 @@ FINDINGS = (
     "Pleural Other",
     "Fracture",
 )
-OUTLINED = {"Airspace Opacity": "Lung Opacity"}  # what JSON files call differently
+DEVICES = "Support Devices"  # outlined too, but no finding
+WORDS = {name.casefold(): name for name in (*FINDINGS, DEVICES)} | {"airspace opacity": "Lung Opacity"}
 ANSWERS = {"1": 1, "1.0": 1, "0": 0, "0.0": 0, "": 0, "-1": -1, "-1.0": -1}  # blank: not mentioned
 FOLDERS = {"valid": "val", "val": "val", "test": "test"}
 
@@ -57,9 +58,9 @@ def read(
     chosen finding is sure but one uncertain is left out and counted (W_UNCERTAIN), or refused. Films in other
     `views` are left out and counted (W_VIEW). `annotation` is what maps are made of: outlines, or masks.
 
-    Raises UserError: unknown findings, E_LAYOUT, E_IMAGE_MISSING, E_PATH_ESCAPE, E_LABEL, E_ENUM (folder or
-    view), E_JOIN (JSON that names none of the images) and the codes of `listing.read_table`. Some samples
-    carry E_SHAPE, E_RLE or E_LABEL_CONFLICT.
+    Raises UserError: unknown findings, E_LAYOUT, E_IMAGE_MISSING, E_PATH_ESCAPE, E_LABEL, E_LABEL_ALIAS (a
+    word of the JSON), E_ENUM (folder or view), E_JOIN (JSON that names none of the images) and the codes of
+    `listing.read_table`. Some samples carry E_SHAPE, E_RLE or E_LABEL_CONFLICT.
     """
     chosen = choose_findings(findings, FINDINGS)
     root = existing_root(root, "CheXpert/*_labels.csv")
@@ -130,12 +131,12 @@ def _add_marks(
         listing.add("E_JOIN", name, "names none of the images of the table; are both of one set?")
     for key in keys.keys() & marked.keys():
         sample, marks = keys[key], marked[key]
-        found = [mark for word, mark in marks.items() if OUTLINED.get(word, word) in chosen]
+        size = marks.pop("img_size", None)
+        told = {word: listing.word(WORDS, word, f"{name} {key}") for word in marks}
+        found = [marks[word] for word, finding in told.items() if finding in chosen]
         try:
-            sample.size = _read_size(marks["img_size"]) if "img_size" in marks else None
-            set_marks(
-                sample, [_to_outlines(found) if "img_size" in marks else _to_runs(found)] if found else []
-            )
+            sample.size = None if size is None else _read_size(size)
+            set_marks(sample, [_to_runs(found) if size is None else _to_outlines(found)] if found else [])
         except (KeyError, TypeError, ValueError, OverflowError):
             message = (
                 f"what {name} says of {key} cannot be read; expected outlines of [x, y], or size and counts"
@@ -152,11 +153,12 @@ def _to_outlines(marks: list[Any]) -> Annotation:
 
 
 def _to_runs(marks: list[Any]) -> Annotation:
-    """Masks of several findings; ValueError, KeyError or TypeError if they are not of one size."""
+    """Masks of several findings without the empty ones; ValueError, KeyError or TypeError if they are none."""
     width, height = _read_size(marks[0]["size"])
     if any(mark["size"] != marks[0]["size"] for mark in marks):
         raise ValueError("masks of several sizes")
-    return Runs(tuple(decode_counts(mark["counts"]) for mark in marks), height, width, "F")
+    parts = [decode_counts(mark["counts"]) for mark in marks]
+    return Runs(tuple(part for part in parts if part[1::2].any()), height, width, "F")
 
 
 def _read_size(size: Any) -> tuple[int, int]:

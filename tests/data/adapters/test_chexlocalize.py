@@ -57,8 +57,11 @@ def test_outlines_are_filled_with_their_edge(root: Path) -> None:
 def test_run_lengths_go_down_the_columns(root: Path) -> None:
     expected = np.zeros((20, 24))
     expected[2:5, 2:4] = 1
-    for sample in read(root, annotation="segmentations")[:2]:
+    heart, opacity, normal = read(root, annotation="segmentations")
+    for sample in (heart, opacity):
         np.testing.assert_array_equal(draw(sample, 24, 20), expected)
+    assert not normal.is_marked  # its masks are empty
+    assert normal.problem is None
 
 
 def test_a_chosen_finding(root: Path) -> None:
@@ -116,6 +119,7 @@ MUTATIONS: dict[str, tuple[Callable[[Path], object], str]] = {
     "view": (lambda root: edit(root / TEST, "patient99004/study2/view1_frontal",
                                "patient99004/study2/view1_oblique"), "E_ENUM"),
     "foreign marks": (lambda root: edit(root / MARKS, "patient99001", "patient99991"), "E_JOIN"),
+    "finding": (lambda root: edit(root / MARKS, "Cardiomegaly", "Cardiomegalia"), "E_LABEL_ALIAS"),
     "column": (lambda root: edit(root / VAL, "Edema", "Oedema"), "E_HEADER"),
     "cells": (lambda root: edit(root / TEST, answers(No_Finding="1.0", Edema=""), "1.0"), "E_ROW_SHAPE"),
     "no JSON": (lambda root: (root / MARKS).write_text("{"), "E_ROW_SHAPE"),

@@ -57,8 +57,11 @@ def build(root: Path) -> dict[str, Any]:
     write(root, "annotations_test", {opacity: marks})
     # 42 not marked, 3 marked, 17 not marked, 3 marked: rows 2 to 4 of columns 2 and 3
     runs = {"size": [20, 24], "counts": "Z13a00"}
-    write(root, "segmentations_val", {heart: {"Cardiomegaly": runs}})
-    write(root, "segmentations_test", {opacity: {"Airspace Opacity": runs}})
+    empty = {"size": [20, 24], "counts": "P?"}  # 480 not marked: the published files have every finding
+    write(root, "segmentations_val", {heart: {"Edema": empty, "Cardiomegaly": runs}})
+    normal = {"Edema": empty, "Support Devices": runs}
+    others = {"patient99004_study2_view1_frontal": normal}
+    write(root, "segmentations_test", {opacity: {"Airspace Opacity": runs, "Edema": empty}} | others)
     return {}
 
 
