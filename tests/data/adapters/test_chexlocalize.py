@@ -75,6 +75,14 @@ def test_lateral_films_if_wanted(root: Path) -> None:
     assert (lateral.native_id, lateral.label) == ("patient99002_study1_view2_lateral", 1)
 
 
+def test_answers_may_be_whole_numbers(root: Path) -> None:
+    before = facts(read(root))
+    table = (root / VAL).read_text()
+    (root / VAL).write_text(table.replace("1.0", "1").replace("0.0", "0"))
+    assert facts(read(root)) == before
+    assert "W_UNCERTAIN" in left_out(read(root))
+
+
 def test_uncertain_labels_are_refused_if_wanted(root: Path) -> None:
     assert refused(lambda: read(root, uncertain="refuse")) == {"E_LABEL"}
 
@@ -140,7 +148,12 @@ SQUARE = [[2, 4], [11, 4], [11, 13]]
 BROKEN: dict[str, tuple[str, Any, str]] = {
     "words": ("annotations", {"img_size": [20, 24], "Cardiomegaly": [[["a", "b"]]]}, "E_SHAPE"),
     "no pairs": ("annotations", {"img_size": [20, 24], "Cardiomegaly": [[1, 2, 3]]}, "E_SHAPE"),
-    "size": ("annotations", {"img_size": [20, -24], "Cardiomegaly": [SQUARE]}, "E_SHAPE"),
+    "three sizes": ("annotations", {"img_size": [20, 24, 1], "Cardiomegaly": [SQUARE]}, "E_SHAPE"),
+    "two sizes": (
+        "segmentations",
+        {"Cardiomegaly": {"size": [20, 24], "counts": "P?"}, "Edema": {"size": [24, 20], "counts": "P?"}},
+        "E_SHAPE",
+    ),
     "one size": ("annotations", {"img_size": 20, "Cardiomegaly": [SQUARE]}, "E_SHAPE"),
     "counts": ("segmentations", {"Cardiomegaly": {"size": [20, 24], "counts": "~"}}, "E_SHAPE"),
     "cut": ("segmentations", {"Cardiomegaly": {"size": [20, 24], "counts": "X"}}, "E_SHAPE"),

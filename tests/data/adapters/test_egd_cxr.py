@@ -20,6 +20,7 @@ from tests.data.adapters.trees.egd_cxr import (
     path_of,
     sheet_row,
 )
+from tests.data.dicom_files import write as write_dicom
 
 MASTER, GAZE = f"{TABLES}/master_sheet.csv", f"{TABLES}/fixations.csv"
 PATIENT = f"{path_of(1)},99000001,99000001,39000001,F,20 - 30,"  # what stands before the margins
@@ -63,6 +64,21 @@ def test_films_of_mimic_jpg(root: Path) -> None:
         place = (root / IMAGES / path_of(number)).with_suffix(".jpg")
         Image.new("L", (240, 200), number).save(place)
     assert [s.problem for s in read(root, suffix=".jpg")] == [None, None]
+    (root / IMAGES / path_of(1)).with_suffix(".jpg").write_bytes(b"no JPEG")
+    assert [s.problem.code for s in read(root, suffix=".jpg") if s.problem] == ["E_DECODE"]
+
+
+def test_other_spellings_of_flags_and_margins(root: Path) -> None:
+    edit(root / MASTER, "_pad", "")
+    edit(root / MASTER, ",1,0,1,0,", ",1,0.0,1.0,0.0,")
+    assert [(s.label, s.problem) for s in read(root)] == [(0, None), (1, None)]
+
+
+@pytest.mark.parametrize(("pads", "fits"), [("81,82", True), ("80,82", False), ("90,90", False)])
+def test_margins_fit_within_one_percent(root: Path, pads: str, fits: bool) -> None:
+    # 1024 px of width over 861, 862 and 844 px of height; the film is 1.2 : 1
+    edit(root / MASTER, f"{PATIENT}85,86", f"{PATIENT}{pads}")
+    assert (read(root)[0].problem is None) == fits
 
 
 def test_unclear_classes_are_set_aside_until_they_are_too_many(root: Path) -> None:
@@ -105,6 +121,8 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "no margin": (lambda root: edit(root / MASTER, f"{PATIENT}85,86",
                                     f"{PATIENT}85,"), "E_EGD_CANVAS"),
     "no film": (lambda root: (root / IMAGES / path_of(1)).write_bytes(b"no DICOM" * 40), "E_DECODE"),
+    "no size": (lambda root: write_dicom(root / IMAGES / path_of(1), np.eye(4, dtype="u2"), Rows=None),
+                "E_DECODE"),
     "no number": (lambda root: edit(root / GAZE, ",120,100", ",120,"), "E_FIX"),
     "not finite": (lambda root: edit(root / GAZE, ",120,100", ",nan,100"), "E_FIX"),
     "no time": (lambda root: edit(root / GAZE, ",0.35,", ",0,"), "E_FIX"),
