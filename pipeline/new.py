@@ -43,6 +43,7 @@ from pipeline.data.decoding import load_apart
 from pipeline.data.listing import SPLITS, slug
 from pipeline.data.placing import Entry, place, read_entries
 from pipeline.data.problems import UnusableImage
+from pipeline.data.recognising import recognise
 from pipeline.grid.cells import cells
 
 SECONDS = 0.35  # to train on one image on one core, with the network and size of `starter`
@@ -54,6 +55,8 @@ def new(
 ) -> None:
     """Propose, ask, write and audit; raises UserError before anything is written."""
     profile, place_of_data = refuse_existing(name)
+    if table is None:
+        refuse_published(folder)
     collection = collect(folder, table, maps)
     talk = Conversation(silent)
     columns = decide_columns(collection, answers, talk)
@@ -84,6 +87,15 @@ def refuse_existing(name: str) -> tuple[Path, Path]:
     if there:
         raise UserError([f"{path} is there already and stays as it is; take another name" for path in there])
     return profile, folder
+
+
+def refuse_published(folder: Path) -> None:
+    """Raise UserError for a published layout, whose adapter knows its labels, marks, patients and splits."""
+    if adapter := recognise(folder):
+        remedy = f"write `adapters: [{{name: {adapter}}}]` into a profile; docs/formats.md has it whole"
+        raise UserError(
+            f"{folder}: this is the published layout of {adapter}: {remedy}; --table passes it by"
+        )
 
 
 def gather(

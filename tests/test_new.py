@@ -19,6 +19,7 @@ from pipeline.data import starter
 from pipeline.data.deciding import Answers
 from pipeline.data.placing import Entry
 from pipeline.grid.cells import cells
+from tests.data.adapters.trees import siim_acr
 
 ROOT = Path(__file__).parents[1]
 FILMS = 40
@@ -311,3 +312,10 @@ def test_real_films_in_folders_need_no_answer(
     mine = written(project).datasets["mine"]
     assert mine.adapters[0]["labels"] == {"NORMAL": 0, "PNEUMONIA": 1} and mine.channels == 1
     assert "none held out, so nothing is measured on unseen sources" in capfd.readouterr().out
+
+
+def test_a_published_layout_is_left_to_its_adapter(project: Path, tmp_path: Path) -> None:
+    siim_acr.build(tmp_path / "siim")
+    with pytest.raises(UserError, match=r"layout of siim_acr: write `adapters: \[{name: siim_acr}\]`"):
+        run(tmp_path / "siim", table=False)
+    assert not (project / "profiles").exists()

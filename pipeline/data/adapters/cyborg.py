@@ -20,6 +20,7 @@ from pipeline.data.adapters._lists import read_lists
 from pipeline.data.listing import Listing, existing_root, named, pattern, slug
 from pipeline.data.samples import Sample
 
+MARK = "csvs/original.csv"
 LABELS = {"real": 0, "authentic": 0, "synthetic": 1, "fake": 1}
 VALIDATION_LISTS = ("original", "large_dataset_7x")  # here `test` chose the epoch
 PUBLISHED = (  # (what a path looks like, its source if the path does not spell it); the first match counts
