@@ -5,16 +5,12 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
-
-from pydantic import Field
 
 from pipeline.data import video
 from pipeline.data.listing import Listing
 from pipeline.data.problems import UnusableImage
 from pipeline.data.samples import Sample
 
-Frames = Annotated[int, Field(ge=1, le=100)]  # how many of each video
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
 NUMBER = re.compile(r"(\d+)$")  # of a frame, at the end of its file's name
 NUMBERS = 5  # of a line about one frame: its number and four more

@@ -33,7 +33,11 @@ PUBLISHED = (  # (what a path looks like, its source if the path does not spell 
     (re.compile(r"(?:^|/)(?P<source>[^/]+)/[^/]+$"), ""),
 )
 
-SOURCES = {"stargan": "starganv2", "stylegan_ada": "stylegan2_ada"}  # published words as slugs -> canonical
+SOURCES = {  # published words as slugs -> canonical
+    "celeba_hq_real": "celeba_hq",
+    "stargan": "starganv2",
+    "stylegan_ada": "stylegan2_ada",
+}
 
 
 def read(

@@ -22,12 +22,11 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from pipeline.data.adapters._films import Frames, find_films, name_of, number_pictures, take_frames
+from pipeline.data.adapters._films import find_films, name_of, number_pictures, take_frames
 from pipeline.data.listing import Listing, existing_root, slug
 from pipeline.data.problems import Problem, refuse
 from pipeline.data.samples import Masked, Sample
 
-Method = Literal["Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures", "FaceShifter"]
 WITHOUT_MASKS = ("FaceShifter",)
 ORIGINAL = "original_sequences/youtube"
 SPLITS = ("train", "val", "test")
@@ -46,13 +45,16 @@ def read(
     root: Path,
     *,
     compression: Literal["raw", "c23", "c40"] = "c23",
-    methods: Annotated[list[Method], Field(min_length=1)] = [  # noqa: B006  read as a literal, never changed
+    methods: Annotated[
+        list[Literal["Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures", "FaceShifter"]],
+        Field(min_length=1),
+    ] = [  # noqa: B006  read as a literal, never changed
         "Deepfakes",
         "Face2Face",
         "FaceSwap",
         "NeuralTextures",
     ],
-    frames: Frames = 5,
+    frames: Annotated[int, Field(ge=1, le=100)] = 5,
     splits: str = "splits",
     masks: bool = True,
 ) -> list[Sample]:
@@ -66,12 +68,11 @@ def read(
     """
     root = existing_root(root, "original_sequences")
     listing = Listing(root)
+    masked = [method for method in methods if masks and method not in WITHOUT_MASKS]
     places = {"": f"{ORIGINAL}/{compression}"}
     places |= {method: f"manipulated_sequences/{method}/{compression}" for method in methods}
-    masked = [method for method in methods if masks and method not in WITHOUT_MASKS]
     wanted = {f"{method} masks": f"manipulated_sequences/{method}/masks" for method in masked}
-    folders = _find_folders(root, places | wanted)
-    pairs = _read_pairs(listing, root / splits)
+    folders, pairs = _find_folders(root, places | wanted), _read_pairs(listing, root / splits)
     samples = []
     for method in places:
         for film in find_films(folders[method]):

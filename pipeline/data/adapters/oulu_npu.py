@@ -22,7 +22,6 @@ from pydantic import Field
 
 from pipeline.common.errors import UserError
 from pipeline.data.adapters._films import (
-    Frames,
     as_region,
     find_films,
     missing_film,
@@ -47,7 +46,7 @@ def read(
     *,
     protocol: Literal[1, 2, 3, 4] = 1,
     fold: Annotated[int, Field(ge=1, le=6)] | None = None,
-    frames: Frames = 5,
+    frames: Annotated[int, Field(ge=1, le=100)] = 5,
     source: Literal["attack_type", "phone", "session"] = "attack_type",
 ) -> list[Sample]:
     """`frames` frames of every video that the lists of one protocol name; protocols 3 and 4 need a `fold`.

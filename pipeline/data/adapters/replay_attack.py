@@ -13,8 +13,11 @@ Words and files as in the published interface (bob.db.replay) and in third-party
 
 import re
 from pathlib import Path
+from typing import Annotated
 
-from pipeline.data.adapters._films import Frames, as_region, find_films, name_of, read_numbers, take_frames
+from pydantic import Field
+
+from pipeline.data.adapters._films import as_region, find_films, name_of, read_numbers, take_frames
 from pipeline.data.listing import SPLITS, Listing, existing_root, identifier
 from pipeline.data.samples import Sample
 
@@ -29,7 +32,7 @@ NAMES = {
 }
 
 
-def read(root: Path, *, frames: Frames = 5) -> list[Sample]:
+def read(root: Path, *, frames: Annotated[int, Field(ge=1, le=100)] = 5) -> list[Sample]:
     """`frames` frames of every video; an attack's source and class are its device and type, as
     `mobile_photo`.
 
