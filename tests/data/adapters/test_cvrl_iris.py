@@ -11,7 +11,8 @@ from pipeline.data.adapters.cvrl_iris import read
 from pipeline.data.decoding import Decoded, Recipe, decode
 from pipeline.data.problems import Problem
 from pipeline.data.samples import Drawn
-from tests.data.adapters.trees import codes, cvrl, edit, picture, text
+from tests.data.adapters.trees import codes, edit, picture, text
+from tests.data.adapters.trees.cvrl_iris import cvrl
 
 RECIPE = Recipe(16, 1, "none", "map", 0.0, max_megapixels=1, max_megabytes=8)
 

@@ -8,7 +8,8 @@ import pytest
 from pipeline.common.errors import UserError
 from pipeline.data.adapters.cyborg import read
 from pipeline.data.samples import Drawn
-from tests.data.adapters.trees import codes, cyborg, edit
+from tests.data.adapters.trees import codes, edit
+from tests.data.adapters.trees.cyborg import cyborg
 
 
 def test_good_tree(tmp_path: Path) -> None:

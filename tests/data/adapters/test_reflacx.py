@@ -11,7 +11,8 @@ from pipeline.data.adapters.reflacx import read
 from pipeline.data.decoding import Decoded, Recipe, decode
 from pipeline.data.problems import Problem
 from pipeline.data.samples import Ellipses, Fixations
-from tests.data.adapters.trees import codes, dicom_id, edit, image_path, reflacx
+from tests.data.adapters.trees import codes, edit
+from tests.data.adapters.trees.reflacx import dicom_id, image_path, reflacx
 from tests.data.dicom_files import write as write_dicom
 
 PHASE_1 = "main_data/metadata_phase_1.csv"

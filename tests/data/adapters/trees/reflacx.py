@@ -1,12 +1,11 @@
-"""Small invented data sets in the published layouts; ids start with 99 or `inv`."""
+"""Chest X-rays with readings in the REFLACX layout."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from pipeline.common.errors import UserError
+from tests.data.adapters.trees import text
 from tests.data.dicom_files import write as write_dicom
 
 IMAGES = "physionet.org/files/mimic-cxr/2.0.0/files"
@@ -28,68 +27,10 @@ FIXATIONS = [
 ]
 
 
-def picture(path: Path, size: tuple[int, int] = (64, 48), seed: int = 0) -> Path:
-    """A small grey picture, or a colour one for JPEG."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0]), dtype=np.uint8)
-    Image.fromarray(pixels).convert("RGB" if path.suffix == ".jpg" else "L").save(path)
-    return path
-
-
-def text(path: Path, lines: list[str], end: str = "\n", start: str = "") -> Path:
-    """A text file; `end` closes each line, `start` may be a byte order mark."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes((start + "".join(line + end for line in lines)).encode())
-    return path
-
-
-def edit(path: Path, old: str, new: str) -> None:
-    """Change a text file that must hold `old`."""
-    content = path.read_bytes().decode()
-    assert old in content
-    path.write_bytes(content.replace(old, new).encode())
-
-
-def codes(error: UserError) -> set[str]:
-    """The codes of all problems."""
-    return {line.split()[0] for line in error.problems}
-
-
-def cvrl(root: Path, **how: Any) -> Path:
-    """Two live and two attack images in folders of their sources; one has a map."""
-    for source, stem in (("live_a", "99001L_1"), ("print", "99002R_1"), ("doll", "99003_1")):
-        picture(root / "images" / source / f"{stem}.png", (640, 480))
-    picture(root / "99004.bmp", (640, 480))
-    picture(root / "heatmaps" / "99002R_1.png", (640, 480))
-    lines = [
-        "train,Live,/images/live_a/99001L_1.png",
-        "train,Spoof,images/print/99002R_1.png",
-        "TEST,attack,images/doll/99003_1.png",
-        "test,live,99004.bmp",
-    ]
-    text(root / "list.csv", lines, **how)
-    return root
-
-
-def cyborg(root: Path, **how: Any) -> Path:
-    """One real and one fake training face with heat maps, validation and test faces."""
-    listed = {
-        "/train/original_data/0_real/p1_1_real.png": "train,Real",
-        "/train/original_data/1_fake/p1_1_fake.png": "train,Synthetic",
-        "/val/1_fake/synth_face_0001.jpg": "test,Synthetic",
-        "/val/0_real/99001d12.jpg": "test,real",
-        "/val/1_fake/MW1_99002d3.png": "test,Synthetic",
-    }
-    for number, path in enumerate(listed):
-        picture(root / "Data" / path[1:], (224, 224), number)
-    for stem in ("p1_1_real", "p1_1_fake"):
-        picture(root / "Data" / "train" / "heatmaps" / f"{stem}.png", (224, 224))
-    text(root / "csvs" / "original.csv", [f"{words},{path}" for path, words in listed.items()], **how)
-    for name in ("progan", "stylegan-ada"):
-        path = f"/test/1_fake/{name}_aligned/inv_{name}.png"
-        picture(root / "Data" / path[1:], (224, 224), len(name))
-        text(root / "csvs" / "gan_test_sets" / f"{name}.csv", [f"test,Synthetic,{path}"], **how)
-    return root
+def build(root: Path) -> dict[str, Any]:
+    """The tree of `reflacx` for the settings by default."""
+    reflacx(root)
+    return {}
 
 
 def dicom_id(number: int) -> str:
