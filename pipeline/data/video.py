@@ -81,9 +81,13 @@ class _Film:
         import cv2
 
         _check_kind(self._path)
-        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg's own lines name no file
         self._next = 0
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # its own lines name no file
+        log = cv2.utils.logging
+        level = log.getLogLevel()
+        log.setLogLevel(log.LOG_LEVEL_SILENT)
         self._capture = cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+        log.setLogLevel(level)
         if not self._capture.isOpened():
             raise _as_damaged(self._path.name, "not a whole video that can be decoded")
 

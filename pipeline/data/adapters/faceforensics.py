@@ -22,11 +22,13 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
+from pipeline.common.errors import UserError, nearest
 from pipeline.data.adapters._films import find_films, name_of, number_pictures, take_frames
 from pipeline.data.listing import Listing, existing_root, slug
 from pipeline.data.problems import Problem, refuse
 from pipeline.data.samples import Masked, Sample
 
+METHODS = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures", "FaceShifter")
 WITHOUT_MASKS = ("FaceShifter",)
 ORIGINAL = "original_sequences/youtube"
 SPLITS = ("train", "val", "test")
@@ -45,20 +47,12 @@ def read(
     root: Path,
     *,
     compression: Literal["raw", "c23", "c40"] = "c23",
-    methods: Annotated[
-        list[Literal["Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures", "FaceShifter"]],
-        Field(min_length=1),
-    ] = [  # noqa: B006  read as a literal, never changed
-        "Deepfakes",
-        "Face2Face",
-        "FaceSwap",
-        "NeuralTextures",
-    ],
+    methods: list[str] = ["Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures"],  # noqa: B006  a literal
     frames: Annotated[int, Field(ge=1, le=100)] = 5,
     splits: str = "splits",
     masks: bool = True,
 ) -> list[Sample]:
-    """`frames` frames of every video that is there; its source and class are its method.
+    """`frames` frames of every video that is there; its source and class are its method (METHODS).
 
     `splits` is the folder of the official lists below the root. With `masks` every manipulated frame needs
     one.
@@ -66,6 +60,8 @@ def read(
     Raises UserError: E_LAYOUT, E_ROW_SHAPE (a list of splits), E_JOIN (a video in no pair or in two), E_ENUM
     (name of a video), E_ANN_MISSING, E_PATH_ESCAPE. Samples of damaged videos carry E_DECODE.
     """
+    if unknown := [method for method in methods if method not in METHODS]:
+        raise UserError(f"faceforensics: {unknown[0]!r} is no method; {nearest(unknown[0], METHODS)}")
     root = existing_root(root, "original_sequences")
     listing = Listing(root)
     masked = [method for method in methods if masks and method not in WITHOUT_MASKS]

@@ -101,12 +101,11 @@ def read(
     images of one name) and the codes of `listing.read_table`.
     """
     told = SITES[site]
-    names: dict[str, str] = dict(lists) if lists else told.lists
+    names = {str(part): name for part, name in (lists or told.lists).items()}
     if not names:
         raise UserError(f"livdet_iris: the lists of {site} have no published names; give `lists`")
     root = existing_root(root, next(iter(names.values())))
-    listing = Listing(root)
-    stems = _index(root / images)
+    listing, stems = Listing(root), _index(root / images)
     subject = pattern("subject_pattern", told.subject if subject_pattern is None else subject_pattern)
     kinds = pattern("type_pattern", type_pattern) if type_pattern else None
     samples = []
@@ -117,7 +116,7 @@ def read(
                 kind = _find_kind(listing, sample, row.cells["path"], kinds, told.attack)
                 person = named(subject, "subject", row.cells["path"])
                 sample.class_name, sample.native_split = kind, SPLITS[part]
-                sample.source = f"{site}_{kind}" + ("_unknown" if part == "unknown_test" else "")
+                sample.source = f"{site}_{kind}{'_unknown' if part == 'unknown_test' else ''}"
                 sample.subject_id = f"{site}:{person}" if person else ""
                 sample.size, sample.photometric = ((size[0], size[1]), "L") if size else (None, "")
                 samples.append(sample)

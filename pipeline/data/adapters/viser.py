@@ -13,10 +13,11 @@ The size of the maps is from memory. No real file was at hand.
 """
 
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
+from pipeline.common.errors import UserError, nearest
 from pipeline.data.listing import Listing, existing_root, identifier, named, pattern, read_table
 from pipeline.data.problems import Problem, refuse
 from pipeline.data.samples import Drawn, Sample
@@ -39,16 +40,7 @@ IMAGE, CLASS = "Image_Location", "Class"  # of a test list
 def read(
     root: Path,
     *,
-    left_out: Literal[
-        "artificial",
-        "contact_print",
-        "diseased",
-        "glass_prosthesis",
-        "postmortem",
-        "print",
-        "synthetic",
-        "textured_contact",
-    ],
+    left_out: str,
     lists: str = "CSVs",
     images: str = "",
     prefix: str = "",
@@ -57,7 +49,7 @@ def read(
     size: Annotated[list[int], Field(min_length=2, max_length=2)] | None = [640, 480],  # noqa: B006  a literal
     subject_pattern: str = r"(?:^|/)(?P<subject>[^/]+?)[LR]?_[^/_]+$",
 ) -> list[Sample]:
-    """The samples of one fold, whose test list holds the attack that is `left_out`.
+    """The samples of one fold, whose test list holds the attack that is `left_out`, a key of LEFT_OUT.
 
     Listed paths lose `prefix` and start from the folder `images`. `maps` is the folder of the maps or null,
     each of which merges `annotators` people. Every image must be grey and of `size` (width, height in px);
@@ -66,11 +58,12 @@ def read(
     Raises UserError: E_LAYOUT, E_IMAGE_MISSING, E_PATH_ESCAPE, E_LABEL_ALIAS, E_ENUM (split), E_JOIN (an
     image in the test lists of two attacks) and the codes of `listing.read_table`.
     """
+    if left_out not in LEFT_OUT:
+        raise UserError(f"viser: left_out {left_out!r} is no attack of VISER; {nearest(left_out, LEFT_OUT)}")
     word = LEFT_OUT[left_out]
     root = existing_root(root, f"{lists}/Train/{word}_Left_Out_Train.csv")
-    listing = Listing(root)
-    kinds = _read_kinds(listing, root / lists)
-    subject, found = pattern("subject_pattern", subject_pattern), _find_maps(listing, maps)
+    listing, subject = Listing(root), pattern("subject_pattern", subject_pattern)
+    kinds, found = _read_kinds(listing, root / lists), _find_maps(listing, maps)
     samples = []
     for entry in _read_fold(root / lists, word):
         sample = _read_entry(listing, entry, prefix, images)
@@ -79,8 +72,7 @@ def read(
         sample.class_name = sample.source = kinds.get(entry.path, "attack") if sample.label else "live"
         person = named(subject, "subject", entry.path)
         sample.subject_id = f"viser:{person}" if person else ""
-        if size is not None:
-            sample.size, sample.photometric = (size[0], size[1]), "L"
+        sample.size, sample.photometric = ((size[0], size[1]), "L") if size else (None, "")
         if marks := found.get(f"{sample.image_path.stem}_blended"):
             sample.annotations, sample.annotators = [Drawn(marks)], annotators
         samples.append(sample)
