@@ -1,0 +1,134 @@
+"""Videos through the whole of `prepare`: frames are different images, and those of one video stay together."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from pipeline.common.config import Params, parse
+from pipeline.common.errors import UserError
+from pipeline.data import intake, preparation, store
+from pipeline.data.adapters.oulu_npu import read
+from tests.data.adapters.trees import faces_140k, oulu_npu, replay_attack
+from tests.data.videos import film, pictures
+
+OUT = Path("prepared/films")
+
+
+def params(adapter: dict[str, Any], known: dict[str, list[str]], by: str, **changes: Any) -> Params:
+    raw = yaml.safe_load((Path(__file__).parents[2] / "params.yaml").read_text(encoding="utf-8"))
+    raw["phantoms"]["tasks"] = {}
+    raw["datasets"] = {
+        "films": {
+            "title": "Films",
+            "phantom": False,
+            "task": "face_attacks",
+            "root": "raw",
+            "adapters": [adapter],
+            "channels": 3,
+            "crop": "roi",
+            "annotations": {"granularity": "map", "blur": 0},
+            "split": {"by": by, "val": 0.33, "test": 0.33},
+            "protocol": {
+                "known": known,
+                "held_out": {},
+                "threshold": {"rule": "eer", "value": 0},
+            },
+        }
+    }
+    raw["prepare"] |= {"image_size": 16, "max_quarantined": 0} | changes
+    raw["robustness"]["attacks"] = {}
+    return parse(raw)
+
+
+def prepared(
+    adapter: dict[str, Any], known: dict[str, list[str]], by: str = "subject", **changes: Any
+) -> pd.DataFrame:
+    """The manifest of a store that was made of `raw`."""
+    settings = params(adapter, known, by, **changes)
+    preparation.prepare_store(OUT, "films", settings.datasets["films"], settings.prepare, workers=1)
+    assert store.open_store(OUT).info["n"] == len(pd.read_csv(OUT / "manifest.csv"))
+    return pd.read_csv(OUT / "manifest.csv", dtype=str, keep_default_na=False).set_index("sample_id")
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_oulu_npu(tmp_path: Path) -> None:
+    """Three users, so one in each split; frame 2 of the first video is cropped to its face."""
+    oulu_npu.build(Path("raw"))
+    known = {"0": ["live"], "1": ["print1", "print2", "replay1"]}
+    frame = prepared({"name": "oulu_npu", "frames": 2}, known)
+    assert len(frame) == 12
+    assert frame["sha256"].nunique() == 12
+    assert (frame.groupby("subject_id")["split"].nunique() == 1).all()
+    assert sorted(frame["split"].unique()) == ["test", "train", "val"]
+    assert frame.loc["oulu_npu:1_1_01_1:00002", "image_path"] == "Train_files/1_1_01_1.avi"
+    assert frame.loc["oulu_npu:1_1_01_1:00002", "group_id"] == "oulu_npu:1_1_01_1"
+    first = np.load(OUT / "images.npy")[0]
+    whole = pictures(10, 1)[2][1:21, 4:24]  # the region 4,1,24,21, in blocks of 8 px
+    assert np.array_equal(first[:, 0, 0], whole[0, 0])
+    assert np.array_equal(first[:, -1, -1], whole[-1, -1])
+    warned = (
+        {found["code"] for found in store.open_store(OUT).audit["findings"]}
+        if hasattr(store.Store, "audit")
+        else set()
+    )
+    assert "W_LEAK_NATIVE" not in warned
+
+
+def test_replay_attack() -> None:
+    settings = replay_attack.build(Path("raw"))
+    known = {"0": ["live"], "1": ["highdef_photo", "print_photo"]}
+    frame = prepared({"name": "replay_attack", **settings}, known, by="native")
+    assert frame.groupby("split").size().to_dict() == {"train": 6, "val": 6, "test": 9}
+    assert (frame["split"] == frame["native_split"]).all()
+
+
+def test_faces_140k() -> None:
+    faces_140k.build(Path("raw"))
+    frame = prepared({"name": "faces_140k"}, {"0": ["ffhq"], "1": ["stylegan"]}, by="native")
+    assert frame["label"].to_dict() == {
+        f"faces_140k:{split}:{name}{number}": label
+        for number, split in enumerate(("train", "valid", "test"))
+        for name, label in (("real:0990", "0"), ("fake:INV", "1"))
+    }
+
+
+def test_one_video_under_two_labels_is_a_conflict_of_all_its_frames() -> None:
+    root = Path("raw")
+    oulu_npu.build(root)
+    shutil.copyfile(root / "Train_files" / "1_1_01_1.avi", root / "Train_files" / "1_1_01_2.avi")
+    samples = read(root, frames=2)
+    for sample in samples:
+        sample.adapter = "oulu_npu"
+    hashes = intake.hash_images(samples, root, {})
+    problems = {s.native_id: s.problem.code for s in samples if s.problem}
+    copies = {f"1_1_01_{file}:0000{frame}" for file in (1, 2) for frame in (2, 7)}
+    assert problems == dict.fromkeys(copies, "E_LABEL_CONFLICT")
+    assert hashes["oulu_npu:1_1_01_1:00002"] == hashes["oulu_npu:1_1_01_2:00002"]
+    assert hashes["oulu_npu:1_1_01_1:00002"] != hashes["oulu_npu:1_1_01_1:00007"]
+
+
+def test_a_damaged_video_is_set_aside_with_its_name() -> None:
+    root = Path("raw")
+    oulu_npu.build(root)
+    path = root / "Test_files" / "1_3_36_1.avi"
+    film(path, pictures(10, 77, size=(64, 48)))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    known = {"0": ["live"], "1": ["print1", "print2", "replay1"]}
+    adapter = {"name": "oulu_npu", "frames": 2}
+    with pytest.raises(UserError) as caught:
+        prepared(adapter, known)
+    told = [line for line in caught.value.problems if line.startswith("E_DECODE")]
+    assert len(told) == 1
+    assert "Test_files/1_3_36_1.avi" in told[0]
+    assert len(prepared(adapter, known, max_quarantined=2)) == 11
+    quarantine = pd.read_csv(OUT / "quarantine.csv")
+    assert quarantine[["sample_id", "code"]].to_numpy().tolist() == [["oulu_npu:1_3_36_1:00007", "E_DECODE"]]
