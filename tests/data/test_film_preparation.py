@@ -1,4 +1,4 @@
-"""Videos through the whole of `prepare`: frames are different images, and those of one video stay together."""
+"""Videos through the whole of `prepare`: frames are images of their own, those of one video stay together."""
 
 import shutil
 from pathlib import Path
@@ -60,7 +60,7 @@ def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_oulu_npu(tmp_path: Path) -> None:
+def test_oulu_npu() -> None:
     """Three users, so one in each split; frame 2 of the first video is cropped to its face."""
     oulu_npu.build(Path("raw"))
     known = {"0": ["live"], "1": ["print1", "print2", "replay1"]}
@@ -75,12 +75,6 @@ def test_oulu_npu(tmp_path: Path) -> None:
     whole = pictures(10, 1)[2][1:21, 4:24]  # the region 4,1,24,21, in blocks of 8 px
     assert np.array_equal(first[:, 0, 0], whole[0, 0])
     assert np.array_equal(first[:, -1, -1], whole[-1, -1])
-    warned = (
-        {found["code"] for found in store.open_store(OUT).audit["findings"]}
-        if hasattr(store.Store, "audit")
-        else set()
-    )
-    assert "W_LEAK_NATIVE" not in warned
 
 
 def test_replay_attack() -> None:
@@ -121,7 +115,7 @@ def test_a_damaged_video_is_set_aside_with_its_name() -> None:
     oulu_npu.build(root)
     path = root / "Test_files" / "1_3_36_1.avi"
     film(path, pictures(10, 77, size=(64, 48)))
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 7 // 10])
     known = {"0": ["live"], "1": ["print1", "print2", "replay1"]}
     adapter = {"name": "oulu_npu", "frames": 2}
     with pytest.raises(UserError) as caught:
