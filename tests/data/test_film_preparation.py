@@ -8,18 +8,25 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from PIL import Image
 
 from pipeline.common.config import Params, parse
 from pipeline.common.errors import UserError
 from pipeline.data import intake, preparation, store
 from pipeline.data.adapters.oulu_npu import read
-from tests.data.adapters.trees import faces_140k, oulu_npu, replay_attack
+from tests.data.adapters.trees import faceforensics, faces_140k, oulu_npu, replay_attack, text
 from tests.data.videos import film, pictures
 
 OUT = Path("prepared/films")
 
 
-def params(adapter: dict[str, Any], known: dict[str, list[str]], by: str, **changes: Any) -> Params:
+def params(
+    adapter: dict[str, Any],
+    known: dict[str, list[str]],
+    by: str,
+    held_out: dict[str, list[str]],
+    **changes: Any,
+) -> Params:
     raw = yaml.safe_load((Path(__file__).parents[2] / "params.yaml").read_text(encoding="utf-8"))
     raw["phantoms"]["tasks"] = {}
     raw["datasets"] = {
@@ -30,12 +37,12 @@ def params(adapter: dict[str, Any], known: dict[str, list[str]], by: str, **chan
             "root": "raw",
             "adapters": [adapter],
             "channels": 3,
-            "crop": "roi",
+            "crop": "none" if adapter["name"] == "faceforensics" else "roi",
             "annotations": {"granularity": "map", "blur": 0},
             "split": {"by": by, "val": 0.33, "test": 0.33},
             "protocol": {
                 "known": known,
-                "held_out": {},
+                "held_out": held_out,
                 "threshold": {"rule": "eer", "value": 0},
             },
         }
@@ -46,10 +53,14 @@ def params(adapter: dict[str, Any], known: dict[str, list[str]], by: str, **chan
 
 
 def prepared(
-    adapter: dict[str, Any], known: dict[str, list[str]], by: str = "subject", **changes: Any
+    adapter: dict[str, Any],
+    known: dict[str, list[str]],
+    by: str = "subject",
+    held_out: dict[str, list[str]] | None = None,
+    **changes: Any,
 ) -> pd.DataFrame:
     """The manifest of a store that was made of `raw`."""
-    settings = params(adapter, known, by, **changes)
+    settings = params(adapter, known, by, held_out or {}, **changes)
     preparation.prepare_store(OUT, "films", settings.datasets["films"], settings.prepare, workers=1)
     assert store.open_store(OUT).info["n"] == len(pd.read_csv(OUT / "manifest.csv"))
     return pd.read_csv(OUT / "manifest.csv", dtype=str, keep_default_na=False).set_index("sample_id")
@@ -93,6 +104,46 @@ def test_faces_140k() -> None:
         for number, split in enumerate(("train", "valid", "test"))
         for name, label in (("real:0990", "0"), ("fake:INV", "1"))
     }
+
+
+def test_faceforensics_with_a_method_held_out() -> None:
+    """Pairs stay whole, masks reach the store, and nothing of the method is known to training."""
+    root = Path("raw")
+    faceforensics.build(root)
+    text(root / "splits" / "test.json", ['[["001", "002"]]'])
+    fakes = root / "manipulated_sequences"
+    for seed, name in enumerate(("001", "002"), start=20):
+        film(root / "original_sequences" / "youtube" / "c23" / "videos" / f"{name}.mp4", pictures(10, seed))
+    for seed, name in enumerate(("720_672", "001_002"), start=30):
+        film(fakes / "Deepfakes" / "c23" / "videos" / f"{name}.mp4", pictures(10, seed))
+        film(fakes / "Deepfakes" / "masks" / "videos" / f"{name}.mp4", [faceforensics.mask()] * 10)
+    for place in ("c23", "masks"):
+        shutil.copytree(
+            fakes / "FaceSwap" / place / "images" / "720_672",
+            fakes / "FaceSwap" / place / "images" / "001_002",
+        )
+        for path in (fakes / "FaceSwap" / "c23" / "images" / "001_002").glob("*.png"):
+            Image.fromarray(pictures(1, 40 + int(path.stem))[0]).save(path)
+    adapter = {"name": "faceforensics", "frames": 2, "methods": ["Deepfakes", "FaceSwap"]}
+    known = {"0": ["original"], "1": ["deepfakes"]}
+    with pytest.raises(UserError, match="P_LEAK"):
+        prepared(adapter, known, by="native", held_out={"0": [], "1": ["faceswap"]})
+    frame = prepared(
+        {**adapter, "test_only": ["FaceSwap"]}, known, by="native", held_out={"0": [], "1": ["faceswap"]}
+    )
+    assert (frame["split"] == frame["native_split"]).all()
+    assert frame.groupby(["source", "split"]).size().to_dict() == {
+        ("deepfakes", "train"): 4,
+        ("deepfakes", "val"): 2,
+        ("deepfakes", "test"): 2,
+        **{("original", split): 4 for split in ("train", "val", "test")},
+        ("faceswap", "test"): 2,
+    }
+    assert (frame.groupby("group_id")["split"].nunique() == 1).all()
+    assert set(zip(frame["label"], frame["annotators"], strict=True)) == {("0", "0"), ("1", "1")}
+    marked = np.load(OUT / "maps.npy")[(frame["label"] == "1").to_numpy()]
+    assert marked[:, 0, 0].min() == 255
+    assert marked[:, -1, -1].max() == 0
 
 
 def test_one_video_under_two_labels_is_a_conflict_of_all_its_frames() -> None:

@@ -51,16 +51,18 @@ def read(
     frames: Annotated[int, Field(ge=1, le=100)] = 5,
     splits: str = "splits",
     masks: bool = True,
+    test_only: list[str] = [],  # noqa: B006  a literal
 ) -> list[Sample]:
     """`frames` frames of every video that is there; its source and class are its method (METHODS).
 
     `splits` is the folder of the official lists below the root. With `masks` every manipulated frame needs
-    one.
+    one. Methods of `test_only` are read for the pairs of the test alone, so that they can be held out: every
+    pair is manipulated in all ways.
 
     Raises UserError: E_LAYOUT, E_ROW_SHAPE (a list of splits), E_JOIN (a video in no pair or in two), E_ENUM
     (name of a video), E_ANN_MISSING, E_PATH_ESCAPE. Samples of damaged videos carry E_DECODE.
     """
-    if unknown := [method for method in methods if method not in METHODS]:
+    if unknown := [method for method in (*methods, *test_only) if method not in METHODS]:
         raise UserError(f"faceforensics: {unknown[0]!r} is no method; {nearest(unknown[0], METHODS)}")
     root = existing_root(root, "original_sequences")
     listing = Listing(root)
@@ -73,7 +75,7 @@ def read(
     for method in places:
         for film in find_films(folders[method]):
             sample = _read_name(listing, film, method, pairs)
-            if sample is None:
+            if sample is None or (method in test_only and sample.native_split != "test"):
                 continue
             taken = take_frames(listing, sample, film, frames, lambda number: "")
             if f"{method} masks" in folders:

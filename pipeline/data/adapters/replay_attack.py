@@ -13,7 +13,7 @@ Words and files as in the published interface (bob.db.replay) and in third-party
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -32,11 +32,20 @@ NAMES = {
 }
 
 
-def read(root: Path, *, frames: Annotated[int, Field(ge=1, le=100)] = 5) -> list[Sample]:
+def read(
+    root: Path,
+    *,
+    frames: Annotated[int, Field(ge=1, le=100)] = 5,
+    test_only: list[
+        Literal["print_photo", "mobile_photo", "mobile_video", "highdef_photo", "highdef_video"]
+    ] = [],  # noqa: B006  read as a literal, never changed
+) -> list[Sample]:
     """`frames` frames of every video; an attack's source and class are its device and type, as
     `mobile_photo`.
 
-    The region of a frame is the box of its face; blank where none is told.
+    Attacks of `test_only` are read from the folder `test` alone, so that they can be held out: every client
+    of the others is attacked in all ways. The region of a frame is the box of its face; blank where none is
+    told.
 
     Raises UserError: E_LAYOUT, E_PATH_ESCAPE, E_LABEL_ALIAS (folder), E_LABEL_RULE (name against folder),
     E_ENUM (name), E_ROW_SHAPE (.face). Samples of damaged videos carry E_DECODE.
@@ -47,7 +56,7 @@ def read(root: Path, *, frames: Annotated[int, Field(ge=1, le=100)] = 5) -> list
     for folder in FOLDERS:
         for film in find_films(root / folder):
             sample = _read_name(listing, film)
-            if sample is not None:
+            if sample is not None and (folder == "test" or sample.source not in test_only):
                 sample.native_split = SPLITS[folder]
                 samples += take_frames(listing, sample, film, frames, _Faces(listing, film))
     return listing.finish(samples)

@@ -98,6 +98,20 @@ def test_masks_may_be_left_out(tmp_path: Path) -> None:
 def test_an_unknown_method_gets_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="did you mean 'Deepfakes'"):
         read(tmp_path, methods=["DeepFakes"])
+    with pytest.raises(UserError, match="did you mean 'FaceSwap'"):
+        read(tmp_path, test_only=["faceswap"])
+
+
+def test_methods_that_are_held_out_come_from_test_pairs_alone(tmp_path: Path) -> None:
+    build(tmp_path)
+    assert "faceswap" not in {s.source for s in read(tmp_path, methods=METHODS, test_only=["FaceSwap"])}
+    for split, other in (("val", "test"), ("test", "val")):
+        (tmp_path / "splits" / f"{split}.json").rename(tmp_path / "splits" / f"{other}.was")
+    for path in (tmp_path / "splits").glob("*.was"):
+        path.rename(path.with_suffix(".json"))
+    samples = read(tmp_path, methods=METHODS, test_only=["FaceSwap"])
+    assert {s.native_split for s in samples if s.source == "faceswap"} == {"test"}
+    assert {s.native_split for s in samples if s.source == "deepfakes"} == {"train"}
 
 
 VIDEO = FAKES / "Deepfakes" / "c23" / "videos" / "033_097.mp4"

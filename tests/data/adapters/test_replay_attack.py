@@ -40,6 +40,13 @@ def test_a_face_that_is_lost_has_no_region(tmp_path: Path) -> None:
     assert {s.frame: s.roi for s in read(tmp_path, frames=6) if LIVE in s.native_id}[4] == ""
 
 
+def test_attacks_that_are_held_out_come_from_the_test_alone(tmp_path: Path) -> None:
+    build(tmp_path)
+    samples = read(tmp_path, frames=1, test_only=["highdef_photo"])
+    assert {s.native_split for s in samples if s.source == "highdef_photo"} == {"test"}
+    assert {s.native_split for s in samples if s.source == "live"} == {"train", "val", "test"}
+
+
 def move(root: Path, old: str, new: str) -> None:
     (root / new).parent.mkdir(parents=True, exist_ok=True)
     (root / old).rename(root / new)
