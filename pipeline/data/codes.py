@@ -55,6 +55,10 @@ CODES = {
         "two images have the same sample id",
         "rename one, or give each collection a name of its own",
     ),
+    "E_EGD_CANVAS": Code(
+        "the margins around a film on the screen do not fit its size, so its gaze cannot be placed",
+        "use the original film of MIMIC-CXR; check the pads in master_sheet.csv",
+    ),
     "E_ENCODING": Code(
         "a table is not UTF-8 text",
         "save it as UTF-8",
@@ -191,9 +195,17 @@ CODES = {
         "the protocol belongs to another manifest",
         "run `prepare` again",
     ),
+    "W_ABSENT": Code(
+        "files that a list names are absent, and the adapter was told to go without them",
+        "add the files if the data set should be whole",
+    ),
     "W_ANN_SPARSE": Code(
         "fewer than half of the training images of a class have a human map",
         "annotate more, or use unguided methods: guided losses see only these",
+    ),
+    "W_CALIB": Code(
+        "gaze on the screens with which the eye tracker was calibrated",
+        "nothing: this is no gaze on a film",
     ),
     "W_DUPLICATE": Code(
         "copies of files, or nearly equal pictures",
@@ -222,6 +234,18 @@ CODES = {
     "W_SUBJECT": Code(
         "rows have no known subject, so leaks by subject stay unseen",
         "give a subject column or pattern, if there is one",
+    ),
+    "W_UNCERTAIN": Code(
+        "images whose label is uncertain",
+        "nothing; or set the adapter's `uncertain: refuse` to see each of them",
+    ),
+    "W_UNLABELLED": Code(
+        "images of which nothing says whether they are normal",
+        "nothing: absent from a list is not the same as normal",
+    ),
+    "W_VIEW": Code(
+        "films in another view than the adapter's `views`",
+        "nothing; or add the view to `views`",
     ),
 }
 

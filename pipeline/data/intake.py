@@ -15,7 +15,7 @@ from pipeline.common.progress import track
 from pipeline.data import manifest, store
 from pipeline.data.decoding import Recipe, decode_all
 from pipeline.data.problems import Problem, refuse
-from pipeline.data.samples import Sample
+from pipeline.data.samples import Found, Sample
 
 QUARANTINE = ("sample_id", "image_path", "code", "where", "message")
 
@@ -28,12 +28,12 @@ class Adapter(NamedTuple):
     read: Callable[[Path], list[Sample]]
 
 
-def list_samples(root: Path, adapters: Sequence[Adapter], phantom: bool) -> list[Sample]:
+def list_samples(root: Path, adapters: Sequence[Adapter], phantom: bool) -> Found:
     """What the adapters find below `root`, by sample_id; a phantom's have their truth beside them.
 
     Raises UserError with every problem of the lists.
     """
-    samples: list[Sample] = []
+    samples = Found()
     for name, folder, read in adapters:
         found = read(folder)
         if not found:
@@ -42,6 +42,7 @@ def list_samples(root: Path, adapters: Sequence[Adapter], phantom: bool) -> list
         for sample in found:
             sample.adapter, sample.truth = name, folder / "truth" if phantom else None
         samples += found
+        samples.left_out += found.left_out if isinstance(found, Found) else []
     _find_twins(samples)
     samples.sort(key=lambda sample: sample.sample_id)
     rows = [manifest.listed(sample, root) for sample in samples]
@@ -96,14 +97,15 @@ def _hash_image(sample: Sample, root: Path, files: Mapping[str, str]) -> str:
 def decode_into(
     folder: Path,
     root: Path,
-    samples: Sequence[Sample],
+    samples: Found,
     hashes: Mapping[str, str],
     recipe: Recipe,
     workers: int,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Decode all usable samples into a store's arrays; gives the manifest, unsplit, and the quarantine.
 
-    Row i of the manifest is row i of the arrays; the quarantine has the columns QUARANTINE.
+    Row i of the manifest is row i of the arrays. The quarantine has the columns QUARANTINE; after the images
+    stands what the adapters left out, which has neither id nor path.
     """
     rows: list[dict[str, Any]] = []
     usable = [sample for sample in samples if not sample.problem]
@@ -141,7 +143,7 @@ def _grow_arrays(
         }
 
 
-def _table_of_unusable(samples: Sequence[Sample], root: Path) -> pd.DataFrame:
+def _table_of_unusable(samples: Found, root: Path) -> pd.DataFrame:
     rows = [
         (
             sample.sample_id,
@@ -153,4 +155,5 @@ def _table_of_unusable(samples: Sequence[Sample], root: Path) -> pd.DataFrame:
         for sample in samples
         if sample.problem
     ]
+    rows += [("", "", *finding) for finding in samples.left_out]
     return pd.DataFrame(rows, columns=QUARANTINE, dtype="str")

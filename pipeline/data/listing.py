@@ -2,14 +2,16 @@
 
 import csv
 import io
+import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pipeline.common.errors import UserError, nearest
-from pipeline.data.problems import Problem, refuse
-from pipeline.data.samples import Sample
+from pipeline.data.problems import Finding, Problem, refuse
+from pipeline.data.samples import Found, Sample
 
 Value = TypeVar("Value")
 
@@ -42,27 +44,38 @@ def read_table(
     """Read a CSV file as text; quoted line breaks, CRLF, BOM and blank lines are understood.
 
     Give `names` for a file without a header, else the `columns` that its header must have. Spaces around
-    names and values and a nameless last column of blanks are dropped.
+    names and values, and nameless last columns of blanks, are dropped; rows may end before several of these.
 
     Raises UserError: E_LAYOUT (no such file), E_ENCODING, E_HEADER, E_ROW_SHAPE.
     """
     records, place = _read_records(path, delimiter), f"{path.parent.name}/{path.name}"
     if names is None:
-        names = [name.strip() for name in records.pop(0)[1]] if records else []
+        header = [name.strip() for name in records.pop(0)[1]] if records else []
+        names = _strip_blanks(header)
         refuse(_check_header(place, names, columns))
+    else:
+        header = names
+    widths = {len(header), len(header) + 1} | ({len(names)} if len(header) > len(names) + 1 else set())
     rows, problems = [], []
     for line, cells in records:
         where = f"{place} line {line}"
-        if len(cells) == len(names) + 1 and not cells[-1].strip():
-            cells.pop()
-        record = dict(zip(names, map(str.strip, cells), strict=False))
-        if len(cells) == len(names) and not record.pop("", ""):
-            rows.append(TableRow(where, record))
+        cells = [cell.strip() for cell in cells]
+        if len(cells) in widths and len(_strip_blanks(cells)) <= len(names):
+            rows.append(TableRow(where, dict(zip(names, cells, strict=False))))
         else:
             message = f"expected {len(names)} fields, blank below a nameless column; got {len(cells)}"
             problems.append(Problem("E_ROW_SHAPE", where, message))
     refuse(problems)
     return rows
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds; raises UserError: E_LAYOUT (no file), E_ENCODING, E_ROW_SHAPE (no JSON)."""
+    try:
+        return json.loads(_read_text(path))
+    except (ValueError, RecursionError) as error:
+        message = f"expected JSON ({type(error).__name__}); is the file complete?"
+        raise UserError(str(Problem("E_ROW_SHAPE", f"{path.parent.name}/{path.name}", message))) from None
 
 
 def existing_root(root: Path, expected: str) -> Path:
@@ -94,10 +107,17 @@ class Listing:
         self.root = root
         self._resolved = root.resolve()
         self._problems: dict[tuple[str, str], Problem] = {}
+        self._left_out: Counter[tuple[str, str]] = Counter()
+        self._first: dict[tuple[str, str], str] = {}
 
     def add(self, code: str, where: str, message: str) -> None:
         """Note a problem; of several with the same message the first stays."""
         self._problems.setdefault((code, message), Problem(code, where, message))
+
+    def leave_out(self, code: str, where: str, what: str) -> None:
+        """Count one more of what is not used (`what`, in the plural, says why), for a warning."""
+        self._left_out[code, what] += 1
+        self._first.setdefault((code, what), where)
 
     def file(self, listed: str, where: str, code: str = "E_IMAGE_MISSING", folder: str = "") -> Path | None:
         """The file that a list names, below `folder` of the root; else None, a problem noted.
@@ -130,9 +150,13 @@ class Listing:
         return table.get(key)
 
     def finish(self, samples: list[Sample]) -> list[Sample]:
-        """The samples, if nothing was wrong; else UserError with every problem."""
+        """The samples (Found), if nothing was wrong; else UserError with every problem."""
         refuse(list(self._problems.values()))
-        return samples
+        left_out = [
+            Finding(code, self._first[code, what], f"{what}: {count}, left out")
+            for (code, what), count in self._left_out.items()
+        ]
+        return Found(samples, left_out)
 
 
 def slug(text: str) -> str:
@@ -169,6 +193,16 @@ def named(expression: re.Pattern[str], group: str, text: str) -> str:
 
 def _read_records(path: Path, delimiter: str) -> list[tuple[int, list[str]]]:
     """Line number and cells of each record that is not blank."""
+    reader = csv.reader(io.StringIO(_read_text(path), newline=""), delimiter=delimiter, strict=True)
+    try:
+        return [(reader.line_num, cells) for cells in reader if any(cells)]
+    except csv.Error:
+        message = "quotes do not match; expected RFC 4180"
+        raise UserError(str(Problem("E_ROW_SHAPE", f"{path} line {reader.line_num}", message))) from None
+
+
+def _read_text(path: Path) -> str:
+    """A text file without its byte order mark; UserError: E_LAYOUT (no such file), E_ENCODING."""
     if not path.is_file():
         refuse([Problem("E_LAYOUT", str(path), "expected this file, there is none")])
     try:
@@ -178,17 +212,17 @@ def _read_records(path: Path, delimiter: str) -> list[tuple[int, list[str]]]:
         raise UserError(str(Problem("E_ENCODING", str(path), message))) from None
     if "\0" in text:
         refuse([Problem("E_ENCODING", str(path), "expected text, got a NUL byte; is this a table?")])
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        return [(reader.line_num, cells) for cells in reader if any(cells)]
-    except csv.Error:
-        message = "quotes do not match; expected RFC 4180"
-        raise UserError(str(Problem("E_ROW_SHAPE", f"{path} line {reader.line_num}", message))) from None
+    return text
+
+
+def _strip_blanks(cells: list[str]) -> list[str]:
+    """The cells up to the last that is not blank."""
+    return cells[: max((number for number, cell in enumerate(cells, start=1) if cell), default=0)]
 
 
 def _check_header(where: str, names: list[str], columns: Iterable[str]) -> list[Problem]:
     problems = []
-    if "" in names[:-1] or len(set(names)) < len(names):
+    if "" in names or len(set(names)) < len(names):
         problems.append(Problem("E_HEADER", where, "a column has no name, or two have the same; rename them"))
     for column in columns:
         if column not in names:

@@ -25,7 +25,7 @@ from pipeline.data import auditing, intake, manifest, protocol, splits, store
 from pipeline.data.codes import CODES
 from pipeline.data.decoding import Recipe
 from pipeline.data.duplicates import near_duplicates
-from pipeline.data.problems import Problem, refuse
+from pipeline.data.problems import Finding, Problem, refuse
 
 ADAPTERS = "data/adapters"
 
@@ -153,7 +153,9 @@ def arrange(
     Raises UserError: more unusable images than allowed, every broken rule of the manifest, every leak and
     every fault of the protocol.
     """
-    _refuse_unusable(unusable, settings.max_quarantined)
+    images_set_aside = unusable[unusable["image_path"] != ""]
+    left_out = unusable[unusable["image_path"] == ""]
+    _refuse_unusable(images_set_aside, settings.max_quarantined)
     open_set = protocol.build(dataset.protocol.model_dump(), dataset.split.by)
     images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
     near = near_duplicates(images, settings.near_duplicate_bits)
@@ -165,14 +167,15 @@ def arrange(
     manifest.write(folder / "manifest.csv", frame)
     open_set["manifest_sha256"] = sha256_file(folder / "manifest.csv")
     write_json(folder / "protocol.json", open_set)
-    listed = [*frame["image_path"], *unusable["image_path"]]
+    listed = [*frame["image_path"], *images_set_aside["image_path"]]
     findings = auditing.warnings(
         frame, open_set, near=near, unit=unit, extra_files=auditing.unlisted(files, listed)
     )
+    findings += [Finding(*row) for row in left_out[list(Finding._fields)].to_numpy()]
     audited = {
         "findings": [found._asdict() | {"remedy": CODES[found.code].remedy} for found in findings],
         "counts": auditing.counts(frame, open_set),
-        "quarantined": len(unusable),
+        "quarantined": len(images_set_aside),
     }
     write_json(folder / "audit.json", audited)
     write_text(folder / "quarantine.csv", unusable.to_csv(index=False, lineterminator="\n"))

@@ -1,12 +1,13 @@
 """What an adapter hands over: one Sample per image, with its annotations as they were recorded."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from pipeline.data.problems import Problem
+from pipeline.data.problems import Finding, Problem
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,14 @@ class Sample:
     def is_marked(self) -> bool:
         """Whether any annotator marked anything; lists of no shapes mark nothing."""
         return any(_count_marks(annotation) > 0 for annotation in self.annotations)
+
+
+class Found(list[Sample]):
+    """The samples of a data set, with what its lists name or hold beside them that is not used, and why."""
+
+    def __init__(self, samples: Iterable[Sample] = (), left_out: Iterable[Finding] = ()) -> None:
+        super().__init__(samples)
+        self.left_out = list(left_out)
 
 
 def _count_marks(annotation: Annotation) -> int:

@@ -45,15 +45,17 @@ def test_codes_are_in_order(kind: str) -> None:
 
 
 def test_codes_in_docstrings_and_documents_exist() -> None:
-    texts = [*(PROJECT / "pipeline").rglob("*.py"), *(PROJECT / "docs").glob("*.md"), PROJECT / "README.md"]
+    texts = [*(PROJECT / "pipeline").rglob("*.py"), *(PROJECT / "docs").rglob("*.md"), PROJECT / "README.md"]
     told = {code for path in texts for code in CODE.findall(path.read_text(encoding="utf-8"))}
     assert told - set(CODES) == set()
 
 
 def test_formats_tell_every_setting_of_every_adapter_and_every_key_that_is_stored() -> None:
     text = (PROJECT / "docs" / "formats.md").read_text(encoding="utf-8")
+    layouts = sorted((PROJECT / "docs" / "layouts").glob("*.md"))
+    pages = "\n## ".join([text, *(path.read_text(encoding="utf-8") for path in layouts)])
     for name in catalogue.names("data/adapters"):
-        section = text.split(f"### {name}\n")[1].split("\n## ")[0].split("\n### ")[0]
+        section = pages.split(f"### {name}\n")[1].split("\n## ")[0].split("\n### ")[0]
         settings = catalogue.settings_model("data/adapters", name).model_fields
         assert [setting for setting in settings if f"`{setting}`" not in section] == []
     keys = protocol.build({"known": {}, "held_out": {}, "excluded": [], "threshold": {}}, "subject")

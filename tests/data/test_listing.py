@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.common.errors import UserError
-from pipeline.data.listing import SPLITS, Listing, read_table
+from pipeline.data.listing import SPLITS, Listing, read_json, read_table
+from pipeline.data.problems import Finding
+from pipeline.data.samples import Found
 
 CELLS = st.text(
     st.characters(exclude_characters="\0", exclude_categories=("Cs",), max_codepoint=0x2FF), max_size=8
@@ -47,6 +49,20 @@ def test_a_nameless_last_column_of_blanks_is_dropped(tmp_path: Path, header: str
     assert cells == {"a": "1", "b": "2"}
 
 
+@pytest.mark.parametrize("row", ["1,2,,,", "1,2", "1,2,,,,"])
+def test_several_nameless_columns_may_be_absent_from_rows(tmp_path: Path, row: str) -> None:
+    (tmp_path / "t.csv").write_text(f"a,b,,,\n{row}\n")
+    ((_, cells),) = read_table(tmp_path / "t.csv")
+    assert cells == {"a": "1", "b": "2"}
+
+
+@pytest.mark.parametrize("row", ["1", "1,2,,", "1,2,,3", "1,2,3", "1,2,,,,,,"])
+def test_several_nameless_columns_do_not_shift_rows(tmp_path: Path, row: str) -> None:
+    (tmp_path / "t.csv").write_text(f"a,b,,,\n{row}\n")
+    with pytest.raises(UserError, match="E_ROW_SHAPE"):
+        read_table(tmp_path / "t.csv")
+
+
 @pytest.mark.parametrize("row", ["1,2", "1,2,3", "1,2,,,"])
 def test_a_nameless_last_column_does_not_shift_rows(tmp_path: Path, row: str) -> None:
     (tmp_path / "t.csv").write_text(f"a,b,\n{row}\n")
@@ -65,6 +81,26 @@ def test_words_are_known_in_any_case(tmp_path: Path, word: str) -> None:
     listing = Listing(tmp_path)
     assert listing.word(SPLITS, word.upper() + " ", "here") == SPLITS[word]
     assert listing.finish([]) == []
+
+
+def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
+    listing = Listing(tmp_path)
+    for line in (2, 5, 7):
+        listing.leave_out("W_VIEW", f"list.csv line {line}", "films in another view")
+    found = listing.finish([])
+    assert isinstance(found, Found)
+    assert found.left_out == [Finding("W_VIEW", "list.csv line 2", "films in another view: 3, left out")]
+
+
+@pytest.mark.parametrize(
+    ("content", "code"), [(b"[" * 100_000, "E_ROW_SHAPE"), (b"{", "E_ROW_SHAPE"), (b"\xff", "E_ENCODING")]
+)
+def test_what_is_no_json_is_refused(tmp_path: Path, content: bytes, code: str) -> None:
+    (tmp_path / "t.json").write_bytes(content)
+    with pytest.raises(UserError, match=code):
+        read_json(tmp_path / "t.json")
+    with pytest.raises(UserError, match="E_LAYOUT"):
+        read_json(tmp_path / "absent.json")
 
 
 def test_a_long_unknown_word_is_cut(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 
 from pipeline.common.errors import nearest
 from pipeline.data import dicom
+from pipeline.data.adapters._chest import to_number
 from pipeline.data.listing import (
     SHOWN,
     SPLITS,
@@ -31,7 +32,7 @@ from pipeline.data.problems import Problem, UnusableImage
 from pipeline.data.samples import Ellipses, Fixations, Sample
 
 METADATA = "main_data/metadata_phase_*.csv"
-CERTAIN = 3  # of 0 absent, 1 unlikely .. 5 consistent with
+CERTAIN, SUREST = 3, 5  # of 0 absent, 1 unlikely .. 5 consistent with
 FACTS = ("id", "split", "eye_tracking_data_discarded", "image", "dicom_id", "subject_id")
 SIZES = ("image_size_x", "image_size_y")
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -101,7 +102,8 @@ def read(
 
     Raises UserError: E_LAYOUT, E_IMAGE_MISSING, E_PATH_ESCAPE, E_LABEL_ALIAS (label columns), E_LABEL
     (certainties), E_DIMS, E_ENUM (split), E_JOIN, E_SOURCE, E_DECODE (no header to take the site from) and
-    the codes of `listing.read_table`. Samples with broken annotations carry E_ANN_MISSING, E_FIX or E_SHAPE.
+    the codes of `listing.read_table`. Samples with broken annotations carry E_ANN_MISSING, E_FIX, E_SHAPE or
+    E_LABEL.
     """
     root = existing_root(root, METADATA)
     listing = Listing(root)
@@ -135,8 +137,8 @@ def _read_row(listing: Listing, row: TableRow) -> Reading:
             message = f"label column {column[:SHOWN]!r} is not known; {nearest(name, FINDINGS)}"
             listing.add("E_LABEL_ALIAS", row.where.split(" line ")[0], message)
             continue
-        certainty = _to_number(cell or "0")
-        if certainty is None:
+        certainty = to_number(cell or "0")
+        if certainty is None or not 0 <= certainty <= SUREST:
             listing.add("E_LABEL", row.where, f"column {column!r}: expected a certainty of 0 to 5")
         elif certainty >= CERTAIN:
             certainties[name] = certainty
@@ -148,7 +150,7 @@ def _merge_readings(listing: Listing, dicom_id: str, group: list[Reading]) -> Sa
     where, facts = group[0].where, group[0].facts
     split = listing.word(SPLITS, facts["split"], where, "E_ENUM")
     image = listing.file(facts["image"], where)
-    size = [_to_number(facts[name]) for name in SIZES]
+    size = [to_number(facts[name]) for name in SIZES]
     if None in size:
         listing.add("E_DIMS", where, f"expected numbers in {', '.join(SIZES)}")
     if split is None or image is None or None in size:
@@ -213,6 +215,9 @@ def _read_ellipses(path: Path) -> Ellipses:
     names = (*CORNERS, "certainty")
     rows = _read_own_table(path, names)
     *corners, certainty = _to_columns(path, names, rows, "E_SHAPE")
+    if not ((certainty >= 0) & (certainty <= SUREST)).all():
+        where = f"{path.parent.name}/{path.name}"
+        raise UnusableImage(Problem("E_LABEL", where, f"expected certainties of 0 to {SUREST}"))
     marked = [
         any(name.casefold() in FINDINGS and _is_true(c) for name, c in row.cells.items()) for row in rows
     ]
@@ -236,13 +241,6 @@ def _to_columns(path: Path, names: tuple[str, ...], rows: list[TableRow], code: 
         where = f"{path.parent.name}/{path.name}"
         raise UnusableImage(Problem(code, where, f"expected numbers in {', '.join(names)}")) from None
     return list(np.array(numbers, dtype=float).reshape(-1, len(names)).T)
-
-
-def _to_number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
 
 
 def _is_true(text: str) -> bool:

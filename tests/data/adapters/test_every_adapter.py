@@ -1,7 +1,7 @@
 """What every adapter must do, found through the catalogue.
 
-`trees/<adapter>.py` has `build(root)`: it writes a small tree in the published layout and returns the adapter's
-settings. An adapter without one fails here.
+`trees/<adapter>.py` has `build(root)`: it writes a small tree in the published layout and returns the
+adapter's settings. An adapter without one fails here.
 """
 
 import importlib

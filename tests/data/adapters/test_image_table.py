@@ -190,7 +190,7 @@ MUTATIONS: dict[str, tuple[Callable[[Path], object], str]] = {
     "label": (lambda root: edit(root / "list.csv", "A|b", "A|c"), "E_LABEL_ALIAS"),
     "source": (lambda root: edit(root / "list.csv", "Cam-2", ""), "E_SOURCE"),
     "column": (lambda root: edit(root / "list.csv", "camera", "kamera"), "E_HEADER"),
-    "unnamed": (lambda root: edit(root / "list.csv", "roi,note", "roi,"), "E_HEADER"),
+    "unnamed": (lambda root: edit(root / "list.csv", "roi,note", "roi,"), "E_ROW_SHAPE"),
     "cells": (lambda root: edit(root / "list.csv", ",,Cam-2", ",Cam-2"), "E_ROW_SHAPE"),
     "empty": (lambda root: (root / "list.csv").write_text(""), "E_HEADER"),
     "no table": (lambda root: (root / "list.csv").unlink(), "E_LAYOUT"),

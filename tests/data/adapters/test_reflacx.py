@@ -88,6 +88,10 @@ MUTATIONS: dict[str, tuple[Callable[[Path], object], str]] = {
     "escape": (lambda root: edit(root / PHASE_3, "physionet.org/", "../physionet.org/"), "E_PATH_ESCAPE"),
     "label column": (lambda root: edit(root / PHASE_1, "Nodule", "Nodul"), "E_LABEL_ALIAS"),
     "certainty": (lambda root: edit(root / PHASE_1, ",0,4,False,True", ",0,four,False,True"), "E_LABEL"),
+    "too sure": (lambda root: edit(root / PHASE_1, ",0,4,False,True", ",0,80,False,True"), "E_LABEL"),
+    "below 0": (lambda root: edit(root / PHASE_1, ",0,4,False,True", ",0,-1,False,True"), "E_LABEL"),
+    "not finite": (lambda root: edit(root / PHASE_1, ",0,4,False,True", ",0,nan,False,True"), "E_LABEL"),
+    "infinite size": (lambda root: edit(root / PHASE_1, ",24,20,", ",24,inf,"), "E_DIMS"),
     "size": (lambda root: edit(root / PHASE_1, ",24,20,", ",24,tall,"), "E_DIMS"),
     "split": (lambda root: edit(root / PHASE_3, "validate", "validat"), "E_ENUM"),
     "subjects differ": (
@@ -124,6 +128,8 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "no gaze": (lambda root: (root / GAZE).unlink(), "E_ANN_MISSING"),
     "gaze": (lambda root: edit(root / GAZE, ",12,10,", ",,10,"), "E_FIX"),
     "ellipse": (lambda root: edit(root / ELLIPSES, "6,5,14,11", "6,5,14,x"), "E_SHAPE"),
+    "ellipse too sure": (lambda root: edit(root / ELLIPSES, "14,11,4,", "14,11,80,"), "E_LABEL"),
+    "ellipse not sure": (lambda root: edit(root / ELLIPSES, "14,11,4,", "14,11,nan,"), "E_LABEL"),
 }
 
 
@@ -132,7 +138,7 @@ def test_a_broken_reading_sets_its_sample_aside(tmp_path: Path, broken: str) -> 
     change, code = BROKEN[broken]
     root = reflacx(tmp_path)
     change(root)
-    sample, other = read(root, annotation="ellipses" if broken == "ellipse" else "fixations")
+    sample, other = read(root, annotation="ellipses" if broken.startswith("ellipse") else "fixations")
     assert sample.problem is not None
     assert sample.problem.code == code
     assert other.problem is None
