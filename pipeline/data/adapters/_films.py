@@ -20,7 +20,7 @@ SEPARATORS = re.compile(r"[,\s]+")
 def find_films(folder: Path) -> list[Path]:
     """Everything below a folder that is a video: files by their suffix, and folders that hold pictures."""
     found = set()
-    for path in folder.rglob("*"):
+    for path in folder.rglob("[!.]*"):  # macOS leaves a hidden `._<name>` beside each file that it copies
         if path.suffix.lower() in video.SUFFIXES:
             found.add(path)
         elif path.suffix.lower() in PICTURES:
@@ -38,17 +38,16 @@ def take_frames(
 ) -> list[Sample]:
     """`frames` samples of a film, or all of its frames if it has fewer, as copies of `sample`.
 
-    Their ids are `<native_id>:<number of the frame>`, all of one group, which is `native_id` unless it is
-    told; `region` gives the region of a frame, by its number from 0. A video that cannot be opened gives
-    one sample with its problem (E_DECODE). Pictures without numbers (E_LAYOUT), the same number twice
-    (E_JOIN) and files that lie elsewhere (E_PATH_ESCAPE) are noted in the listing.
+    Their ids are `<native_id>:<number of the frame>`; `region` gives the region of a frame, by its number
+    from 0. A video that cannot be opened gives one sample with its problem (E_DECODE). Pictures without
+    numbers (E_LAYOUT), the same number twice (E_JOIN) and files that lie elsewhere (E_PATH_ESCAPE) are
+    noted in the listing.
     """
-    whole = replace(sample, group_id=sample.group_id or sample.native_id)
     if film.suffix.lower() not in video.SUFFIXES:
         pictures = number_pictures(listing, film)
         numbers = sorted(pictures)
         chosen = [numbers[place] for place in video.spread(len(numbers), frames)]
-        return [_one(whole, pictures[number], None, number, region) for number in chosen]
+        return [_one(sample, pictures[number], None, number, region) for number in chosen]
     path = listing.file(film.relative_to(listing.root).as_posix(), sample.where)
     if path is None:
         return []
@@ -57,8 +56,8 @@ def take_frames(
     except UnusableImage as error:
         where = f"{path.relative_to(listing.root).as_posix()} ({sample.where})"
         problem = replace(error.problem, where=where)
-        return [replace(_one(whole, path, 0, 0, region), problem=problem)]
-    return [_one(whole, path, number, number, region) for number in chosen]
+        return [replace(_one(sample, path, 0, 0, region), problem=problem)]
+    return [_one(sample, path, number, number, region) for number in chosen]
 
 
 def _one(sample: Sample, path: Path, frame: int | None, number: int, region: Callable[[int], str]) -> Sample:
@@ -70,7 +69,7 @@ def number_pictures(listing: Listing, folder: Path) -> dict[int, Path]:
     """The pictures of a folder by the number at the end of their names."""
     pictures: dict[int, Path] = {}
     where = folder.relative_to(listing.root).as_posix()
-    for path in sorted(folder.iterdir()):
+    for path in sorted(folder.glob("[!.]*")):
         if path.suffix.lower() not in PICTURES:
             continue
         told = NUMBER.search(path.stem)

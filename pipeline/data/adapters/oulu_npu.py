@@ -115,6 +115,7 @@ def _read_row(listing: Listing, row: TableRow, split: str, source: str) -> Sampl
         source_kind=SOURCE_KINDS[source],
         modality="face",
         subject_id=f"oulu_npu:{facts['user']}",
+        group_id=f"oulu_npu:{name}",
         native_split=split,
         where=row.where,
     )

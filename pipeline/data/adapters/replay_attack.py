@@ -89,8 +89,9 @@ def _read_name(listing: Listing, film: Path) -> Sample | None:
             listing.add("E_ENUM", path, "expected a published name, client... or attack_<device>_client...")
         return None
     name = "live" if kind == "real" else f"{facts['device']}_{facts['type']}"
+    own_id = identifier(film.relative_to(listing.root).with_name(name_of(film)).as_posix())
     return Sample(
-        native_id=identifier(film.relative_to(listing.root).with_name(name_of(film)).as_posix()),
+        native_id=own_id,
         image_path=film,
         label=LABELS[kind],
         class_name=name,
@@ -98,5 +99,6 @@ def _read_name(listing: Listing, film: Path) -> Sample | None:
         source_kind="attack_type",
         modality="face",
         subject_id=f"replay_attack:{facts['client']}",
+        group_id=f"replay_attack:{own_id}",
         where=path,
     )

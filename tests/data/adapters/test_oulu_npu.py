@@ -35,7 +35,7 @@ def test_good_tree(tmp_path: Path) -> None:
     }
     first, *_, last = samples
     assert first.image_path == tmp_path / "Train_files" / "1_1_01_1.avi"
-    assert (first.subject_id, first.group_id, first.source) == ("oulu_npu:01", "1_1_01_1", "live")
+    assert (first.subject_id, first.group_id, first.source) == ("oulu_npu:01", "oulu_npu:1_1_01_1", "live")
     assert (first.where, first.modality) == ("Protocol_1/Train.txt line 1", "face")
     assert last.image_path == tmp_path / "Test_files" / "1_3_36_4" / "frame_10.png"
     assert samples[4].image_path == tmp_path / "Dev_files" / "2-2-21-1.avi"
@@ -77,6 +77,13 @@ def test_lists_and_videos_that_were_unpacked_twice(tmp_path: Path) -> None:
         (tmp_path / folder).rename(tmp_path / "aside")
         (tmp_path / folder).mkdir()
         (tmp_path / "aside").rename(tmp_path / folder / folder)
+    assert len(read(tmp_path, frames=2)) == 12
+
+
+def test_hidden_files_of_macos_are_left_alone(tmp_path: Path) -> None:
+    build(tmp_path)
+    (tmp_path / "Train_files" / "._1_1_01_1.avi").write_bytes(b"\0\5\x16\7")
+    (tmp_path / "Test_files" / "1_3_36_4" / "._frame_1.png").write_bytes(b"\0\5\x16\7")
     assert len(read(tmp_path, frames=2)) == 12
 
 

@@ -23,7 +23,9 @@ def test_good_tree(tmp_path: Path) -> None:
     live = [samples[f"train:real:{LIVE}:0000{frame}"] for frame in (1, 3, 5)]
     assert [s.roi for s in live] == ["4,5,14,17", "4,5,14,17", ""]
     assert {(s.label, s.class_name, s.source, s.native_split) for s in live} == {(0, "live", "live", "train")}
-    assert {(s.subject_id, s.group_id) for s in live} == {("replay_attack:client991", f"train:real:{LIVE}")}
+    assert {(s.subject_id, s.group_id) for s in live} == {
+        ("replay_attack:client991", f"replay_attack:train:real:{LIVE}")
+    }
     attack = samples[f"train:attack:fixed:{ATTACK}:00003"]
     assert (attack.label, attack.source, attack.subject_id) == (1, "highdef_photo", "replay_attack:client991")
     assert (attack.frame, attack.source_kind, attack.roi) == (3, "attack_type", "")
