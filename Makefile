@@ -9,7 +9,7 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 # Python compiles what it imports, once, if it may keep the result; to compile all that is installed takes far longer.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: env dev repro verify check-report test test-all lint mutate bench codes dag docs study readme clean help
+.PHONY: env dev repro verify check-report test test-all lint mutate fuzz bench codes dag docs study readme clean help
 .DEFAULT_GOAL := help
 
 PIP_INSTALL := python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
@@ -57,6 +57,9 @@ lint: dev  ## ruff, mypy, and whether dvc.lock describes the present code and se
 
 mutate: dev  ## change the code in one place at a time and count what no test notices (long)
 	@python tests/mutate.py
+
+fuzz: dev  ## generated valid DICOM files against the standard by hand, and 10,000 damaged files of all formats
+	@python -m benchmarks.fuzz
 
 bench: dev  ## measure speed and memory as ratios, into benchmarks/
 	@python -m benchmarks.run

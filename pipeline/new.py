@@ -36,9 +36,10 @@ from pipeline.common.errors import UserError
 from pipeline.common.files import write_text
 from pipeline.common.paths import PREPARED
 from pipeline.common.progress import duration
-from pipeline.data import images, proposal, starter
+from pipeline.data import proposal, starter
 from pipeline.data.collection import Collection, collect
 from pipeline.data.deciding import Answers, decide_columns, decide_held_out, decide_labels, label_of
+from pipeline.data.decoding import load_apart
 from pipeline.data.listing import SPLITS, slug
 from pipeline.data.placing import Entry, place, read_entries
 from pipeline.data.problems import UnusableImage
@@ -105,9 +106,9 @@ def gather(
 
 def is_grey(path: Path, settings: Prepare) -> bool:
     """Whether an image says the same in all its colours; also where it is none, which `prepare` will say."""
-    limits = {"max_megapixels": settings.max_megapixels, "max_megabytes": settings.max_megabytes}
+    limits = settings.model_dump(include={"max_megapixels", "max_megabytes", "dicom_frame"})
     try:
-        pixels = images.load(path, **limits).pixels
+        pixels = load_apart(path, limits).pixels
     except UnusableImage:
         return True
     return pixels.ndim == 2 or float(np.ptp(pixels, axis=2).max()) < 0.02

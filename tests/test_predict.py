@@ -17,9 +17,11 @@ from pipeline.common.seeding import numpy_rng
 from pipeline.data.decoding import Recipe
 from pipeline.data.images import load, to_square
 from pipeline.data.store import label_names, open_store
+from pipeline.grid.trained import Trained
 from pipeline.model import build, save
 from pipeline.predict import predict
 from pipeline.present import sheet
+from tests.data.test_decoding import Deadly
 
 SIZES = {"image_size": 32, "channels": 1, "crop": "square", "max_megapixels": 1, "max_megabytes": 8}
 COLUMNS = [
@@ -88,6 +90,13 @@ def test_scores_are_the_models_own(model: Path, images: Path, tmp_path: Path) ->
     assert table["model"].eq("k" * 64).all()
     unknown = ["threshold", "decision", "label", "unlike_training", "notice"]
     assert table[unknown].isna().all(axis=None)  # not evaluated, and no data
+
+
+def test_a_file_that_ends_its_decoder_costs_no_other_score(model: Path, images: Path) -> None:
+    deadly, problems = Deadly(images / "b.png"), []
+    looked = list(Trained(model).look([images / "grey.png", deadly, images / "deep/x_ray"], problems))
+    assert [one.path.name for one in looked] == ["grey.png", "x_ray"]
+    assert [line.split(";")[0] for line in problems] == [f"E_DECODE {deadly}: its decoder died (SIGABRT)"]
 
 
 def test_decision_at_the_threshold_of_this_training(model: Path, images: Path, tmp_path: Path) -> None:

@@ -75,5 +75,6 @@ class Prepare(Section):
     max_quarantined: Annotated[int, Field(ge=0)]
     max_megapixels: Positive
     max_megabytes: Positive
+    dicom_frame: Annotated[int, Field(ge=1)] | None = None  # of files with several; None refuses them
     near_duplicate_bits: Annotated[int, Field(ge=0, le=64)]
     seed: int

@@ -1,21 +1,24 @@
-"""From a listed sample to the network's square, in worker processes; one image is in memory at a time."""
+"""From a listed sample to the network's square, in expendable processes; each has one image in memory.
 
-from collections.abc import Iterator, Sequence
+A file that ends, stops or fills up its process costs that file (E_DECODE), never the run.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from joblib import Parallel, delayed
 
+from pipeline.common import expendable
 from pipeline.data import annotations, images, video
 from pipeline.data.picture import Picture
 from pipeline.data.problems import Problem, UnusableImage
 from pipeline.data.samples import Sample
-from pipeline.data.store import TRUTHS, TWINS
 
-CHUNK = 8  # images per task of a worker: bounds what waits for the parent
-SERIAL = 32  # below this many images, starting workers costs more than it saves
+SERIAL = 32  # below this many images, starting one more worker costs more than it saves
+SECONDS = 60  # for one image
+MEGABYTES = 1000  # of memory for one image, besides the budget that its header is held to
 
 
 class Recipe(NamedTuple):
@@ -28,10 +31,16 @@ class Recipe(NamedTuple):
     blur: float
     max_megapixels: float
     max_megabytes: float
+    dicom_frame: int | None = None
 
     @property
-    def limits(self) -> dict[str, float]:
-        """The header budget, as `images.load` takes it."""
+    def limits(self) -> dict[str, Any]:
+        """The header budget and the choice of a frame, as `images.load` takes them."""
+        return {**self.budget, "dicom_frame": self.dicom_frame}
+
+    @property
+    def budget(self) -> dict[str, float]:
+        """The header budget, as `images.read_picture` takes it."""
         return {"max_megapixels": self.max_megapixels, "max_megabytes": self.max_megabytes}
 
 
@@ -52,17 +61,33 @@ class Decoded:
 
 def decode_all(samples: Sequence[Sample], recipe: Recipe, workers: int) -> Iterator[Decoded | Problem]:
     """Decode in order, on `workers` processes; what cannot be used comes back as its Problem."""
-    if workers == 1 or len(samples) < SERIAL:
-        yield from (decode(sample, recipe) for sample in samples)
-        return
-    chunks = [samples[start : start + CHUNK] for start in range(0, len(samples), CHUNK)]
-    parallel = Parallel(n_jobs=workers, return_as="generator", batch_size=1)
-    for results in parallel(delayed(_decode_chunk)(chunk, recipe) for chunk in chunks):
-        yield from results
+    limits = _limits(recipe.max_megabytes)
+    workers = min(workers, 1 + len(samples) // SERIAL)
+    answers = expendable.call_all(limits, decode, ((sample, recipe) for sample in samples), workers)
+    for sample, answer in zip(samples, answers, strict=True):
+        lost = isinstance(answer, expendable.Lost)
+        yield _tell_lost(sample.image_path, answer) if lost else answer
 
 
-def _decode_chunk(samples: Sequence[Sample], recipe: Recipe) -> list[Decoded | Problem]:
-    return [decode(sample, recipe) for sample in samples]
+def load_apart(path: Path, limits: Mapping[str, Any]) -> Picture:
+    """`images.load(path, **limits)` in an expendable process; raises what that raises."""
+    try:
+        loaded: Picture = expendable.call(_limits(limits["max_megabytes"]), _load, path, limits)
+    except expendable.Lost as error:
+        raise UnusableImage(_tell_lost(path, error)) from None
+    return loaded
+
+
+def _load(path: Path, limits: Mapping[str, Any]) -> Picture:
+    return images.load(path, **limits)
+
+
+def _limits(max_megabytes: float) -> expendable.Limits:
+    return expendable.Limits(SECONDS, MEGABYTES + max_megabytes)
+
+
+def _tell_lost(path: Path, lost: expendable.Lost) -> Problem:
+    return Problem("E_DECODE", path.name, f"its decoder {lost}; the file is damaged, replace or drop it")
 
 
 def decode(sample: Sample, recipe: Recipe) -> Decoded | Problem:
@@ -72,12 +97,7 @@ def decode(sample: Sample, recipe: Recipe) -> Decoded | Problem:
         _check_form(sample, picture)
         square = _crop_picture(picture, sample, recipe)
         human_map = _prepare_map(sample, picture, recipe)
-        kinds = TRUTHS if sample.truth else ()
-        truths = {kind: _read_truth(sample, kind, recipe) for kind in kinds}
-        twins = {
-            twin: _read_twin(sample, twin, picture, recipe) if truths[TWINS[twin]].any() else square
-            for twin in sample.twins
-        }
+        truths, twins = _read_truths(sample, picture, square, recipe) if sample.truth else ({}, {})
     except UnusableImage as error:
         return error.problem
     facts = {
@@ -94,7 +114,7 @@ def decode(sample: Sample, recipe: Recipe) -> Decoded | Problem:
 def _read_picture(sample: Sample, recipe: Recipe) -> Picture:
     if sample.frame is None:
         return images.load(sample.image_path, **recipe.limits)
-    return video.read_frame(sample.image_path, sample.frame, **recipe.limits)
+    return video.read_frame(sample.image_path, sample.frame, **recipe.budget)
 
 
 def _check_form(sample: Sample, picture: Picture) -> None:
@@ -128,12 +148,26 @@ def _prepare_map(sample: Sample, picture: Picture, recipe: Recipe) -> np.ndarray
     raise UnusableImage(Problem("E_ANN_EMPTY", "annotation", message))
 
 
+def _read_truths(
+    sample: Sample, picture: Picture, square: np.ndarray, recipe: Recipe
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """The masks of a phantom and its twins, by kind."""
+    from pipeline.data.store import TRUTHS, TWINS  # needs pandas, which workers on real images start without
+
+    truths = {kind: _read_truth(sample, kind, recipe) for kind in TRUTHS}
+    twins = {
+        twin: _read_twin(sample, twin, picture, recipe) if truths[TWINS[twin]].any() else square
+        for twin in sample.twins
+    }
+    return truths, twins
+
+
 def _read_truth(sample: Sample, kind: str, recipe: Recipe) -> np.ndarray:
     path = Path(sample.truth or "", kind, f"{sample.native_id}.png")
     if not path.is_file():
         message = f"expected the phantom's truth mask {path}; draw the phantoms again"
         raise UnusableImage(Problem("E_LAYOUT", path.name, message))
-    mask, _ = images.read_picture(path, **recipe.limits)
+    mask, _ = images.read_picture(path, **recipe.budget)
     height, width = mask.shape
     return np.rint(_crop_map(mask, width, height, sample, recipe)).astype(np.uint8)
 

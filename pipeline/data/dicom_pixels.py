@@ -1,189 +1,234 @@
 """The stored values of a DICOM file, decoded only when the file does not contradict itself.
 
-A header may give another size than the pixels have. Decoders then give a wrong picture, allocate without
-limit, or end the whole process. So compressed streams are asked for their own size first (ITU-T T.81 B.2.2,
-T.87 C.2.2, T.800 A.5.1), and plain ones are measured.
+A header may give another picture than the pixels have. Decoders then give a wrong one, allocate without
+limit, or end the whole process. So compressed streams are asked what they hold first, and plain pixels are
+measured. Plain pixels and run lengths are read by pydicom, all else by imagecodecs (libjpeg-turbo, CharLS,
+OpenJPEG), which reads 12-bit JPEG, 7-bit JPEG-LS and high-throughput JPEG 2000 as well.
 """
 
 import logging
-import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
-import gdcm
+import imagecodecs
 import numpy as np
 import pydicom
+from pydicom import uid
 from pydicom.config import disable_value_validation
 from pydicom.encaps import get_frame
-from pydicom.pixels import pixel_array
-from pydicom.pixels.decoders.gdcm import DECODER_DEPENDENCIES as GDCM_SYNTAXES
-from pydicom.uid import (
-    UID,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    JPEGBaseline8Bit,
-    JPEGExtended12Bit,
+from pydicom.pixels import convert_color_space, pixel_array
+
+from pipeline.data import dicom_header
+from pipeline.data.dicom_header import Layout, undecodable
+from pipeline.data.dicom_stream import Stream, read_stream
+from pipeline.data.problems import UnusableImage
+
+TAGS = [*dicom_header.TAGS, "PixelData", "ExtendedOffsetTable", "ExtendedOffsetTableLengths"]
+PLAIN = (
+    uid.ImplicitVRLittleEndian,
+    uid.ExplicitVRLittleEndian,
+    uid.ExplicitVRBigEndian,
+    uid.DeflatedExplicitVRLittleEndian,
 )
-
-from pipeline.data.problems import Problem, UnusableImage
-
-TAGS = [
-    "Rows",
-    "Columns",
-    "SamplesPerPixel",
-    "PlanarConfiguration",
-    "NumberOfFrames",
-    "PhotometricInterpretation",
-    "BitsAllocated",
-    "BitsStored",
-    "HighBit",
-    "PixelRepresentation",
-    "PixelData",
-]
-LOSSY_JPEG = (JPEGBaseline8Bit, JPEGExtended12Bit)
-_START_OF_FRAME = frozenset((*range(0xC0, 0xD0), 0xF7)) - {0xC4, 0xC8, 0xCC}  # F7 is JPEG-LS
-_WITHOUT_LENGTH = frozenset((0x01, *range(0xD0, 0xD9)))
-_J2K_START = b"\xff\x4f\xff\x51"  # start of codestream, then the size segment
+JPEG = ("JPEG", "lossless JPEG")
+KINDS = {  # of streams, by transfer syntax
+    uid.JPEGBaseline8Bit: JPEG,
+    uid.JPEGExtended12Bit: JPEG,
+    uid.JPEGLossless: JPEG,
+    uid.JPEGLosslessSV1: JPEG,
+    uid.JPEGLSLossless: ("JPEG-LS",),
+    uid.JPEGLSNearLossless: ("JPEG-LS",),
+    uid.JPEG2000Lossless: ("JPEG 2000",),
+    uid.JPEG2000: ("JPEG 2000",),
+    uid.HTJ2KLossless: ("JPEG 2000",),
+    uid.HTJ2KLosslessRPCL: ("JPEG 2000",),
+    uid.HTJ2K: ("JPEG 2000",),
+}
+LOSSY = (uid.JPEGLSNearLossless, uid.JPEG2000, uid.HTJ2K)  # besides JPEG, whose streams tell
+GREY = {"MONOCHROME1", "MONOCHROME2"}
+COLOURS = {  # photometric interpretations that each kind of stream can hold (PS3.5 8.2)
+    "JPEG": {*GREY, "RGB", "YBR_FULL", "YBR_FULL_422"},
+    "lossless JPEG": {*GREY, "PALETTE COLOR", "RGB", "YBR_FULL"},
+    "JPEG-LS": {*GREY, "PALETTE COLOR", "RGB", "YBR_FULL"},
+    "JPEG 2000": {*GREY, "PALETTE COLOR", "RGB", "YBR_FULL", "YBR_ICT", "YBR_RCT"},
+}
 
 
 @contextmanager
 def silenced() -> Iterator[None]:
-    """While it lasts, pydicom and gdcm say nothing: their texts may quote what a file tells of a patient.
+    """While it lasts, pydicom says nothing: its texts may quote what a file tells of a patient.
 
-    Odd header values are no errors of theirs either; `dicom` checks those that it uses.
+    Odd header values are no errors of its either; `dicom` checks those that it uses.
     """
-    logger, flags = logging.getLogger("pydicom"), ("Debug", "Warning", "Error")
+    logger = logging.getLogger("pydicom")
     level = logger.level
-    spoke = [flag for flag in flags if getattr(gdcm.Trace, f"Get{flag}Flag")()]
     with disable_value_validation(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logger.setLevel(logging.CRITICAL)
-        for flag in spoke:
-            getattr(gdcm.Trace, f"{flag}Off")()
         try:
             yield
         finally:
             logger.setLevel(level)
-            for flag in spoke:
-                getattr(gdcm.Trace, f"{flag}On")()
 
 
-class Frame(NamedTuple):
-    """What a compressed stream says of its picture; sizes in px, `bits` per sample."""
-
-    width: int
-    height: int
-    bands: int
-    bits: int
-
-
-def decode(path: Path) -> np.ndarray:
-    """The stored values of a single-frame file, as the file holds them: (H, W), or (H, W, 3) as RGB.
+def decode(path: Path, layout: Layout) -> np.ndarray:
+    """The stored values of a file's frame, integers (H, W), or (H, W, 3) as RGB; unused bits are cut off.
 
     Raises UnusableImage (E_DECODE).
     """
     with silenced():
         try:
-            dataset = pydicom.dcmread(path, specific_tags=list(TAGS), force=True)
+            dataset = _read_pixels(path)
             if "PixelData" not in dataset:
                 raise undecodable(path.name, "it holds no pixels or is cut off; get a whole file or drop it")
-            if _find_syntax(dataset) in GDCM_SYNTAXES:
-                _check_stream(dataset, path.name)
-                return pixel_array(dataset, decoding_plugin="gdcm")
-            _check_length(dataset, path.name)
-            warnings.simplefilter("error")  # pydicom only warns of run lengths for a larger picture
-            return pixel_array(dataset)
-        except UnusableImage:
+            syntax = _find_syntax(dataset)
+            if syntax in KINDS:
+                return _decode_stream(dataset, layout)
+            if syntax not in (*PLAIN, uid.RLELossless):
+                raise undecodable(path.name, f"{syntax.name} cannot be read; store it without compression")
+            return _decode_plain(dataset, layout)
+        except (UnusableImage, MemoryError):
             raise
         except Exception as error:
             message = f"its pixels do not decode ({type(error).__name__}); get a whole file or drop it"
             raise undecodable(path.name, message) from None
 
 
-def frame(stream: bytes) -> Frame | None:
-    """The first frame header of a JPEG, JPEG-LS or JPEG 2000 stream; None if there is none.
-
-    >>> frame(bytes.fromhex("ffd8 fff7 000b 0a 0003 0005 01 011100"))
-    Frame(width=5, height=3, bands=1, bits=10)
-    """
+def _read_pixels(path: Path) -> pydicom.Dataset:
     try:
-        return _read_jpeg_2000(stream) if _J2K_START in stream[:512] else _read_jpeg(stream)
-    except (struct.error, IndexError):
-        return None
+        return pydicom.dcmread(path, specific_tags=list(TAGS), force=True)
+    except MemoryError:  # Python makes room for as many bytes as a damaged length claims
+        message = "it holds, or claims to hold, more than fits in memory; get a whole file or drop it"
+        raise undecodable(path.name, message) from None
 
 
-def _find_syntax(dataset: pydicom.Dataset) -> UID:
+def _find_syntax(dataset: pydicom.Dataset) -> uid.UID:
     """The transfer syntax; files without one are never compressed and get the one pydicom found."""
     if "TransferSyntaxUID" not in dataset.file_meta:
-        implicit, _ = dataset.original_encoding
-        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+        implicit, little = dataset.original_encoding
+        plain = uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian
+        dataset.file_meta.TransferSyntaxUID = uid.ImplicitVRLittleEndian if implicit else plain
     return dataset.file_meta.TransferSyntaxUID
 
 
-def _check_stream(dataset: pydicom.Dataset, where: str) -> None:
-    """Refuse compressed pixels that contradict the header or that gdcm gives wrong values for."""
-    found = frame(get_frame(dataset.PixelData, 0, number_of_frames=1))
-    if found is None:
-        raise undecodable(where, "its compressed pixels do not start with a picture; the file is damaged")
-    listed = _listed_size(dataset)
-    if found[:3] != listed or found.bits > int(dataset.BitsAllocated):
-        message = (
-            f"its header says {listed[0]}x{listed[1]} px in {listed[2]} band(s), its compressed pixels "
-            f"{found.width}x{found.height} in {found.bands} of {found.bits} bits; the file is damaged"
-        )
-        raise undecodable(where, message)
-    if dataset.file_meta.TransferSyntaxUID in LOSSY_JPEG and found.bits > 8:
-        message = (
-            f"{found.bits}-bit {dataset.file_meta.TransferSyntaxUID.name} cannot be decoded: gdcm gives "
-            "wrong values for it; get the file uncompressed or with a lossless transfer syntax"
-        )
-        raise undecodable(where, message)
+def _decode_plain(dataset: pydicom.Dataset, layout: Layout) -> np.ndarray:
+    """Uncompressed pixels and run lengths."""
+    if dataset.file_meta.TransferSyntaxUID == uid.RLELossless:
+        if layout.photometric not in COLOURS["JPEG-LS"]:
+            raise undecodable(layout.where, f"{layout.photometric} cannot be stored as run lengths")
+        warnings.simplefilter("error")  # pydicom only warns of run lengths for a larger picture
+    else:
+        _trim_pixels(dataset, layout)
+    values = pixel_array(dataset, index=layout.place, correct_unused_bits=False)
+    if layout.allocated == 1:
+        return values
+    above, unused = layout.allocated - 1 - layout.high, layout.allocated - layout.stored
+    return values << above >> unused if unused else values  # keeps the sign where values have one
 
 
-def _check_length(dataset: pydicom.Dataset, where: str) -> None:
-    """Refuse plain pixels that are not as many as the header says; less than a row more is padding."""
-    if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
-        return
-    width, height, bands = _listed_size(dataset)
-    row = width * bands * int(dataset.BitsAllocated) // 8
-    if (
-        dataset.PhotometricInterpretation != "YBR_FULL_422"
-        and not 0 <= len(dataset.PixelData) - row * height < row
-    ):
-        message = f"its header says {height} rows of {row} bytes, it holds {len(dataset.PixelData)} bytes"
+def _trim_pixels(dataset: pydicom.Dataset, layout: Layout) -> None:
+    """Cut padding off; refuse plain pixels that are not as many as the header says.
+
+    Up to a row more is padding.
+    """
+    halved = layout.photometric == "YBR_FULL_422"  # two colours per two pixels
+    if halved and (layout.columns % 2 or dataset.PlanarConfiguration):
+        message = "YBR_FULL_422 needs an even number of columns and PlanarConfiguration 0"
+        raise undecodable(layout.where, f"{message}; the file is damaged")
+    row = layout.columns * (2 if halved else layout.bands) * layout.allocated
+    needed = -(-row * layout.rows * layout.frames // 8)
+    held = len(dataset.PixelData)
+    if not 0 <= held - needed < max(row // 8, 2):
+        message = (
+            f"its header says {layout.size} of {layout.allocated} bits and {layout.frames} frame(s), so "
+            f"{needed} bytes, it holds {held}"
+        )
+        raise undecodable(layout.where, f"{message}; the file is damaged")
+    dataset.PixelData = dataset.PixelData[:needed] + b"\0" * (needed % 2)
+
+
+def _decode_stream(dataset: pydicom.Dataset, layout: Layout) -> np.ndarray:
+    """Compressed pixels, except run lengths."""
+    data = _find_frame(dataset, layout)
+    found, syntax = read_stream(data), dataset.file_meta.TransferSyntaxUID
+    if found is None or found.kind not in KINDS[syntax]:
+        message = f"its compressed pixels are no whole {KINDS[syntax][0]} picture; the file is damaged"
+        raise undecodable(layout.where, message)
+    _check_stream(found, layout)
+    values = _run_decoder(data, found, layout)
+    if values.shape != (layout.rows, layout.columns, layout.bands)[: 2 if layout.bands == 1 else 3]:
+        raise undecodable(layout.where, "its compressed pixels decode to another size; the file is damaged")
+    return _fit_bits(values, layout, lossy=found.kind == "JPEG" or syntax in LOSSY)
+
+
+def _find_frame(dataset: pydicom.Dataset, layout: Layout) -> bytes:
+    offsets = None
+    if "ExtendedOffsetTable" in dataset and "ExtendedOffsetTableLengths" in dataset:
+        offsets = (dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths)
+    return get_frame(
+        dataset.PixelData, layout.place, number_of_frames=layout.frames, extended_offsets=offsets
+    )
+
+
+def _check_stream(found: Stream, layout: Layout) -> None:
+    """Refuse compressed pixels that contradict the header."""
+    where, photometric = layout.where, layout.photometric
+    if (found.width, found.height, found.bands) != (layout.columns, layout.rows, layout.bands):
+        message = (
+            f"its header says {layout.size}, its compressed pixels {found.width}x{found.height} in "
+            f"{found.bands}; the file is damaged"
+        )
+        raise undecodable(where, message)
+    bits = f"BitsStored {layout.stored} of BitsAllocated {layout.allocated}, HighBit {layout.high}"
+    whole = found.kind == "JPEG" and found.bits == 8  # PS3.5 8.2.1; films of 10 bits lie in JPEG of 12
+    fits = layout.stored <= found.bits <= layout.allocated and not (whole and layout.stored != 8)
+    if not fits or layout.high != layout.stored - 1:
+        message = f"its header says {bits}, its compressed pixels have {found.bits} bits; the file is damaged"
+        raise undecodable(where, message)
+    signed = found.signed and not layout.signed
+    if signed or (layout.signed and found.kind == "JPEG"):
+        message = f"PixelRepresentation {int(layout.signed)} contradicts its {found.kind} pixels"
         raise undecodable(where, f"{message}; the file is damaged")
+    turned = photometric in ("YBR_ICT", "YBR_RCT") and found.colours != "RGB"
+    if turned or photometric not in COLOURS[found.kind]:
+        raise undecodable(where, f"{photometric} contradicts its {found.kind} pixels; the file is damaged")
 
 
-def _listed_size(dataset: pydicom.Dataset) -> tuple[int, int, int]:
-    return int(dataset.Columns), int(dataset.Rows), int(dataset.get("SamplesPerPixel") or 1)
+def _run_decoder(data: bytes, found: Stream, layout: Layout) -> np.ndarray:
+    """Values as a decoder gives them, colours as RGB."""
+    turned = layout.photometric.startswith("YBR")
+    if found.kind == "JPEG" and layout.bands == 3:
+        # what the stream tells of its colours is what wrote it; headers are often wrong
+        colours = found.colours or ("YBR" if turned else "RGB")
+        return imagecodecs.jpeg8_decode(
+            data, colorspace="YCBCR" if colours == "YBR" else "RGB", outcolorspace="RGB"
+        )
+    if found.kind == "JPEG 2000":
+        values = imagecodecs.jpeg2k_decode(data, verbose=0)
+    elif found.kind == "JPEG-LS":
+        values = imagecodecs.jpegls_decode(data)
+    else:  # three bands without loss are never turned, whatever the stream tells
+        same = "RGB" if layout.bands == 3 else None
+        values = imagecodecs.jpeg8_decode(data, colorspace=same, outcolorspace=same)
+    return convert_color_space(values, "YBR_FULL", "RGB") if layout.photometric == "YBR_FULL" else values
 
 
-def _read_jpeg(stream: bytes) -> Frame | None:
-    at = 2  # after the start of the image
-    while stream[at] == 0xFF:
-        marker = stream[at + 1]
-        if marker in _START_OF_FRAME:
-            bits, height, width, bands = struct.unpack_from(">BHHB", stream, at + 4)
-            return Frame(width, height, bands, bits)
-        if marker == 0xFF:  # padding
-            at += 1
-        elif marker in _WITHOUT_LENGTH:
-            at += 2
-        else:
-            at += 2 + struct.unpack_from(">H", stream, at + 2)[0]
-    return None
-
-
-def _read_jpeg_2000(stream: bytes) -> Frame:
-    at = stream.index(_J2K_START) + 8  # after both markers, the segment's length and the capabilities
-    x1, y1, x0, y0 = struct.unpack_from(">4I", stream, at)
-    bands, depth = struct.unpack_from(">HB", stream, at + 32)
-    return Frame(x1 - x0, y1 - y0, bands, (depth & 0x7F) + 1)
-
-
-def undecodable(where: str, message: str) -> UnusableImage:
-    """The error (E_DECODE) for a file that gives no picture."""
-    return UnusableImage(Problem("E_DECODE", where, message))
+def _fit_bits(values: np.ndarray, layout: Layout, lossy: bool) -> np.ndarray:
+    """Values as their sign and the bits that are stored say; loss may have pushed some over the end."""
+    if layout.signed and values.dtype.kind == "u":  # as in the file: two's complement
+        unused = values.dtype.itemsize * 8 - layout.stored
+        cut = values.view(f"i{values.dtype.itemsize}") << unused >> unused
+        without_sign = cut & np.array(2**layout.stored - 1, cut.dtype) if unused else cut
+        lost = (values.view(cut.dtype) != cut) & (values.view(cut.dtype) != without_sign)
+    else:
+        half = 2 ** (layout.stored - 1)
+        low, high = (-half, half - 1) if layout.signed else (0, 2 * half - 1)
+        if lossy:
+            return values.clip(low, high)
+        cut, lost = values, (values < low) | (values > high)
+    if lost.any():
+        message = f"its compressed pixels have values beyond BitsStored {layout.stored}; the file is damaged"
+        raise undecodable(layout.where, message)
+    return cut

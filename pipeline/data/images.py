@@ -23,7 +23,9 @@ ROI_MARGIN = 16  # px around the circle of a `cx,cy,r` region, as in the publish
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as in Pillow
 
 
-def load(path: Path, *, max_megapixels: float, max_megabytes: float) -> Picture:
+def load(
+    path: Path, *, max_megapixels: float, max_megabytes: float, dicom_frame: int | None = None
+) -> Picture:
     """Decode one image file, upright, to float32 in [0, 1]; see `Picture` and `dicom.read`.
 
     Alpha is dropped, palettes become colours, EXIF rotation is applied. Integers are divided by the largest
@@ -36,7 +38,7 @@ def load(path: Path, *, max_megapixels: float, max_megabytes: float) -> Picture:
     if not path.is_file():
         raise UnusableImage(Problem("E_IMAGE_MISSING", path.name, "expected an image file, there is none"))
     if dicom.is_dicom(path) or (path.suffix.lower() in DICOM_SUFFIXES and not _is_picture(path)):
-        return dicom.read(path, **limits)
+        return dicom.read(path, dicom_frame=dicom_frame, **limits)
     stored, mode = read_picture(path, **limits)
     pixels = _unit_range(stored)
     check_pixels(path.name, pixels)

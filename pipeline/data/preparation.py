@@ -95,13 +95,14 @@ def _make_recipe(dataset: Dataset, settings: Prepare) -> Recipe:
         blur=dataset.annotations.blur,
         max_megapixels=settings.max_megapixels,
         max_megabytes=settings.max_megabytes,
+        dicom_frame=settings.dicom_frame,
     )
 
 
 def _describe(name: str, dataset: Dataset, settings: Prepare, n: int) -> dict[str, Any]:
     """What `store.json` says of a store of `n` rows, besides its keys and hashes."""
     recipe = _make_recipe(dataset, settings)._asdict()
-    shown = ("image_size", "channels", "crop", "max_megapixels", "max_megabytes")
+    shown = ("image_size", "channels", "crop", "max_megapixels", "max_megabytes", "dicom_frame")
     return {
         "dataset": name,
         "title": dataset.title,
@@ -109,7 +110,7 @@ def _describe(name: str, dataset: Dataset, settings: Prepare, n: int) -> dict[st
         "phantom": dataset.phantom,
         "task": dataset.task,
         "n": n,
-        "preprocessing": {setting: recipe[setting] for setting in shown},
+        "preprocessing": {setting: recipe[setting] for setting in shown if recipe[setting] is not None},
     }
 
 

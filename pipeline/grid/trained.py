@@ -25,7 +25,7 @@ from scipy.special import expit
 from pipeline.common.errors import UserError
 from pipeline.common.paths import CELLS, MODEL, PREPARED
 from pipeline.data import images, searching
-from pipeline.data.decoding import Decoded, Recipe, decode_all
+from pipeline.data.decoding import Decoded, Recipe, decode_all, load_apart
 from pipeline.data.problems import Problem, UnusableImage
 from pipeline.data.samples import Sample
 from pipeline.data.store import Store, label_names, open_store
@@ -78,9 +78,7 @@ class Trained:
         self._record = trainings.find(folder)
         self._folder = folder.resolve()
         self.network = inference.open_model(folder / MODEL, "auto")
-        sizes = self._record["settings"]["preprocessing"]
-        names = ("image_size", "channels", "crop", "max_megapixels", "max_megabytes")
-        self.recipe = Recipe(**{name: sizes[name] for name in names}, granularity="map", blur=0)
+        self.recipe = Recipe(**self._record["settings"]["preprocessing"], granularity="map", blur=0)
         self.key = str(self._record["key"])
         self.threshold = _threshold(self._folder, self.key)
 
@@ -201,7 +199,7 @@ class Trained:
         recipe = self.recipe
         try:
             if isinstance(image, str | PathLike):
-                pixels = images.load(Path(image), **recipe.limits).pixels
+                pixels = load_apart(Path(image), recipe.limits).pixels
             else:
                 pixels = images.from_memory(image)
         except UnusableImage as error:

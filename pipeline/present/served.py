@@ -28,7 +28,7 @@ from mlflow.pyfunc import PythonModel
 from PIL import Image
 from scipy.special import expit
 
-from pipeline.data.decoding import Decoded, Recipe, decode
+from pipeline.data.decoding import Decoded, Recipe, decode_all
 from pipeline.data.samples import Sample
 from pipeline.model import inference
 from pipeline.present import sheet
@@ -63,7 +63,8 @@ class Served(PythonModel):
 
     def _decode(self, path: Path) -> np.ndarray:
         """The square that the network sees, uint8 (C, S, S)."""
-        found = decode(Sample(path.name, path, 0, "unknown", "unknown", "site", "unknown"), self.recipe)
+        sample = Sample(path.name, path, 0, "unknown", "unknown", "site", "unknown")
+        (found,) = decode_all([sample], self.recipe, workers=1)
         if not isinstance(found, Decoded):
             raise ValueError(str(found))
         return found.image

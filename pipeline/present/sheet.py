@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.common.files import atomic, write_text
 from pipeline.data import images
-from pipeline.data.decoding import Recipe
+from pipeline.data.decoding import Recipe, load_apart
 from pipeline.present import pictures
 from pipeline.present.page import template
 
@@ -48,7 +48,7 @@ def names(files: Sequence[Path]) -> dict[Path, Path]:
 
 def shown(path: Path, recipe: Recipe) -> np.ndarray:
     """What of a file the model sees as RGB (H, W, 3), in the file's resolution as far as SIDES allow."""
-    picture = images.load(path, **recipe.limits)
+    picture = load_apart(path, recipe.limits)
     whole, least = (picture.width, picture.height), min(picture.width, picture.height)
     width, height = whole if recipe.crop == "none" else (least, least)
     longer = int(np.clip(max(width, height), *SIDES))

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 SCRIPT = PACKAGE / "present" / "served.py"  # its text goes into every model
 SETTINGS = "settings.json"
 SCALE_IMAGES, STRONG = 8, 0.99  # of validation; share of their cells whose salience is within the scale
-PACKAGES = ("mlflow", "monai", "numpy", "pandas", "pillow", "pydicom", "python-gdcm", "safetensors",
+PACKAGES = ("imagecodecs", "mlflow", "monai", "numpy", "pandas", "pillow", "pydicom", "safetensors",
             "scikit-learn", "scipy", "torch")  # fmt: skip
 
 

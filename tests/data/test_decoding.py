@@ -1,15 +1,17 @@
 """Decoding: pictures, maps and truth share one geometry; what cannot be used comes back as its problem."""
 
+import os
+import time
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PosixPath
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from pipeline.data import decoding
-from pipeline.data.decoding import Decoded, Recipe, decode, decode_all
-from pipeline.data.problems import Problem
+from pipeline.data.decoding import Decoded, Recipe, decode, decode_all, load_apart
+from pipeline.data.problems import Problem, UnusableImage
 from pipeline.data.samples import Boxes, Drawn, Sample
 
 RECIPE = Recipe(16, 1, "none", "map", 0.0, max_megapixels=1, max_megabytes=8)
@@ -188,11 +190,26 @@ def test_a_twin_that_is_none_is_refused(
     assert (result.code, told in result.message) == (code, True)
 
 
+class Deadly(PosixPath):
+    """A file that ends the process which looks at it."""
+
+    def is_file(self) -> bool:
+        os.abort()
+
+
+class Endless(PosixPath):
+    """A file that never comes."""
+
+    def is_file(self) -> bool:
+        time.sleep(600)
+        return True
+
+
 def test_workers_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     samples = [listed(write(tmp_path / f"{n}.png", corner=n + 1)) for n in range(10)]
     samples[4] = listed(tmp_path / "absent.png")
-    alone = list(decode_all(samples, RECIPE, workers=1))
-    monkeypatch.setattr(decoding, "SERIAL", 0)
+    alone = [decode(sample, RECIPE) for sample in samples]
+    monkeypatch.setattr(decoding, "SERIAL", 1)
     together = list(decode_all(samples, RECIPE, workers=2))
     assert [isinstance(result, Problem) for result in together] == [n == 4 for n in range(10)]
     for one, two in zip(alone, together, strict=True):
@@ -201,3 +218,32 @@ def test_workers_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             assert one.facts == two.facts
         else:
             assert one == two
+
+
+def test_a_file_that_ends_or_stops_its_process_costs_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "a.png")
+    monkeypatch.setattr(decoding, "SECONDS", 2)
+    files = [path, Deadly(tmp_path / "b.png"), path, Endless(tmp_path / "c.png"), path]
+    found = list(decode_all([listed(file) for file in files], RECIPE, workers=1))
+    assert [str(result)[:40] for result in found if isinstance(result, Problem)] == [
+        "E_DECODE b.png: its decoder died (SIGABR",
+        "E_DECODE c.png: its decoder took more th",
+    ]
+    with pytest.raises(UnusableImage, match=r"E_DECODE b.png: its decoder died"):
+        load_apart(files[1], RECIPE.limits)
+    assert load_apart(path, RECIPE.limits).width == 32
+
+
+def test_a_file_that_wants_too_much_memory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.png"
+    Image.linear_gradient("L").resize((4000, 4000)).save(path)
+    large = RECIPE._replace(max_megapixels=99, max_megabytes=99)
+    assert load_apart(path, large.limits).width == 4000
+    monkeypatch.setattr(decoding, "MEGABYTES", -60)
+    (found,) = decode_all([listed(path)], large, workers=1)
+    assert isinstance(found, Problem)
+    assert str(found).startswith("E_DECODE a.png: its decoder needed more than 39 MB")

@@ -14,7 +14,8 @@ from pipeline.common.code import reached
 from pipeline.common.config import Params, parse
 from pipeline.common.seeding import numpy_rng
 from pipeline.common.tree import hash_tree
-from pipeline.data import intake, preparation, store
+from pipeline.data import images, intake, preparation, store
+from tests.data import dicom_files
 
 OUT = Path("prepared/tiny")
 ADAPTER = {
@@ -127,6 +128,24 @@ def test_arrays_are_taken_over_where_they_would_be_the_same(bring: Callable[...,
     assert store.open_store(OUT).info["title"] == "Tiny"
 
 
+def test_the_frame_of_files_with_several_is_a_setting(bring: Callable[..., int]) -> None:
+    frames = numpy_rng(0, "frames").integers(0, 4096, (2, 24, 24)).astype(np.uint16)
+    Path("raw/1/05.png").unlink()
+    dicom_files.write(Path("raw/1/05.png"), frames[0], NumberOfFrames=2, PixelData=frames.tobytes())
+    bring()
+    assert "holds 2 frames" in (OUT / "quarantine.csv").read_text()
+    assert (
+        "dicom_frame" not in store.open_store(OUT).info["preprocessing"]
+    )  # so that trainings keep their keys
+    assert bring({"dicom_frame": 2}) == 16
+    opened = store.open_store(OUT)
+    assert opened.info["preprocessing"]["dicom_frame"] == 2
+    (row,) = np.flatnonzero(opened.manifest["image_path"] == "1/05.png")
+    expected = images.to_square((frames[1] - frames[1].min()) / np.ptp(frames[1]), roi="", crop="none",
+                                image_size=16, channels=1)  # fmt: skip
+    np.testing.assert_allclose(opened.images[row].astype(int), expected, atol=1)
+
+
 def test_a_threshold_rule_is_no_part_of_what_training_sees(bring: Callable[..., int]) -> None:
     bring()
     before = store.open_store(OUT).digest("train", "val", "test_closed")
@@ -196,7 +215,7 @@ def test_the_code_that_computes_counts(bring: Callable[..., int], monkeypatch: p
     parts = {
         "annotations:_map_ellipses",
         "annotations:_map_fixations",
-        "dicom:_apply_window",
+        "dicom_grey:_apply_window",
         "picture:check_pixels",
     }
     assert {f"pipeline.data.{part}" for part in parts} <= set(found)
