@@ -52,7 +52,7 @@ def read_frame(path: Path, number: int, *, max_megapixels: float, max_megabytes:
 
 def stored_frame(path: Path, number: int, *, max_megapixels: float, max_megabytes: float) -> np.ndarray:
     """The same as it is stored, uint8 (H, W, 3); it may be of one colour."""
-    film = _keep_open(path, path.stat().st_mtime_ns if path.is_file() else 0)
+    film = _keep_open(path.absolute(), path.stat().st_mtime_ns if path.is_file() else 0)
     check_budget(path.name, *film.size, 3, max_megapixels=max_megapixels, max_megabytes=max_megabytes)
     return film.read(number)
 

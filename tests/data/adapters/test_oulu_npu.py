@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.common import expendable
 from pipeline.common.errors import UserError
 from pipeline.data.adapters.oulu_npu import read
 from tests.data.adapters.trees import codes, edit, picture, text
@@ -95,6 +96,21 @@ def test_a_damaged_video_costs_its_own_sample(tmp_path: Path) -> None:
     assert list(problems) == ["1_1_01_2:00000"]
     assert str(problems["1_1_01_2:00000"]).startswith(
         "E_DECODE Train_files/1_1_01_2.avi (Protocol_1/Train.txt line 2): "
+    )
+
+
+def test_a_video_that_ends_its_decoder_costs_its_own_sample(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lose(*_: object) -> None:
+        raise expendable.Lost("died (SIGSEGV)")
+
+    build(tmp_path)
+    monkeypatch.setattr(expendable, "call", lose)
+    problems = [str(s.problem) for s in read(tmp_path, frames=2) if s.problem]
+    assert len(problems) == 5
+    assert problems[0].startswith(
+        "E_DECODE Train_files/1_1_01_1.avi (Protocol_1/Train.txt line 1): its decoder died"
     )
 
 
