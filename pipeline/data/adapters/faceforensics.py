@@ -162,11 +162,20 @@ def _add_masks(listing: Listing, samples: list[Sample], film: Path, folder: Path
             "E_ANN_MISSING", where, f"expected its masks in {folder}; download them, or set masks: false"
         )
         return
-    pictures = number_pictures(listing, masks[0]) if masks[0].is_dir() else {}
+    if masks[0].is_dir():
+        pictures = number_pictures(listing, masks[0])
+        found = {number: Masked(path) for number, path in pictures.items()}
+    else:
+        path = listing.file(masks[0].relative_to(listing.root).as_posix(), film.name, "E_ANN_MISSING")
+        numbers = [_number(sample) for sample in samples]
+        found = {number: Masked(path, number) for number in numbers} if path else {}
     for sample in samples:
-        number = int(sample.native_id.rpartition(":")[2])
-        path = pictures.get(number) if masks[0].is_dir() else masks[0]
-        if path is None:
-            listing.add("E_ANN_MISSING", sample.where, f"frame {number} has no mask in {masks[0]}")
-        else:
-            sample.annotations = [Masked(path, None if masks[0].is_dir() else number)]
+        if _number(sample) in found:
+            sample.annotations = [found[_number(sample)]]
+        elif masks[0].is_dir():
+            message = f"frame {_number(sample)} has no mask in {masks[0]}"
+            listing.add("E_ANN_MISSING", sample.where, message)
+
+
+def _number(sample: Sample) -> int:
+    return int(sample.native_id.rpartition(":")[2])

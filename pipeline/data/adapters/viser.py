@@ -143,4 +143,9 @@ def _find_maps(listing: Listing, maps: str | None) -> dict[str, Path]:
     if not folder.is_dir():
         message = "expected this folder of grey maps; put it there, or set maps to null if there are none"
         refuse([Problem("E_LAYOUT", str(folder), message)])
-    return {path.stem: path for path in sorted(folder.iterdir()) if path.is_file()}
+    found = (
+        listing.file(f"{maps}/{path.name}", path.name)
+        for path in sorted(folder.glob("[!.]*"))
+        if path.is_file()
+    )
+    return {path.stem: path for path in found if path is not None}

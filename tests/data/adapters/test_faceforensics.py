@@ -115,7 +115,16 @@ def test_methods_that_are_held_out_come_from_test_pairs_alone(tmp_path: Path) ->
 
 
 VIDEO = FAKES / "Deepfakes" / "c23" / "videos" / "033_097.mp4"
+
+
+def mask_elsewhere(root: Path) -> None:
+    path = root / FAKES / "Deepfakes" / "masks" / "videos" / "033_097.mp4"
+    path.rename(root.parent / "outside.mp4")
+    path.symlink_to(root.parent / "outside.mp4")
+
+
 MUTATIONS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "mask elsewhere": (mask_elsewhere, "E_PATH_ESCAPE"),
     "no method": (lambda root: shutil.rmtree(root / FAKES / "Deepfakes" / "c23"), "E_LAYOUT"),
     "no masks": (lambda root: shutil.rmtree(root / FAKES / "Deepfakes" / "masks"), "E_LAYOUT"),
     "no lists": (lambda root: (root / "splits" / "val.json").unlink(), "E_LAYOUT"),
@@ -139,8 +148,8 @@ MUTATIONS: dict[str, tuple[Callable[[Path], object], str]] = {
 @pytest.mark.parametrize("mutation", MUTATIONS)
 def test_each_mutation_gives_its_code(tmp_path: Path, mutation: str) -> None:
     change, code = MUTATIONS[mutation]
-    build(tmp_path)
-    change(tmp_path)
+    build(tmp_path / "ff")
+    change(tmp_path / "ff")
     with pytest.raises(UserError) as caught:
-        read(tmp_path, methods=METHODS, frames=2)
+        read(tmp_path / "ff", methods=METHODS, frames=2)
     assert codes(caught.value) == {code}

@@ -60,7 +60,16 @@ def test_an_attack_that_viser_does_not_know(tmp_path: Path) -> None:
 
 TRAIN = "CSVs/Train/Printout_Left_Out_Train.csv"
 TEST = "CSVs/Test/Printout_Left_Out_Test.csv"
+
+
+def map_elsewhere(root: Path) -> None:
+    path = root / MAPS / "99002L_1_blended.png"
+    path.rename(root.parent / "outside.png")
+    path.symlink_to(root.parent / "outside.png")
+
+
 MUTATIONS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "map elsewhere": (map_elsewhere, "E_PATH_ESCAPE"),
     "absent image": (lambda root: (root / "img" / "99001L_1.png").unlink(), "E_IMAGE_MISSING"),
     "escape": (lambda root: edit(root / TRAIN, "/img/99001L", "/../99001L"), "E_PATH_ESCAPE"),
     "no such label": (lambda root: edit(root / TRAIN, "Train,Live", "Train,Alive"), "E_LABEL_ALIAS"),
@@ -76,8 +85,8 @@ MUTATIONS: dict[str, tuple[Callable[[Path], object], str]] = {
 @pytest.mark.parametrize("mutation", MUTATIONS)
 def test_each_mutation_gives_its_code(tmp_path: Path, mutation: str) -> None:
     change, code = MUTATIONS[mutation]
-    settings = build(tmp_path)
-    change(tmp_path)
+    settings = build(tmp_path / "viser")
+    change(tmp_path / "viser")
     with pytest.raises(UserError) as caught:
-        read(tmp_path, **settings)
+        read(tmp_path / "viser", **settings)
     assert codes(caught.value) == {code}
