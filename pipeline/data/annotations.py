@@ -14,9 +14,20 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from pipeline.data.images import shrink
+from pipeline.data.mask_file import read_mask
 from pipeline.data.picture_file import read_picture
 from pipeline.data.problems import Problem, UnusableImage
-from pipeline.data.samples import Annotation, Boxes, Drawn, Ellipses, Fixations, Pasted, Polygons, Runs
+from pipeline.data.samples import (
+    Annotation,
+    Boxes,
+    Drawn,
+    Ellipses,
+    Fixations,
+    Masked,
+    Pasted,
+    Polygons,
+    Runs,
+)
 
 GRID = 256  # cells on the longer side: several times finer than what any class activation map resolves
 MAP_BUDGET = {"max_megapixels": 256.0, "max_megabytes": 2048.0}  # before a map's size meets its image's
@@ -220,6 +231,10 @@ def _map_pasted(pasted: Pasted, width: int, height: int) -> np.ndarray:
     return shrink(union, _grid_shape(width, height))
 
 
+def _map_masked(masked: Masked, width: int, height: int) -> np.ndarray:
+    return shrink(read_mask(masked, width, height, MAP_BUDGET), _grid_shape(width, height))
+
+
 def _read_map(path: Path) -> np.ndarray:
     if not path.is_file():
         raise _as_unusable("E_ANN_MISSING", "expected a map file, there is none", path)
@@ -244,6 +259,7 @@ MAPS: dict[type, Callable[[Any, int, int], np.ndarray]] = {
     Runs: _map_runs,
     Drawn: _map_drawn,
     Pasted: _map_pasted,
+    Masked: _map_masked,
 }
 
 

@@ -16,6 +16,8 @@ from pipeline.data.problems import Finding
 from pipeline.data.protocol import roles, sources
 from pipeline.data.shortcuts import shortcuts
 
+FOLDERS = 8  # with files that nobody listed that are told one by one; frames of videos have thousands
+
 
 def warnings(
     manifest: pd.DataFrame,
@@ -120,11 +122,16 @@ def _find_unknown_facts(manifest: pd.DataFrame) -> list[Finding]:
 
 
 def _find_extra_files(extra_files: Mapping[str, int]) -> list[Finding]:
-    return [
+    told = [(folder, count) for folder, count in sorted(extra_files.items()) if count]
+    found = [
         Finding("W_EXTRA_FILES", folder, f"{count} image files that no list names")
-        for folder, count in sorted(extra_files.items())
-        if count
+        for folder, count in told[:FOLDERS]
     ]
+    if rest := told[FOLDERS:]:
+        count, folders = sum(count for _, count in rest), len(rest)
+        message = f"{count} image files that no list names, in this and {folders - 1} more folders"
+        found.append(Finding("W_EXTRA_FILES", rest[0][0], message))
+    return found
 
 
 def unlisted(files: Iterable[str], listed: Iterable[str]) -> dict[str, int]:

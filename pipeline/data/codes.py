@@ -44,7 +44,7 @@ CODES = {
         "give corners in px of the image as stored; check the order of the columns",
     ),
     "E_DECODE": Code(
-        "a file is damaged, contradicts itself, is no single image, or is larger than the budget",
+        "a file is damaged, contradicts itself, is no single image or video, or is larger than the budget",
         "replace or drop the file; convert what cannot be decoded; raise `prepare.max_megapixels`; choose a "
         "frame by `prepare.dicom_frame`",
     ),

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipeline.common import expendable
-from pipeline.data import annotations, images
+from pipeline.data import annotations, images, video
 from pipeline.data.picture import Picture
 from pipeline.data.picture_file import read_picture
 from pipeline.data.problems import Problem, UnusableImage
@@ -94,7 +94,7 @@ def _tell_lost(path: Path, lost: expendable.Lost) -> Problem:
 def decode(sample: Sample, recipe: Recipe) -> Decoded | Problem:
     """Decode one image with its annotations and, for phantoms, its truth and twins."""
     try:
-        picture = images.load(sample.image_path, **recipe.limits)
+        picture = _read_picture(sample, recipe)
         _check_form(sample, picture)
         square = _crop_picture(picture, sample, recipe)
         human_map = _prepare_map(sample, picture, recipe)
@@ -110,6 +110,12 @@ def decode(sample: Sample, recipe: Recipe) -> Decoded | Problem:
         "phi_flag": picture.phi_flag,
     }
     return Decoded(facts, square, human_map, truths, twins)
+
+
+def _read_picture(sample: Sample, recipe: Recipe) -> Picture:
+    if sample.frame is None:
+        return images.load(sample.image_path, **recipe.limits)
+    return video.read_frame(sample.image_path, sample.frame, **recipe.budget)
 
 
 def _check_form(sample: Sample, picture: Picture) -> None:

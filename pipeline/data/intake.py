@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.common.errors import UserError
-from pipeline.common.files import sha256_file
+from pipeline.common.files import sha256_file, sha256_text
 from pipeline.common.progress import track
 from pipeline.data import manifest, store
 from pipeline.data.decoding import Recipe, decode_all
@@ -67,6 +67,8 @@ def locate(sample: Sample, root: Path) -> str:
 def hash_images(samples: Sequence[Sample], root: Path, files: Mapping[str, str]) -> dict[str, str]:
     """Hex SHA-256 of each image by its sample_id, blank where there is no file.
 
+    That of its file; of a video's frame that of "<the file's hash> <the frame's number>".
+
     `files` are the hashes that are known already, by path below `root`. The same bytes under two labels are
     a problem (E_LABEL_CONFLICT) of each such sample.
     """
@@ -88,7 +90,8 @@ def hash_images(samples: Sequence[Sample], root: Path, files: Mapping[str, str])
 def _hash_image(sample: Sample, root: Path, files: Mapping[str, str]) -> str:
     path = sample.image_path
     known = files.get(path.relative_to(root).as_posix())
-    return known or (sha256_file(path) if path.is_file() else "")
+    whole = known or (sha256_file(path) if path.is_file() else "")
+    return whole if sample.frame is None or not whole else sha256_text(f"{whole} {sample.frame}")
 
 
 def decode_into(

@@ -75,7 +75,15 @@ class Pasted:
     parts: tuple[tuple[Path, int, int], ...]
 
 
-Annotation = Fixations | Boxes | Ellipses | Polygons | Runs | Drawn | Pasted
+@dataclass(frozen=True)
+class Masked:
+    """One mask of the image's size, a file or a frame of a video; what is at least half bright is marked."""
+
+    path: Path
+    frame: int | None = None  # of a video, from 0; None: the file is a picture
+
+
+Annotation = Fixations | Boxes | Ellipses | Polygons | Runs | Drawn | Pasted | Masked
 
 
 @dataclass
@@ -95,6 +103,7 @@ class Sample:
     roi: str = ""  # cx,cy,r or x0,y0,x1,y1 in original px
     size: tuple[int, int] | None = None  # width and height that the file must have
     photometric: str = ""  # what the file must have, as manifest.PHOTOMETRICS names it
+    frame: int | None = None  # of a video, from 0; None: the file is a picture
     annotations: list[Annotation] = field(default_factory=list)  # one per annotator
     annotation_size: tuple[int, int] | None = None  # of the image that they refer to; None: this one's
     annotators: int | None = None  # when one file merges several people; None: one per annotation

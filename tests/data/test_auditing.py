@@ -177,6 +177,8 @@ def test_the_other_warnings() -> None:
     assert warn(table(photometric="MONOCHROME2", phi_flag="no")) == []
     assert warn(table(annotators=["0", "3"] * (N // 2))) == ["W_ANN_SPARSE label 0"]
     assert warn(table(), extra_files={"images": 2, "maps": 0}) == ["W_EXTRA_FILES images"]
+    frames = {f"video{number}": 3 for number in range(10)}  # frames of videos lie in a folder each
+    assert warn(table(), extra_files=frames) == [f"W_EXTRA_FILES video{number}" for number in range(9)]
     assert warn(table(), near=[(3, 4)]) == ["W_DUPLICATE 3.png"]
     assert warn(table(sha256=["same"] * 2 + [f"h{i}" for i in range(N - 2)]), near=[(0, 1)]) == [
         "W_DUPLICATE 0.png"

@@ -81,9 +81,10 @@ def _read_line(listing: Listing, row: TableRow, labels: Mapping[str, int], image
 
 
 def _add_map(sample: Sample, folder: Path | None, annotators: int) -> None:
-    path = folder / f"{sample.native_id}.png" if folder is not None else None
-    if path is not None and path.is_file():
-        sample.annotations, sample.annotators = [Drawn(path)], annotators
+    names = (f"{sample.native_id}.png", sample.image_path.name)  # published loaders use the one or the other
+    found = [folder / name for name in names if folder is not None and (folder / name).is_file()]
+    if found:
+        sample.annotations, sample.annotators = [Drawn(found[0])], annotators
 
 
 def _with_unique_ids(listing: Listing, lines: list[ListLine]) -> list[ListLine]:

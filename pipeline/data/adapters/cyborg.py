@@ -7,7 +7,7 @@
 
 Source and subject come from the path: by the published file names where they say it, else the image's folder
 and what precedes the last underscore of its name; where there is no folder, the class is the source. How many
-people a heat map merges is not published.
+people a heat map merges is not published. A face of FFHQ is one group with that of its number elsewhere.
 """
 
 import re
@@ -34,7 +34,11 @@ PUBLISHED = (  # (what a path looks like, its source if the path does not spell 
     (re.compile(r"(?:^|/)(?P<source>[^/]+)/[^/]+$"), ""),
 )
 
-SOURCES = {"stargan": "starganv2", "stylegan_ada": "stylegan2_ada"}  # published words as slugs -> canonical
+SOURCES = {  # published words as slugs -> canonical
+    "celeba_hq_real": "celeba_hq",
+    "stargan": "starganv2",
+    "stylegan_ada": "stylegan2_ada",
+}
 
 
 def read(
@@ -69,6 +73,7 @@ def read(
         sample.class_name = "synthetic" if sample.label else "authentic"
         sample.source, sample.source_kind = SOURCES.get(source, source) or sample.class_name, "generator"
         sample.subject_id = f"{'frgc' if source == 'frgc' else 'cyborg'}:{subject}" if subject else ""
+        sample.group_id = f"ffhq:{sample.image_path.stem}" if sample.source == "ffhq" else ""
         sample.modality = "face"
         if sample.native_split == "test" and line.list_name in VALIDATION_LISTS:
             sample.native_split = "val"

@@ -61,6 +61,12 @@ def test_patterns(tmp_path: Path) -> None:
     assert samples[1].annotations == []
 
 
+def test_a_map_may_be_called_as_its_image_whatever_its_extension(tmp_path: Path) -> None:
+    root = cvrl(tmp_path)
+    picture(root / "heatmaps" / "99004.bmp", (640, 480))
+    assert read(root)[3].annotations == [Drawn(root / "heatmaps" / "99004.bmp")]
+
+
 def test_annotators_are_counted(tmp_path: Path) -> None:
     assert read(cvrl(tmp_path), annotators=3)[1].annotators == 3
 

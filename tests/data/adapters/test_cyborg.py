@@ -8,7 +8,7 @@ import pytest
 from pipeline.common.errors import UserError
 from pipeline.data.adapters.cyborg import read
 from pipeline.data.samples import Drawn
-from tests.data.adapters.trees import codes, edit
+from tests.data.adapters.trees import codes, edit, picture, text
 from tests.data.adapters.trees.cyborg import cyborg
 
 
@@ -48,6 +48,29 @@ def test_patterns_replace_published_names(tmp_path: Path) -> None:
     assert [s.source for s in samples] == ["train", "train", "val", "val", "val"]
     assert [s.subject_id for s in samples] == ["", "", "", "cyborg:99001", "cyborg:99002"]
     assert not any(s.annotations for s in samples)
+
+
+@pytest.mark.parametrize(
+    ("path", "source", "subject"),
+    [  # as in the published lists, with invented numbers
+        ("/train/original_data/0_real/p1_990_real.png", "frgc", ""),
+        ("/train/7x_data/1_fake/p1_990_fake.png", "srefi_or_stylegan2", ""),
+        ("/train/7x_data/0_real/99001d990.jpg", "frgc", "frgc:99001"),
+        ("/val/1_fake/synth_face_990.jpg", "stylegan2", ""),
+        ("/val/1_fake/FA9_99002d9.png", "srefi", ""),
+        ("/test/0_real/celeba-hq_real_aligned/99001.jpg", "celeba_hq", ""),
+        ("/test/0_real/ffhq_aligned/99001.png", "ffhq", ""),
+    ],
+)
+def test_published_names_tell_source_and_subject(
+    tmp_path: Path, path: str, source: str, subject: str
+) -> None:
+    picture(tmp_path / "Data" / path[1:], (224, 224))
+    word = "Synthetic" if "1_fake" in path else "Real"
+    text(tmp_path / "csvs" / "original.csv", [f"test,{word},{path}"])
+    (sample,) = read(tmp_path, maps=None)
+    assert (sample.source, sample.subject_id) == (source, subject)
+    assert sample.group_id == ("ffhq:99001" if source == "ffhq" else "")
 
 
 MUTATIONS: dict[str, tuple[Callable[[Path], object], str]] = {
