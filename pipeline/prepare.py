@@ -5,6 +5,7 @@ what is as it should be already is kept.
 """
 
 import json
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,8 @@ from pipeline.common.cli import run_dataset_stage
 from pipeline.common.config import Params
 from pipeline.common.data_settings import Dataset
 from pipeline.common.errors import for_each
-from pipeline.common.paths import PREPARED
+from pipeline.common.paths import NAMES, PREPARED
+from pipeline.data import pseudonyms
 from pipeline.data.preparation import prepare_store
 from pipeline.data.protocol import ROLES
 
@@ -28,16 +30,20 @@ def _prepare(params: Params, dataset: str) -> None:
     settings, folder = params.datasets[dataset], PREPARED / dataset
     workers = joblib.cpu_count() if params.engine.workers == "auto" else params.engine.workers
     prepare_store(folder, dataset, settings, params.prepare, workers)
-    show(f"{folder}", settings, json.loads((folder / "audit.json").read_text(encoding="utf-8")))
+    named = pseudonyms.of(NAMES, dataset, hidden=pseudonyms.wanted(settings, params.prepare))
+    audit = json.loads((folder / "audit.json").read_text(encoding="utf-8"))
+    show(f"{folder}", settings, audit, named.reveal)
 
 
-def show(name: str, settings: Dataset, audit: dict[str, Any]) -> None:
-    """Print rows per role, source and label, then the warnings."""
+def show(name: str, settings: Dataset, audit: dict[str, Any], reveal: Callable[[str], str]) -> None:
+    """Print rows per role, source and label, then the warnings; `reveal` has the owner read real names."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     console = Console()
-    table = Table(title=settings.title, caption=settings.notice, title_justify="left", caption_justify="left")
+    title, notice = Text(settings.title, "table.title"), Text(settings.notice or "", "table.caption")
+    table = Table(title=title, caption=notice, title_justify="left", caption_justify="left")
     columns = ("source", "label", "rows", "annotated", "annotators")
     for column in ("role", *columns):
         table.add_column(column, justify="left" if column in ("role", "source") else "right")
@@ -47,9 +53,9 @@ def show(name: str, settings: Dataset, audit: dict[str, Any]) -> None:
     console.print(table)
     for finding in audit["findings"]:
         told = f"{finding['code']} {finding['where']}: {finding['message']}; {finding['remedy']}"
-        console.print(told, markup=False, highlight=False, soft_wrap=True)
+        console.print(reveal(told), markup=False, highlight=False, soft_wrap=True)
     rows = sum(line["rows"] for line in audit["counts"])
-    console.print(f"{name}: {rows} rows, {audit['quarantined']} quarantined")
+    console.print(Text(f"{name}: {rows} rows, {audit['quarantined']} quarantined"))
 
 
 if __name__ == "__main__":

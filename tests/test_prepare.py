@@ -41,7 +41,7 @@ def params(*, phantom: bool = False, **changes: Any) -> Params:
         "split": {"by": "subject", "val": 0.25, "test": 0.25},
         "protocol": {"known": KNOWN, "held_out": HELD_OUT, "threshold": {"rule": "eer", "value": 0}},
     }
-    raw["prepare"] |= {"image_size": 16} | {
+    raw["prepare"] |= {"image_size": 16, "pseudonyms": False} | {
         key: changes.pop(key) for key in list(changes) if key in raw["prepare"]
     }
     raw["datasets"] = {"tiny": {**dataset, **changes}}

@@ -76,4 +76,5 @@ class Prepare(Section):
     max_megapixels: Positive
     max_megabytes: Positive
     near_duplicate_bits: Annotated[int, Field(ge=0, le=64)]
+    pseudonyms: bool  # instead of names of people, images and files, except phantoms'
     seed: int
