@@ -5,7 +5,6 @@ what is as it should be already is kept.
 """
 
 import json
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -15,10 +14,10 @@ from pipeline.common.cli import run_dataset_stage
 from pipeline.common.config import Params
 from pipeline.common.data_settings import Dataset
 from pipeline.common.errors import for_each
-from pipeline.common.paths import NAMES, PREPARED
-from pipeline.data import pseudonyms
+from pipeline.common.paths import PREPARED
 from pipeline.data.preparation import prepare_store
 from pipeline.data.protocol import ROLES
+from pipeline.data.pseudonyms import PSEUDONYM
 
 
 def prepare(params: Params, *datasets: str) -> None:
@@ -30,13 +29,14 @@ def _prepare(params: Params, dataset: str) -> None:
     settings, folder = params.datasets[dataset], PREPARED / dataset
     workers = joblib.cpu_count() if params.engine.workers == "auto" else params.engine.workers
     prepare_store(folder, dataset, settings, params.prepare, workers)
-    named = pseudonyms.of(NAMES, dataset, hidden=pseudonyms.wanted(settings, params.prepare))
-    audit = json.loads((folder / "audit.json").read_text(encoding="utf-8"))
-    show(f"{folder}", settings, audit, named.reveal)
+    audit = (folder / "audit.json").read_text(encoding="utf-8")
+    show(f"{folder}", settings, json.loads(audit))
+    if PSEUDONYM.search(audit):
+        print(f"what n... stands for: python -m pipeline.names --text {folder / 'audit.json'}")
 
 
-def show(name: str, settings: Dataset, audit: dict[str, Any], reveal: Callable[[str], str]) -> None:
-    """Print rows per role, source and label, then the warnings; `reveal` has the owner read real names."""
+def show(name: str, settings: Dataset, audit: dict[str, Any]) -> None:
+    """Print rows per role, source and label, then the warnings."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -53,7 +53,7 @@ def show(name: str, settings: Dataset, audit: dict[str, Any], reveal: Callable[[
     console.print(table)
     for finding in audit["findings"]:
         told = f"{finding['code']} {finding['where']}: {finding['message']}; {finding['remedy']}"
-        console.print(reveal(told), markup=False, highlight=False, soft_wrap=True)
+        console.print(told, markup=False, highlight=False, soft_wrap=True)
     rows = sum(line["rows"] for line in audit["counts"])
     console.print(Text(f"{name}: {rows} rows, {audit['quarantined']} quarantined"))
 

@@ -52,10 +52,6 @@ class Names:
         """Whether hidden tables can be restored."""
         return True
 
-    def reveal(self, text: str) -> str:
-        """A line for the owner's screen, every pseudonym with its name."""
-        return text
-
     def save(self) -> None:
         """Keep what was hidden, for its owner."""
 
@@ -96,10 +92,6 @@ class Pseudonyms(Names):
         columns = {*NAMED, "image_path", "sha256"}
         cells = {cell for table in tables for column in columns & set(table) for cell in table[column]}
         return cells - {""} <= self._saved.keys()
-
-    def reveal(self, text: str) -> str:
-        """A line for the owner's screen, every pseudonym with its name."""
-        return PSEUDONYM.sub(lambda found: self._saved.get(found[0], (found[0],))[0], text)
 
     def save(self) -> None:
         """Add what was hidden to the table, which its owner alone may read.
