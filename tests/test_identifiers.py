@@ -139,11 +139,12 @@ def test_splits_rows_and_arrays_are_the_same_by_any_key(archive: Path) -> None:
 def test_equal_names_have_equal_pseudonyms_and_a_new_setting_keeps_them(archive: Path) -> None:
     before = pd.read_csv(STORE / "manifest.csv", dtype=str)
     assert by_name().groupby("subject_id").ngroups == before.groupby("subject_id").ngroups
-    decoded = (STORE / "images.npy").read_bytes()
+    kept = ("images.npy", "quarantine.csv")
+    decoded = [(STORE / name).read_bytes() for name in kept]
     prepare(settings(near_duplicate_bits=0), "ward")  # takes the arrays over
     after = pd.read_csv(STORE / "manifest.csv", dtype=str)
     pd.testing.assert_frame_equal(after.drop(columns="split"), before.drop(columns="split"))
-    assert (STORE / "images.npy").read_bytes() == decoded
+    assert [(STORE / name).read_bytes() for name in kept] == decoded
     assert open_store(STORE).info["n"] == len(before)
 
 
@@ -163,11 +164,15 @@ def test_a_key_that_is_none_is_refused(archive: Path) -> None:
         prepare(settings(), "ward")
 
 
-def test_neither_git_nor_dvc_tracks_names() -> None:
+def test_neither_git_nor_dvc_tracks_names(tmp_path: Path) -> None:
     root = Path(__file__).parents[1]
     assert subprocess.run(["git", "check-ignore", "-q", "data/names/names.key"], cwd=root).returncode == 0
     command = [sys.executable, "-m", "dvc", "check-ignore", "-q", "data/names/names.key"]
-    assert subprocess.run(command, cwd=root).returncode == 0
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc/config").write_text("[core]\n    no_scm = true\n")
+    (tmp_path / ".dvcignore").write_bytes((root / ".dvcignore").read_bytes())
+    assert subprocess.run(command, cwd=tmp_path).returncode == 0
+    assert subprocess.run([*command[:-1], "data/prepared/x"], cwd=tmp_path).returncode == 1
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ def exit_with(work: Callable[[], None], *, debug: bool, name: str) -> None:
         if debug:
             raise
         for problem in error.problems:
-            print(f"{name}: error: {printable(problem)}", file=sys.stderr)
+            print(printable(f"{name}: error: {problem}"), file=sys.stderr)
         sys.exit(1)
     except OSError as error:
         if debug:

@@ -12,7 +12,8 @@ import os
 import re
 import secrets
 from collections.abc import Callable
-from functools import cached_property
+from contextlib import suppress
+from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
@@ -129,7 +130,7 @@ class Pseudonyms(Names):
 
     def _digest(self, name: str, purpose: str) -> str:
         text = f"{purpose}\x1f{name}".encode("utf-8", "surrogateescape")
-        return hmac.new(self._key, text, "sha256").hexdigest()
+        return hmac.digest(self._key, text, "sha256").hex()
 
 
 def wanted(dataset: Dataset, settings: Prepare) -> bool:
@@ -144,7 +145,7 @@ def of(folder: Path, dataset: str, *, hidden: bool) -> Names:
 
 def read(table: Path) -> dict[str, tuple[str, str]]:
     """A table of names: pseudonym -> (name, the file where it is an image's); raises UserError."""
-    rows = list(csv.reader(io.StringIO(table.read_text(encoding="utf-8"), newline="")))
+    rows = list(csv.reader(io.StringIO(table.read_bytes().decode("utf-8"), newline="")))
     if not rows or tuple(rows[0]) != HEADER or any(len(row) != len(HEADER) for row in rows):
         raise UserError(f"{table}: expected the columns {', '.join(HEADER)}; delete it and prepare again")
     return {key: (from_text(name), from_text(file)) for key, name, file in rows[1:]}
@@ -153,16 +154,8 @@ def read(table: Path) -> dict[str, tuple[str, str]]:
 def _read_key(path: Path) -> bytes:
     """The key of a folder; random, if there is none."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not path.exists():
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.touch(mode=0o600)
-        temporary.write_text(secrets.token_hex(KEY_BYTES) + "\n", encoding="ascii")
-        try:
-            os.link(temporary, path)  # never over the key of another process
-        except FileExistsError:
-            pass
-        finally:
-            temporary.unlink()
+    with suppress(FileExistsError), open(path, "x", opener=partial(os.open, mode=0o600)) as file:
+        file.write(f"{secrets.token_hex(KEY_BYTES)}\n")
     text = path.read_text(encoding="ascii", errors="replace").strip()
     if not re.fullmatch(rf"[0-9a-f]{{{2 * KEY_BYTES}}}", text):
         expected = f"expected {2 * KEY_BYTES} hexadecimal digits; restore it, or delete it for a new one"
