@@ -12,6 +12,7 @@ from planted_people import WORDS, found_in, settings
 from pipeline import names
 from pipeline.common.errors import UserError
 from pipeline.common.tree import hash_tree
+from pipeline.data import pseudonyms
 from pipeline.data.pseudonyms import PSEUDONYM
 from pipeline.data.store import open_store
 from pipeline.evaluate import evaluate
@@ -205,3 +206,10 @@ def test_no_stage_and_no_prediction_tells_a_name(archive: Path, capfd: pytest.Ca
     assert found_in([path for path in outputs() if asked not in path.parents], Path("raw")) == []
     said = "".join(capfd.readouterr()).lower()
     assert [word for word in WORDS if word in said] == []
+
+
+def test_two_names_with_one_pseudonym_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pseudonyms, "DIGITS", 1)
+    people = pd.DataFrame({"subject_id": [f"p{number}" for number in range(17)]}, dtype="str")
+    with pytest.raises(UserError, match="two names of ward have the pseudonym n"):
+        pseudonyms.Pseudonyms(tmp_path / "names", "ward").hide(people)

@@ -58,7 +58,7 @@ def run_dataset_stage(name: str, doc: str) -> None:
     """
     args = dataset_stage_parser(name, doc).parse_args()
     stage = _stage(name)
-    args.dataset = args.dataset or list(filter(None, [os.environ.get(DVC_STAGE, "").partition("@")[2]]))
+    args.dataset = args.dataset or _asked_by_dvc()
 
     def work() -> None:
         params = load(args.params)
@@ -71,6 +71,12 @@ def run_dataset_stage(name: str, doc: str) -> None:
         stage(params, *dict.fromkeys(args.dataset or params.datasets))
 
     exit_with(work, debug=args.debug, name=" ".join([name, *args.dataset]))
+
+
+def _asked_by_dvc() -> list[str]:
+    """The data set of the stage that DVC runs, `[<path>:]<stage>@<data set>`; none where a stage takes all."""
+    name = os.environ.get(DVC_STAGE, "").rpartition(":")[2].partition("@")[2]
+    return [name] if name else []
 
 
 def _stage(name: str) -> Callable[..., None]:
