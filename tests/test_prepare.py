@@ -302,6 +302,23 @@ def test_repeated_ids_are_refused_before_decoding(run: Callable[..., store.Store
     assert refused(run, twice).startswith("E_DUP_ID")
 
 
+@pytest.mark.parametrize("what", ["image", "map", "link"])
+def test_a_file_outside_of_the_root_is_refused(
+    run: Callable[..., store.Store], tmp_path: Path, what: str
+) -> None:
+    def leave(samples: list[Sample]) -> None:
+        outside = draw(tmp_path / "outside.png")
+        if what == "image":
+            samples[3].image_path = outside
+        elif what == "map":
+            samples[3].annotations = [Drawn(tmp_path / "raw" / ".." / "outside.png")]
+        else:
+            samples[3].image_path.unlink()
+            samples[3].image_path.symlink_to(outside)
+
+    assert "E_PATH_ESCAPE list.csv line 4: " in refused(run, leave)
+
+
 def test_a_source_nobody_listed_names_itself(run: Callable[..., store.Store]) -> None:
     def other(samples: list[Sample]) -> None:
         samples[5].source = "site_q"

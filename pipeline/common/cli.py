@@ -74,7 +74,7 @@ def run_dataset_stage(name: str, doc: str) -> None:
 
 
 def _asked_by_dvc() -> list[str]:
-    """The data set of the stage that DVC runs, `[<path>:]<stage>@<data set>`; none where a stage takes all."""
+    """The data set of the stage that DVC runs, `[<path>:]<stage>@<data set>`; none where it takes all."""
     name = os.environ.get(DVC_STAGE, "").rpartition(":")[2].partition("@")[2]
     return [name] if name else []
 
