@@ -27,6 +27,7 @@ EXAMPLES = {
     "attack": "attack --model runs/iris/compact/cross_entropy/0 --attack hoax_both",
     "audit": "audit --model mine.py:network --data iris",
     "trace": "trace evidence 2 --to used.csv",
+    "names": "names n3f29ab0c41d2e6b7 n90a1c2d3e4f50617.png",
     "verify": "verify",
     "completion": "completion bash > ~/.local/share/bash-completion/completions/camdivide",
 }

@@ -20,7 +20,7 @@ from pipeline.common.cli import dataset_stage_parser, exit_with, stage_parser
 SHELLS = ("bash", "zsh")
 STAGES = ("phantoms", "report", "track")
 DATASET_STAGES = ("prepare", "train", "evaluate", "identify", "robustness")
-FILES = ("inputs", "params", "out", "page", "table", "to", "weights")
+FILES = ("inputs", "params", "out", "page", "table", "text", "to", "weights")
 FOLDERS = ("overlays", "images", "maps")
 KEYS = r"s/^{indent}\([a-z0-9_]*\):.*/\1/p' params.yaml"
 DATASETS = "sed -n '/^datasets:/,/^[a-z]*:/" + KEYS.format(indent="  ")

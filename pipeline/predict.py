@@ -5,7 +5,8 @@
 Files (PNG, JPEG, WebP, TIFF, BMP, DICOM) or folders, searched in depth, are prepared exactly as the training
 images were. Columns, blank where nobody knows:
 
-    file, score          the probability of label 1 (abnormal, attack, synthetic)
+    file                 as it was named here, or lies in a named folder; nothing else of it is told
+    score                the probability of label 1 (abnormal, attack, synthetic)
     logit_difference     its logit
     threshold, decision  the score that `evaluate` fitted on validation, and 1 where the image's reaches it
     label                the decision by its name
@@ -30,6 +31,7 @@ from pipeline.common.cli import exit_with
 from pipeline.common.errors import UserError
 from pipeline.common.files import write_csv
 from pipeline.common.progress import track
+from pipeline.common.spreadsheet import as_path, as_text
 from pipeline.data import searching
 from pipeline.grid.trained import Looked, Trained
 from pipeline.present import sheet
@@ -47,7 +49,8 @@ def predict(
     rows, cards = [], []
     problems: list[str] = []
     for looked in track(cell.look(files, problems), "predict", total=len(files)):
-        rows.append(cell.describe(looked))
+        row = cell.describe(looked)
+        rows.append({**row, "file": as_path(row["file"]), "notice": as_text(row["notice"])})
         if overlays is None and page is None:
             continue
         picture = draw(cell, looked, rows[-1])

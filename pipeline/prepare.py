@@ -17,6 +17,7 @@ from pipeline.common.errors import for_each
 from pipeline.common.paths import PREPARED
 from pipeline.data.preparation import prepare_store
 from pipeline.data.protocol import ROLES
+from pipeline.data.pseudonyms import PSEUDONYM
 
 
 def prepare(params: Params, *datasets: str) -> None:
@@ -28,16 +29,21 @@ def _prepare(params: Params, dataset: str) -> None:
     settings, folder = params.datasets[dataset], PREPARED / dataset
     workers = joblib.cpu_count() if params.engine.workers == "auto" else params.engine.workers
     prepare_store(folder, dataset, settings, params.prepare, workers)
-    show(f"{folder}", settings, json.loads((folder / "audit.json").read_text(encoding="utf-8")))
+    audit = (folder / "audit.json").read_text(encoding="utf-8")
+    show(f"{folder}", settings, json.loads(audit))
+    if PSEUDONYM.search(audit):
+        print(f"what n... stands for: python -m pipeline.names --text {folder / 'audit.json'}")
 
 
 def show(name: str, settings: Dataset, audit: dict[str, Any]) -> None:
     """Print rows per role, source and label, then the warnings."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     console = Console()
-    table = Table(title=settings.title, caption=settings.notice, title_justify="left", caption_justify="left")
+    title, notice = Text(settings.title, "table.title"), Text(settings.notice or "", "table.caption")
+    table = Table(title=title, caption=notice, title_justify="left", caption_justify="left")
     columns = ("source", "label", "rows", "annotated", "annotators")
     for column in ("role", *columns):
         table.add_column(column, justify="left" if column in ("role", "source") else "right")
@@ -49,7 +55,7 @@ def show(name: str, settings: Dataset, audit: dict[str, Any]) -> None:
         told = f"{finding['code']} {finding['where']}: {finding['message']}; {finding['remedy']}"
         console.print(told, markup=False, highlight=False, soft_wrap=True)
     rows = sum(line["rows"] for line in audit["counts"])
-    console.print(f"{name}: {rows} rows, {audit['quarantined']} quarantined")
+    console.print(Text(f"{name}: {rows} rows, {audit['quarantined']} quarantined"))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
     python -m pipeline.trace evidence 2                     the 2nd row of reports/tables/evidence.csv
     python -m pipeline.trace evidence 2 --to used.csv       and every test image with the answers to it
 
+Where files have pseudonyms, `python -m pipeline.names` tells on this machine which they are.
 Rows are counted from 1 below the head, as the report's page says them. Every cell is shown with its key, its
 folders and whether its scores are those that its record was made of.
 """
@@ -19,6 +20,7 @@ from pipeline.common.config import Params, load
 from pipeline.common.errors import UserError, nearest
 from pipeline.common.files import sha256_file, write_csv
 from pipeline.common.paths import CELLS, FLOORS, PREPARED, REPORTS
+from pipeline.data.pseudonyms import PSEUDONYM
 from pipeline.grid import records
 from pipeline.grid.cells import Cell
 from pipeline.present.results import read_table
@@ -110,7 +112,7 @@ def _digest(path: Path) -> str:
 
 
 def _scores(params: Params, title: str, key: str, folders: list[Path], about: dict[str, Any]) -> pd.DataFrame:
-    """Every scored image of one model: where its file lies, and the model's logit difference for it."""
+    """Every scored image of one model: where its file lies, or the pseudonym, and the logit difference."""
     folder = next((each for each in folders if each.is_relative_to(CELLS["evaluate"])), None)
     if folder is None or not (folder / SCORES).is_file():
         raise UserError(f"{title}: its scores are not in {CELLS['evaluate']}/; run `dvc repro evaluate`")
@@ -121,7 +123,8 @@ def _scores(params: Params, title: str, key: str, folders: list[Path], about: di
     manifest = pd.read_csv(PREPARED / draw / "manifest.csv", dtype=str, keep_default_na=False)
     paths = manifest.set_index("sample_id")["image_path"]
     root = Path(params.datasets[draw].root)
-    where = [str(root / paths[name]) for name in scores["sample_id"]]
+    listed = [paths[name] for name in scores["sample_id"]]
+    where = [path if PSEUDONYM.fullmatch(path) else str(root / path) for path in listed]
     columns = ["sample_id", "role", "source", "label", "logit_difference"]
     return scores[columns].assign(image=where, model=title, key=key)
 

@@ -272,3 +272,13 @@ def test_labels_go_by_their_classes(trained: Path, classes: tuple[str, ...], nam
     assert label_names(store) == names
     store.manifest["class_name"] = [str(row) for row in range(len(store.labels))]
     assert label_names(store) == ("label 0", "label 1")
+
+
+def test_a_file_name_stays_text(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = "=cmd|'calc'!A1 $x$ <b>[red].png"
+    Image.fromarray(numpy_rng(0, "images").integers(0, 255, (40, 50), dtype=np.uint8)).save(name, "PNG")
+    predict(model, [Path(name)], Path("scores.csv"), page=Path("page.html"))
+    assert pd.read_csv("scores.csv")["file"].tolist() == [f"./{name}"]
+    page = Path("page.html").read_text()
+    assert "&lt;b&gt;[red]" in page and "<b>[red]" not in page

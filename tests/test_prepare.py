@@ -41,7 +41,7 @@ def params(*, phantom: bool = False, **changes: Any) -> Params:
         "split": {"by": "subject", "val": 0.25, "test": 0.25},
         "protocol": {"known": KNOWN, "held_out": HELD_OUT, "threshold": {"rule": "eer", "value": 0}},
     }
-    raw["prepare"] |= {"image_size": 16} | {
+    raw["prepare"] |= {"image_size": 16, "pseudonyms": False} | {
         key: changes.pop(key) for key in list(changes) if key in raw["prepare"]
     }
     raw["datasets"] = {"tiny": {**dataset, **changes}}
@@ -300,6 +300,23 @@ def test_repeated_ids_are_refused_before_decoding(run: Callable[..., store.Store
         samples[5].native_id = samples[4].native_id
 
     assert refused(run, twice).startswith("E_DUP_ID")
+
+
+@pytest.mark.parametrize("what", ["image", "map", "link"])
+def test_a_file_outside_of_the_root_is_refused(
+    run: Callable[..., store.Store], tmp_path: Path, what: str
+) -> None:
+    def leave(samples: list[Sample]) -> None:
+        outside = draw(tmp_path / "outside.png")
+        if what == "image":
+            samples[3].image_path = outside
+        elif what == "map":
+            samples[3].annotations = [Drawn(tmp_path / "raw" / ".." / "outside.png")]
+        else:
+            samples[3].image_path.unlink()
+            samples[3].image_path.symlink_to(outside)
+
+    assert "E_PATH_ESCAPE list.csv line 4: " in refused(run, leave)
 
 
 def test_a_source_nobody_listed_names_itself(run: Callable[..., store.Store]) -> None:

@@ -30,7 +30,7 @@ def test_each_stage_says_its_place_and_what_is_kept() -> None:
         (0, "Stage 'prepare@a' didn't change, skipping"),
         (0, ""),
         (1, "Running stage 'prepare@b':"),
-        (1, "> python -m pipeline.prepare b"),
+        (1, "> python -m pipeline.prepare"),
         (2, "data/prepared/b: 9 rows, 0 quarantined"),
         (3, "Updating lock file 'dvc.lock'"),
         (3, "Running stage 'track':"),

@@ -10,6 +10,8 @@ from pathlib import Path
 from pipeline.common.config import load
 from pipeline.common.errors import UserError, nearest
 
+DVC_STAGE = "DVC_STAGE"  # where DVC tells a command which stage it is
+
 
 def exit_with(work: Callable[[], None], *, debug: bool, name: str) -> None:
     """Run `work` and leave the process: 0 when done, 1 on expected mistakes, 130 on Ctrl-C."""
@@ -19,7 +21,7 @@ def exit_with(work: Callable[[], None], *, debug: bool, name: str) -> None:
         if debug:
             raise
         for problem in error.problems:
-            print(f"{name}: error: {problem}", file=sys.stderr)
+            print(printable(f"{name}: error: {problem}"), file=sys.stderr)
         sys.exit(1)
     except OSError as error:
         if debug:
@@ -32,6 +34,15 @@ def exit_with(work: Callable[[], None], *, debug: bool, name: str) -> None:
         sys.exit(130)
 
 
+def printable(text: str) -> str:
+    r"""A line for a terminal: what would steer it, such as in the name of a file, as `repr` has it.
+
+    >>> printable("\x1b[31mred.png")
+    '\\x1b[31mred.png'
+    """
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+
+
 def run_stage(name: str, doc: str) -> None:
     """Entry point of a stage that works on all data sets at once."""
     args = stage_parser(name, doc).parse_args()
@@ -40,9 +51,14 @@ def run_stage(name: str, doc: str) -> None:
 
 
 def run_dataset_stage(name: str, doc: str) -> None:
-    """Entry point of a stage that works on data sets: those named by their keys in `params.yaml`, or all."""
+    """Entry point of a stage that works on data sets: those named by their keys in `params.yaml`, or all.
+
+    Where DVC runs `<stage>@<data set>` it is that one. It is read from DVC's environment and stands in no
+    command of `dvc.yaml`: a shell would run what a hostile key of `params.yaml` holds before it is checked.
+    """
     args = dataset_stage_parser(name, doc).parse_args()
     stage = _stage(name)
+    args.dataset = args.dataset or _asked_by_dvc()
 
     def work() -> None:
         params = load(args.params)
@@ -55,6 +71,12 @@ def run_dataset_stage(name: str, doc: str) -> None:
         stage(params, *dict.fromkeys(args.dataset or params.datasets))
 
     exit_with(work, debug=args.debug, name=" ".join([name, *args.dataset]))
+
+
+def _asked_by_dvc() -> list[str]:
+    """The data set of the stage that DVC runs, `[<path>:]<stage>@<data set>`; none where it takes all."""
+    name = os.environ.get(DVC_STAGE, "").rpartition(":")[2].partition("@")[2]
+    return [name] if name else []
 
 
 def _stage(name: str) -> Callable[..., None]:

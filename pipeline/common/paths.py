@@ -4,6 +4,7 @@ from pathlib import Path
 
 PHANTOMS = Path("data/raw/phantoms")  # /<task>
 PREPARED = Path("data/prepared")  # /<data set>
+NAMES = Path("data/names")  # /<data set>.csv and the key of pseudonyms; never tracked, see data/pseudonyms.py
 CELLS = {  # stage -> its folder, below which each cell has <data set>/<backbone>/<method>/<seed>
     "train": Path("runs"),
     "evaluate": Path("evaluate"),

@@ -17,6 +17,7 @@ from pipeline.data.protocol import roles, sources
 from pipeline.data.shortcuts import shortcuts
 
 FOLDERS = 8  # with files that nobody listed that are told one by one; frames of videos have thousands
+DICOM = (".dcm", ".dicom")
 
 
 def warnings(
@@ -112,9 +113,9 @@ def _find_unknown_facts(manifest: pd.DataFrame) -> list[Finding]:
             f"{len(anonymous)} of {len(manifest)} rows have no known subject; leaks by subject stay unseen"
         )
         found.append(Finding("W_SUBJECT", where, message))
-    silent = manifest[
-        (manifest["phi_flag"] == "absent") & manifest["photometric"].str.startswith("MONOCHROME")
-    ]
+    is_dicom = manifest["photometric"].str.startswith("MONOCHROME")
+    is_dicom |= manifest["image_path"].str.lower().str.endswith(DICOM)  # in colour
+    silent = manifest[(manifest["phi_flag"] == "absent") & is_dicom]
     if len(silent):
         message = f"{len(silent)} DICOM files do not say whether identifying text is burnt in"
         found.append(Finding("W_PHI_ABSENT", silent["image_path"].iloc[0], message))

@@ -15,7 +15,7 @@ from pipeline.common.progress import track
 from pipeline.data import manifest, store
 from pipeline.data.decoding import Recipe, decode_all
 from pipeline.data.problems import Problem, refuse
-from pipeline.data.samples import Found, Sample
+from pipeline.data.samples import Drawn, Found, Masked, Pasted, Sample
 
 QUARANTINE = ("sample_id", "image_path", "code", "where", "message")
 
@@ -43,11 +43,32 @@ def list_samples(root: Path, adapters: Sequence[Adapter], phantom: bool) -> Foun
             sample.adapter, sample.truth = name, folder / "truth" if phantom else None
         samples += found
         samples.left_out += found.left_out if isinstance(found, Found) else []
+    refuse(_find_outsiders(samples, root.resolve()))
     _find_twins(samples)
     samples.sort(key=lambda sample: sample.sample_id)
     rows = [manifest.listed(sample, root) for sample in samples]
     refuse(manifest.listing_problems(rows, [locate(sample, root) for sample in samples]))
     return samples
+
+
+def _find_outsiders(samples: Sequence[Sample], root: Path) -> list[Problem]:
+    """E_PATH_ESCAPE for every file of a sample that is not below `root`, whatever its adapter has checked."""
+    return [
+        Problem("E_PATH_ESCAPE", sample.where or sample.sample_id, f"{path}: expected a file in {root}")
+        for sample in samples
+        for path in _name_files(sample)
+        if not path.resolve().is_relative_to(root)
+    ]
+
+
+def _name_files(sample: Sample) -> Iterator[Path]:
+    """An image and the files with marks on it."""
+    yield sample.image_path
+    for annotation in sample.annotations:
+        if isinstance(annotation, Drawn | Masked):
+            yield annotation.path
+        if isinstance(annotation, Pasted):
+            yield from (path for path, _, _ in annotation.parts)
 
 
 def _find_twins(samples: Sequence[Sample]) -> None:

@@ -5,6 +5,10 @@ settings, the size and crop, and the code of these; `all` covers split, protocol
 is kept while its files are as they were sealed and `all` is the same; where only `decoding` is, its arrays
 are taken over. Made anew, taken over or kept: the bytes are the same. What an exception says counts for
 neither key, so a message in `quarantine.csv` may be older than the code.
+
+Names are hidden last (`pseudonyms`): splits are drawn by the real ones, and messages that stop `prepare` tell
+them. Hidden rows stand in the order of their files' hashes: that of ids would tell who they are to whoever
+has the list, that of pseudonyms would make trainings depend on the key.
 """
 
 import shutil
@@ -20,8 +24,9 @@ from pipeline.common.code import code_hash
 from pipeline.common.data_settings import Dataset, Prepare
 from pipeline.common.errors import UserError
 from pipeline.common.files import building, canonical_json, sha256_file, sha256_text, write_json, write_text
+from pipeline.common.paths import NAMES
 from pipeline.common.tree import hash_tree
-from pipeline.data import auditing, intake, manifest, protocol, splits, store
+from pipeline.data import auditing, intake, manifest, protocol, pseudonyms, splits, store
 from pipeline.data.codes import CODES
 from pipeline.data.decoding import Recipe
 from pipeline.data.duplicates import near_duplicates
@@ -48,21 +53,29 @@ def prepare_store(folder: Path, name: str, dataset: Dataset, settings: Prepare, 
         message = f"expected the data set here, but {came}; put or link it there"
         raise UserError(str(Problem("E_LAYOUT", str(root), message)))
     files = hash_tree(root)
-    keys = find_keys(name, dataset, settings, files)
+    named = pseudonyms.of(NAMES, name, hidden=pseudonyms.wanted(dataset, settings))
+    keys = find_keys(name, dataset, settings, files, named.fingerprint)
     old = (store.intact(folder) or {}).get("keys", {})
-    if old == keys._asdict():
+    decoded = old.get("decoding") == keys.decoding and named.knows(*_read_tables(folder))
+    if decoded and old == keys._asdict():
         return
     with building(folder) as new:
-        if old.get("decoding") == keys.decoding:
-            frame, unusable = _take_over(folder, new)
+        if decoded:
+            frame, unusable = _take_over(folder, new, named)
         else:
             frame, unusable = _decode(new, dataset, settings, files, workers)
-        arrange(new, frame, unusable, files, dataset, settings)
+        arrange(new, frame, unusable, files, dataset, settings, named)
         store.seal(new, {**_describe(name, dataset, settings, len(frame)), "keys": keys._asdict()})
+    named.save()
 
 
-def find_keys(name: str, dataset: Dataset, settings: Prepare, files: Mapping[str, str]) -> Keys:
-    """The keys of a data set with these settings and these files (hashes by path below its root)."""
+def find_keys(
+    name: str, dataset: Dataset, settings: Prepare, files: Mapping[str, str], hidden_by: str
+) -> Keys:
+    """The keys of a data set with these settings and these files (hashes by path below its root).
+
+    hidden_by: fingerprint of the key of its pseudonyms, blank without.
+    """
     entries = [catalogue.entry(ADAPTERS, choice["name"]) for choice in dataset.adapters]
     reading = [f"pipeline.data.intake:{step}" for step in ("list_samples", "hash_images", "decode_into")]
     adapters = [[choice.get("root", "."), catalogue.filled(ADAPTERS, choice)] for choice in dataset.adapters]
@@ -72,6 +85,7 @@ def find_keys(name: str, dataset: Dataset, settings: Prepare, files: Mapping[str
         "phantom": dataset.phantom,
         "recipe": _make_recipe(dataset, settings)._asdict(),
         "files": files,
+        "order": "files" if hidden_by else "ids",
         "code": code_hash(*reading, *entries),
     }
     decoding_key = sha256_text(canonical_json(decoding))
@@ -81,6 +95,7 @@ def find_keys(name: str, dataset: Dataset, settings: Prepare, files: Mapping[str
         "split": dataset.split.model_dump(),
         "protocol": dataset.protocol.model_dump(),
         "prepare": settings.model_dump(),
+        "hidden_by": hidden_by,
         "code": code_hash("pipeline.data.preparation:arrange"),
     }
     return Keys(decoding_key, sha256_text(canonical_json(whole)))
@@ -128,17 +143,25 @@ def _decode(
     open_set = protocol.build(dataset.protocol.model_dump(), dataset.split.by)
     refuse(protocol.source_problems(listed, open_set))  # before hours of decoding
     hashes = intake.hash_images(samples, root, files)
+    if pseudonyms.wanted(dataset, settings):
+        samples.sort(key=lambda sample: hashes[sample.sample_id])
     return intake.decode_into(folder, root, samples, hashes, _make_recipe(dataset, settings), workers)
 
 
-def _take_over(old: Path, new: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _take_over(old: Path, new: Path, named: pseudonyms.Names) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Copy the arrays of a store; gives its manifest and quarantine as `_decode` gave them."""
     for array in old.rglob("*.npy"):
         copied = new / array.relative_to(old)
         copied.parent.mkdir(exist_ok=True)
         shutil.copyfile(array, copied)
-    frame = manifest.read(old / "manifest.csv").assign(split="")
-    return frame, pd.read_csv(old / "quarantine.csv", dtype="str", keep_default_na=False)
+    frame, unusable = _read_tables(old)
+    return named.restore(frame).assign(split=""), named.restore(unusable)
+
+
+def _read_tables(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The manifest and the quarantine of a store, as they were written."""
+    quarantine = pd.read_csv(folder / "quarantine.csv", dtype="str", keep_default_na=False)
+    return manifest.read(folder / "manifest.csv"), quarantine
 
 
 def arrange(
@@ -148,8 +171,11 @@ def arrange(
     files: Mapping[str, str],
     dataset: Dataset,
     settings: Prepare,
+    named: pseudonyms.Names,
 ) -> None:
     """Divide the decoded rows and write everything beside the arrays; `frame` gets its splits.
+
+    What is written of either table is what `named` makes of it, warnings as well: they see hidden rows only.
 
     Raises UserError: more unusable images than allowed, every broken rule of the manifest, every leak and
     every fault of the protocol.
@@ -165,21 +191,22 @@ def arrange(
     frame["split"] = splits.assign(frame, open_set, unit, **shares, seed=settings.seed)
     leaks = splits.leaks(frame, open_set, near)
     refuse([*manifest.problems(frame), *leaks, *protocol.problems(frame, open_set)])
-    manifest.write(folder / "manifest.csv", frame)
+    shown = named.hide(frame)
+    manifest.write(folder / "manifest.csv", shown)
     open_set["manifest_sha256"] = sha256_file(folder / "manifest.csv")
     write_json(folder / "protocol.json", open_set)
-    listed = [*frame["image_path"], *images_set_aside["image_path"]]
-    findings = auditing.warnings(
-        frame, open_set, near=near, unit=unit, extra_files=auditing.unlisted(files, listed)
-    )
-    findings += [Finding(*row) for row in left_out[list(Finding._fields)].to_numpy()]
+    extra = auditing.unlisted(files, [*frame["image_path"], *images_set_aside["image_path"]])
+    extra = {named.hide_path(place): count for place, count in extra.items()}
+    findings = auditing.warnings(shown, open_set, near=near, unit=unit, extra_files=extra)
+    places = named.hide(left_out)["where"]  # what was left out is told in an adapter's own words
+    findings += map(Finding, left_out["code"], places, left_out["message"])
     audited = {
         "findings": [found._asdict() | {"remedy": CODES[found.code].remedy} for found in findings],
-        "counts": auditing.counts(frame, open_set),
+        "counts": auditing.counts(shown, open_set),
         "quarantined": len(images_set_aside),
     }
     write_json(folder / "audit.json", audited)
-    write_text(folder / "quarantine.csv", unusable.to_csv(index=False, lineterminator="\n"))
+    write_text(folder / "quarantine.csv", named.hide(unusable).to_csv(index=False, lineterminator="\n"))
 
 
 def _refuse_unusable(unusable: pd.DataFrame, limit: int) -> None:

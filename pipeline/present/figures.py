@@ -30,6 +30,7 @@ STYLE: Any = {
     "grid.color": "#e4e4e4",
     "grid.linewidth": 0.6,
     "legend.frameon": False,
+    "text.parse_math": False,  # a $ in a title is a $
     "svg.hashsalt": "camdivide",
     "svg.fonttype": "none",
 }

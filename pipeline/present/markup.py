@@ -31,7 +31,7 @@ def markdown(table: Table) -> str:
     """The panels under their headings, then the caption."""
     found = [f"# {table.title}"]
     for panel in table.panels:
-        found += [f"## {panel.heading}", markdown_rows(panel.rows), panel.note]
+        found += [f"## {panel.heading.replace('<', '&lt;')}", markdown_rows(panel.rows), panel.note]
     return "\n\n".join(part for part in [*found, table.caption] if part) + "\n"
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import getpass
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -120,7 +121,7 @@ class MlflowStore:
             dataset,
             artifact_location=files.as_uri() if files else None,
             tags={
-                NOTE: about.strip(),
+                NOTE: plain(about.strip()),
                 "phantom": str(settings.phantom).lower(),
                 KIND: "custom_model_development",
             },
@@ -227,7 +228,7 @@ class MlflowStore:
 
     def describe(self, run: "Run", text: str) -> None:
         """Say something of a run where MLflow shows its description."""
-        text = text.replace("[", "\\[")  # Markdown: `[low, high] (name)` would be a link
+        text = plain(text)
         if text and run.data.tags.get(NOTE) != text:
             with refusals():
                 self.client.set_tag(run.info.run_id, NOTE, text)
@@ -239,6 +240,15 @@ class MlflowStore:
             for output in old.outputs.model_outputs if old.outputs else ():
                 self.client.delete_logged_model(output.model_id)
             self.client.delete_run(old.info.run_id)
+
+
+def plain(text: str) -> str:
+    r"""Text as Markdown that shows it as it is: no link, such as of `[low, high] (name)`, no tag, no code.
+
+    >>> plain("<b>* [0, 1]")
+    '\\<b>\\* \\[0, 1]'
+    """
+    return re.sub(r"([\\\[<*`])", r"\\\1", text)
 
 
 def _user() -> dict[str, str]:

@@ -88,3 +88,24 @@ def test_what_is_wrong_with_several_items_is_told_together() -> None:
     with pytest.raises(UserError) as caught:
         for_each([1, 2, 3], work)
     assert caught.value.problems == ["1 is odd", "odd ones are no pairs", "3 is odd"]  # each once
+
+
+@pytest.mark.parametrize(
+    ("stage", "named", "asked"),
+    [
+        ("train", [], ["cxr", "iris", "face"]),
+        ("train@iris", [], ["iris"]),
+        ("a@b/dvc.yaml:train@face", [], ["face"]),
+        ("a@b/dvc.yaml:train", [], ["cxr", "iris", "face"]),
+        ("train@iris", ["cxr"], ["cxr"]),
+    ],
+)
+def test_dvc_says_which_data_set_it_runs(
+    monkeypatch: pytest.MonkeyPatch, stage: str, named: list[str], asked: list[str]
+) -> None:
+    found: list[str] = []
+    monkeypatch.setattr(cli, "_stage", lambda name: lambda params, *datasets: found.extend(datasets))
+    monkeypatch.setattr("sys.argv", ["train", "--params", PARAMS, *named])
+    monkeypatch.setenv("DVC_STAGE", stage)
+    run_dataset_stage("train", "doc")
+    assert found == asked

@@ -174,6 +174,8 @@ def test_subjects_and_files_in_two_native_splits() -> None:
 def test_the_other_warnings() -> None:
     assert warn(table(subject_known=["0"] + ["1"] * (N - 1))) == ["W_SUBJECT source a"]
     assert warn(table(photometric="MONOCHROME2")) == ["W_PHI_ABSENT 0.png"]
+    in_colour = [f"{i}.DCM" if i in (4, 5, 6) else f"{i}.png" for i in range(N)]
+    assert warn(table(image_path=in_colour, photometric="RGB")) == ["W_PHI_ABSENT 4.DCM"]
     assert warn(table(photometric="MONOCHROME2", phi_flag="no")) == []
     assert warn(table(annotators=["0", "3"] * (N // 2))) == ["W_ANN_SPARSE label 0"]
     assert warn(table(), extra_files={"images": 2, "maps": 0}) == ["W_EXTRA_FILES images"]

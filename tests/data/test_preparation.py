@@ -50,7 +50,7 @@ def params(prepare: dict[str, Any], **changes: Any) -> Params:
     raw = yaml.safe_load((Path(__file__).parents[2] / "params.yaml").read_text(encoding="utf-8"))
     raw["phantoms"]["tasks"] = {}
     raw["datasets"] = {"tiny": DATASET | changes}
-    raw["prepare"] |= {"image_size": 16, "max_quarantined": 1} | prepare
+    raw["prepare"] |= {"image_size": 16, "pseudonyms": False, "max_quarantined": 1} | prepare
     raw["robustness"]["attacks"] = {}
     return parse(raw)
 

@@ -142,6 +142,9 @@ def _read_row(listing: Listing, row: TableRow) -> Reading:
             listing.add("E_LABEL", row.where, f"column {column!r}: expected a certainty of 0 to 5")
         elif certainty >= CERTAIN:
             certainties[name] = certainty
+    if Path(row.cells["id"]).name != row.cells["id"]:
+        message = f"id {row.cells['id'][:SHOWN]!r}: expected the name of a folder of main_data"
+        listing.add("E_PATH_ESCAPE", row.where, message)
     return Reading(row.where, row.cells, certainties)
 
 
@@ -195,7 +198,7 @@ def _annotate(root: Path, sample: Sample, group: list[Reading], annotation: str)
     gaze = annotation == "fixations"
     try:
         for reading in group:
-            folder = root / "main_data" / reading.facts["id"]
+            folder = root / "main_data" / Path(reading.facts["id"]).name  # another was noted as a problem
             if not gaze:
                 sample.annotations.append(_read_ellipses(folder / "anomaly_location_ellipses.csv"))
             elif not _is_true(reading.facts["eye_tracking_data_discarded"]):
