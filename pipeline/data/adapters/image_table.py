@@ -11,9 +11,9 @@ with the facts `image` (a column; not with a glob), `label` and `source` (both n
 `labels`, whatever their case; of several words joined by `|` one abnormal makes the image abnormal. The class
 is that word where `class` is not told.
 
-`maps` says where people's marks are: see `_marks`. `check` names a second opinion on the labels: a `table`
-with the columns `key` (file name of the image) and `label`, in which the word `normal` means 0. An image
-whose two labels differ is set aside with E_LABEL_CONFLICT.
+`maps` says where people's marks are: a kind of `pipeline.data.marks`. `check` names a second opinion
+on the labels: a `table` with the columns `key` (file name of the image) and `label`, in which the word
+`normal` means 0. An image whose two labels differ is set aside with E_LABEL_CONFLICT.
 """
 
 import re
@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
 from pipeline.common.errors import UserError, nearest
-from pipeline.data.adapters import _marks
+from pipeline.data import marks
 from pipeline.data.listing import SPLITS, Listing, existing_root, identifier, pattern, read_table, slug
 from pipeline.data.problems import Problem
 from pipeline.data.samples import Sample
@@ -69,7 +69,7 @@ def read(
     patterns: dict[str, str] = {},  # noqa: B006
     constants: dict[str, str] = {},  # noqa: B006
     source_kind: Literal["site", "generator", "attack_type", "material", "sensor"] = "site",
-    maps: dict[str, str | list[str]] | None = None,
+    maps: dict[str, str | int | float | list[str] | list[int]] | None = None,
     check: dict[str, str] | None = None,
 ) -> list[Sample]:
     """The samples of one collection, whose name begins their ids, so that collections can be joined.
@@ -90,7 +90,7 @@ def read(
     for sample, _ in samples:
         sample.modality, sample.source_kind = modality, source_kind
     if maps:
-        _marks.annotate(listing, samples, maps)
+        marks.annotate(listing, samples, maps)
     if check:
         _compare_labels(root, [sample for sample, _ in samples], check)
     return listing.finish([sample for sample, _ in samples])

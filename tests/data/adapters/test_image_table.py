@@ -136,9 +136,9 @@ def test_pasted_masks(tmp_path: Path) -> None:
 
 def test_marks_of_other_images_only_are_refused(tmp_path: Path) -> None:
     root = table(tmp_path)
-    text(root / "boxes.csv", ["image,x,y,w,h", "99001,1,2,3,4"])  # without the extension
+    text(root / "boxes.csv", ["image,x,y,w,h", "99003.png,1,2,3,4"])
     maps = {"kind": "xywh", "table": "boxes.csv", "key": "image", "corners": ["x", "y", "w", "h"]}
-    with pytest.raises(UserError, match=r"names none of the images.*'99001\.png'") as caught:
+    with pytest.raises(UserError, match=r"names none of the images.*'images/99001\.png'") as caught:
         read(root, **TABLE, maps=maps)
     assert codes(caught.value) == {"E_JOIN"}
 
@@ -168,7 +168,7 @@ BAD_SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
     "maps key": ({"maps": {"kind": "drawn", "fold": "a"}}, "did you mean 'folder'"),
     "maps need": ({"maps": {"kind": "xyxy", "table": "a"}}, "need 'corners'"),
     "corners": ({"maps": {"kind": "xyxy", "table": "a", "key": "b", "corners": ["c"]}}, "needs 4 columns"),
-    "list": ({"maps": {"kind": "drawn", "folder": ["a"]}}, "maps.folder must be text"),
+    "list": ({"maps": {"kind": "drawn", "folder": ["a"]}}, "maps.folder must be no list"),
     "where alone": (
         {"maps": {"kind": "xyxy", "table": "a", "key": "b", "corners": ["c"] * 4, "where": "d"}},
         "go together",
