@@ -3,10 +3,11 @@
 Two keys stand in `store.json`. `decoding` covers what makes the arrays: the files, the adapters and their
 settings, the size and crop, and the code of these; `all` covers split, protocol and audit as well. A store
 is kept while its files are as they were sealed and `all` is the same; where only `decoding` is, its arrays
-are taken over. Made anew, taken over or kept: the bytes are the same. What an exception says counts for
+are taken over, be it from the store of another data set beside it, as folds are. Made anew, taken over or kept: the bytes are the same. What an exception says counts for
 neither key, so a message in `quarantine.csv` may be older than the code.
 """
 
+import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -52,9 +53,10 @@ def prepare_store(folder: Path, name: str, dataset: Dataset, settings: Prepare, 
     old = (store.intact(folder) or {}).get("keys", {})
     if old == keys._asdict():
         return
+    same = folder if old.get("decoding") == keys.decoding else _find_sibling(folder, keys.decoding)
     with building(folder) as new:
-        if old.get("decoding") == keys.decoding:
-            taken = _take_over(folder, new)
+        if same is not None:
+            taken = _take_over(same, new)
         else:
             taken = _decode(new, dataset, settings, files, workers)
         arrange(new, taken, files, dataset, settings)
@@ -128,6 +130,15 @@ def _decode(
     refuse(protocol.source_problems(listed, open_set))  # before hours of decoding
     hashes = intake.hash_images(samples, root, files)
     return intake.decode_into(folder, root, samples, hashes, _make_recipe(dataset, settings), workers)
+
+
+def _find_sibling(folder: Path, decoding: str) -> Path | None:
+    """Another prepared data set with the same arrays, such as another fold of one; None if there is none."""
+    for path in sorted(folder.parent.glob("[!.]*/store.json")):
+        told = json.loads(path.read_text(encoding="utf-8"))
+        if told.get("keys", {}).get("decoding") == decoding and store.intact(path.parent):
+            return path.parent
+    return None
 
 
 def _take_over(old: Path, new: Path) -> intake.Taken:
