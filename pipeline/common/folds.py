@@ -1,4 +1,4 @@
-"""Leave one source out: a data set with `held_out: each` becomes a data set for every source left out in turn.
+"""Leave one source out: a data set with `held_out: each` becomes one for every source left out in turn.
 
 Folds are ordinary data sets, called `<data set>_without_<source>`, that say which data set they are of
 (`fold_of`). Written out in a workspace's params.yaml, they are prepared, trained, measured and traced as all

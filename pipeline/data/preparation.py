@@ -3,8 +3,9 @@
 Two keys stand in `store.json`. `decoding` covers what makes the arrays: the files, the adapters and their
 settings, the size and crop, and the code of these; `all` covers split, protocol and audit as well. A store
 is kept while its files are as they were sealed and `all` is the same; where only `decoding` is, its arrays
-are taken over, be it from the store of another data set beside it, as folds are. Made anew, taken over or kept: the bytes are the same. What an exception says counts for
-neither key, so a message in `quarantine.csv` may be older than the code.
+are taken over, be it from the store of another data set beside it, as folds are. Made anew, taken over or
+kept: the bytes are the same. What an exception says counts for neither key, so a message in `quarantine.csv`
+may be older than the code.
 """
 
 import json
@@ -55,10 +56,7 @@ def prepare_store(folder: Path, name: str, dataset: Dataset, settings: Prepare, 
         return
     same = folder if old.get("decoding") == keys.decoding else _find_sibling(folder, keys.decoding)
     with building(folder) as new:
-        if same is not None:
-            taken = _take_over(same, new)
-        else:
-            taken = _decode(new, dataset, settings, files, workers)
+        taken = _take_over(same, new) if same else _decode(new, dataset, settings, files, workers)
         arrange(new, taken, files, dataset, settings)
         store.seal(new, {**_describe(name, dataset, settings, len(taken.frame)), "keys": keys._asdict()})
 
