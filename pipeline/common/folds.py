@@ -13,17 +13,18 @@ from pipeline.common.errors import UserError
 EACH = "each"
 
 
-def unfold(settings: Mapping[str, Any]) -> dict[str, Any]:
+def unfold(settings: Any) -> Any:
     """Settings as read, in which every data set with `held_out: each` has become its folds.
 
     A source of label 1 is left out at a time, with its images of label 0 if it has such too (a site); known
     sources of label 0 alone stay known, divided by subject. Attacks on the data set are on all its folds.
+    Other settings stay as they are, be they right or wrong.
     Raises UserError: fewer than two sources of label 1, or none of label 0 left beside one.
     """
     problems: list[str] = []
     folds: dict[str, dict[str, Any]] = {}
-    for name, dataset in settings["datasets"].items():
-        if dataset["protocol"]["held_out"] == EACH:
+    for name, dataset in _items(settings, "datasets"):
+        if dict(_items(dataset, "protocol")).get("held_out") == EACH:
             problems += [f"datasets.{name}.protocol: {problem}" for problem in _problems(dataset["protocol"])]
             folds[name] = {
                 f"{name}_without_{source}": _leave_out(name, dataset, source)
@@ -31,15 +32,24 @@ def unfold(settings: Mapping[str, Any]) -> dict[str, Any]:
             }
     if problems:
         raise UserError(problems)
+    if not folds:
+        return settings
     datasets: dict[str, Any] = {}
     for name, dataset in settings["datasets"].items():
         datasets |= folds.get(name, {name: dataset})
     robustness = {**settings["robustness"], "attacks": _aim(settings["robustness"]["attacks"], folds)}
-    return {**settings, "datasets": datasets, "robustness": robustness} if folds else dict(settings)
+    return {**settings, "datasets": datasets, "robustness": robustness}
+
+
+def _items(value: Any, key: str) -> list[tuple[str, Any]]:
+    """The items of a mapping inside a mapping; none if either is something else."""
+    inside = value.get(key) if isinstance(value, dict) else None
+    return list(inside.items()) if isinstance(inside, dict) else []
 
 
 def _sources(protocol: Mapping[str, Any]) -> dict[str, list[str]]:
-    return {label: list(protocol["known"].get(label, ())) for label in ("0", "1")}
+    known = dict(_items(protocol, "known"))
+    return {label: list(known.get(label) or ()) for label in ("0", "1")}
 
 
 def _problems(protocol: Mapping[str, Any]) -> list[str]:
