@@ -65,6 +65,7 @@ class Dataset(Section):
     methods: list[Name] | None = None  # None: all
     seeds: Seeds | None = None  # of its cells; None: train.seeds
     draw_of: Name | None = None  # whose independent draw it is; tables join draws under that name
+    fold_of: Name | None = None  # the data set with `held_out: each` that it is a fold of (common/folds.py)
     variant: str | None = None  # how it differs from draw_of, in a few words; never joined with plain draws
 
 

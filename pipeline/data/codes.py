@@ -21,11 +21,11 @@ KINDS = {
 CODES = {
     "E_ANN_DIMS": Code(
         "a drawn map has another size than its image",
-        "give the map at its image's own size; maps are never resized in silence",
+        "give the map at its image's own size, or set `maps.resize` or `maps.reference` of image_table",
     ),
     "E_ANN_EMPTY": Code(
         "a map marks nothing, or everything, of the image or of the part that is kept of it",
-        "delete the map if nobody marked anything; check `crop` if the marks lie outside of it",
+        "delete the map if nobody marked anything, or set `maps.empty`; check `crop`",
     ),
     "E_ANN_MISSING": Code(
         "a file with annotations that a list names is absent",
@@ -196,10 +196,6 @@ CODES = {
         "the protocol belongs to another manifest",
         "run `prepare` again",
     ),
-    "W_ABSENT": Code(
-        "files that a list names are absent, and the adapter was told to go without them",
-        "add the files if the data set should be whole",
-    ),
     "W_ANN_SPARSE": Code(
         "fewer than half of the training images of a class have a human map",
         "annotate more, or use unguided methods: guided losses see only these",
@@ -223,6 +219,18 @@ CODES = {
     "W_LEAK_NATIVE": Code(
         "the data set itself put a subject or a file into two of its splits",
         "the splits used here are checked by themselves; do not quote results on the native ones",
+    ),
+    "W_MAP_ASPECT": Code(
+        "marks refer to an image of other proportions than the one they are put on",
+        "check that both show the same part; squeezed marks may lie beside what was meant",
+    ),
+    "W_MAP_UNUSED": Code(
+        "marks belong to none of the images",
+        "check the names if these images should be there; else there is nothing to do",
+    ),
+    "W_MISSING": Code(
+        "rows of a list name images that are absent; they are left out, as `missing: skip` says",
+        "fetch the files; report how many are left out, and whether they differ from the others",
     ),
     "W_PHI_ABSENT": Code(
         "DICOM files do not say whether identifying text is burned in",

@@ -18,6 +18,15 @@ from pipeline.data.problems import Problem, refuse
 from pipeline.data.samples import Drawn, Found, Masked, Pasted, Sample
 
 QUARANTINE = ("sample_id", "image_path", "code", "where", "message")
+NOTICED = ("code", "where", "what")  # of Findings, whose messages name no file and nobody; their places do
+
+
+class Taken(NamedTuple):
+    """What was taken in, as tables of the store; the manifest is still unsplit."""
+
+    frame: pd.DataFrame
+    unusable: pd.DataFrame  # the columns QUARANTINE
+    noticed: pd.DataFrame  # the columns NOTICED, one row each time
 
 
 class Adapter(NamedTuple):
@@ -42,7 +51,7 @@ def list_samples(root: Path, adapters: Sequence[Adapter], phantom: bool) -> Foun
         for sample in found:
             sample.adapter, sample.truth = name, folder / "truth" if phantom else None
         samples += found
-        samples.left_out += found.left_out if isinstance(found, Found) else []
+        samples.noticed += found.noticed if isinstance(found, Found) else ()
     refuse(_find_outsiders(samples, root.resolve()))
     _find_twins(samples)
     samples.sort(key=lambda sample: sample.sample_id)
@@ -122,12 +131,9 @@ def decode_into(
     hashes: Mapping[str, str],
     recipe: Recipe,
     workers: int,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Decode all usable samples into a store's arrays; gives the manifest, unsplit, and the quarantine.
-
-    Row i of the manifest is row i of the arrays. The quarantine has the columns QUARANTINE; after the images
-    stands what the adapters left out, which has neither id nor path.
-    """
+) -> Taken:
+    """Decode all usable samples into a store's arrays; row i of the manifest is row i of the arrays."""
+    noticed = list(samples.noticed)
     rows: list[dict[str, Any]] = []
     usable = [sample for sample in samples if not sample.problem]
     with _grow_arrays(folder, samples, recipe) as arrays:
@@ -137,6 +143,7 @@ def decode_into(
                 sample.problem = replace(result, where=f"{locate(sample, root)}: {result.where}")
                 continue
             arrays["images"].append(result.image)
+            noticed += [found._replace(where=locate(sample, root)) for found in result.noticed]
             human_map = result.human_map
             arrays["maps"].append(np.zeros_like(result.image[0]) if human_map is None else human_map)
             for kind, pixels in (result.truths | result.twins).items():
@@ -144,7 +151,8 @@ def decode_into(
             people = len(sample.annotations) if sample.annotators is None else sample.annotators
             known = {"sha256": hashes[sample.sample_id], "annotators": 0 if human_map is None else people}
             rows.append(manifest.listed(sample, root) | result.facts | known)
-    return manifest.table(rows), _table_of_unusable(samples, root)
+    told = pd.DataFrame(noticed, columns=NOTICED, dtype="str")
+    return Taken(manifest.table(rows), _table_of_unusable(samples, root), told)
 
 
 @contextmanager
@@ -176,5 +184,4 @@ def _table_of_unusable(samples: Found, root: Path) -> pd.DataFrame:
         for sample in samples
         if sample.problem
     ]
-    rows += [("", "", *finding) for finding in samples.left_out]
     return pd.DataFrame(rows, columns=QUARANTINE, dtype="str")

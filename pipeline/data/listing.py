@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, TypeVar
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 from pipeline.common.errors import UserError, nearest
 from pipeline.data.problems import Finding, Problem, refuse
 from pipeline.data.samples import Found, Sample
+from pipeline.data.searching import SUFFIXES
 
 Value = TypeVar("Value")
 
@@ -107,17 +107,19 @@ class Listing:
         self.root = root
         self._resolved = root.resolve()
         self._problems: dict[tuple[str, str], Problem] = {}
-        self._left_out: Counter[tuple[str, str]] = Counter()
-        self._first: dict[tuple[str, str], str] = {}
+        self._noticed: list[Finding] = []
+        self._stems: dict[str, dict[str, list[str]]] = {}
 
     def add(self, code: str, where: str, message: str) -> None:
-        """Note a problem; of several with the same message the first stays."""
-        self._problems.setdefault((code, message), Problem(code, where, message))
+        """Note a problem; of several with the same message the first stays.
 
-    def leave_out(self, code: str, where: str, what: str) -> None:
-        """Count one more of what is not used (`what`, in the plural, says why), for a warning."""
-        self._left_out[code, what] += 1
-        self._first.setdefault((code, what), where)
+        A code that begins with W_ is a warning: reading goes on, all are kept, and the audit counts them. Its
+        message names no file and nobody, since it is shown where names are hidden; `where` may.
+        """
+        if code.startswith("W_"):
+            self._noticed.append(Finding(code, where, message))
+            return
+        self._problems.setdefault((code, message), Problem(code, where, message))
 
     def file(self, listed: str, where: str, code: str = "E_IMAGE_MISSING", folder: str = "") -> Path | None:
         """The file that a list names, below `folder` of the root; else None, a problem noted.
@@ -133,7 +135,9 @@ class Listing:
             self.add("E_PATH_ESCAPE", where, f"{listed!r}: {expected}")
             return None
         path = _find_in_any_case(self.root / folder / relative)
-        if path is None:
+        if path is None and code.startswith("W_"):
+            self.add(code, f"{where}: {listed}", "a listed image is absent, left out")
+        elif path is None:
             self.add(code, where, f"{listed!r} is not in {self.root / folder}; add the file or drop the line")
         elif not path.resolve().is_relative_to(self._resolved):
             self.add("E_PATH_ESCAPE", where, f"{listed!r} links to a file outside {self.root}; copy it here")
@@ -149,14 +153,30 @@ class Listing:
             self.add(code, where, f"{text[:SHOWN]!r} is not a known word; {nearest(key, table)}")
         return table.get(key)
 
-    def finish(self, samples: list[Sample]) -> list[Sample]:
-        """The samples (Found), if nothing was wrong; else UserError with every problem."""
+    def image(self, listed: str, where: str, code: str = "E_IMAGE_MISSING", folder: str = "") -> Path | None:
+        """As `file`, but the extension may be left out; several files of such a name are E_JOIN."""
+        relative = PurePosixPath(folder, listed.removeprefix("/"))
+        beside = self._by_stem(str(relative.parent)).get(relative.name, [])
+        if len(beside) > 1 and not (self.root / relative).is_file():
+            message = f"{listed!r} fits {', '.join(beside)} in {relative.parent}; name it with its extension"
+            self.add("E_JOIN", where, message)
+        elif beside and not (self.root / relative).is_file():
+            return self.file(beside[0], where, code, str(relative.parent))
+        return self.file(listed, where, code, folder)
+
+    def _by_stem(self, folder: str) -> dict[str, list[str]]:
+        """Names of the image files of a folder, by these names without extension."""
+        if folder not in self._stems:
+            place, stems = self.root / folder, self._stems.setdefault(folder, {})
+            for path in sorted(place.iterdir()) if ".." not in folder and place.is_dir() else []:
+                if path.suffix.lower() in SUFFIXES:
+                    stems.setdefault(path.stem, []).append(path.name)
+        return self._stems[folder]
+
+    def finish(self, samples: Iterable[Sample]) -> Found:
+        """The samples with all warnings, if nothing was wrong; else UserError with every problem."""
         refuse(list(self._problems.values()))
-        left_out = [
-            Finding(code, self._first[code, what], f"{what}: {count}, left out")
-            for (code, what), count in self._left_out.items()
-        ]
-        return Found(samples, left_out)
+        return Found(samples, self._noticed)
 
 
 def slug(text: str) -> str:

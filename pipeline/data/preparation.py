@@ -3,34 +3,34 @@
 Two keys stand in `store.json`. `decoding` covers what makes the arrays: the files, the adapters and their
 settings, the size and crop, and the code of these; `all` covers split, protocol and audit as well. A store
 is kept while its files are as they were sealed and `all` is the same; where only `decoding` is, its arrays
-are taken over. Made anew, taken over or kept: the bytes are the same. What an exception says counts for
-neither key, so a message in `quarantine.csv` may be older than the code.
+are taken over, be it from the store of another data set beside it, as folds are. Made anew, taken over or
+kept: the bytes are the same. What an exception says counts for neither key, so a message in `quarantine.csv`
+may be older than the code.
 
 Names are hidden last (`pseudonyms`): splits are drawn by the real ones, and messages that stop `prepare` tell
 them. Hidden rows stand in the order of their files' hashes: that of ids would tell who they are to whoever
 has the list, that of pseudonyms would make trainings depend on the key.
 """
 
+import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from pipeline.common import catalogue
 from pipeline.common.code import code_hash
 from pipeline.common.data_settings import Dataset, Prepare
 from pipeline.common.errors import UserError
-from pipeline.common.files import building, canonical_json, sha256_file, sha256_text, write_json, write_text
+from pipeline.common.files import building, canonical_json, sha256_text
 from pipeline.common.paths import NAMES
 from pipeline.common.tree import hash_tree
-from pipeline.data import auditing, intake, manifest, protocol, pseudonyms, splits, store
-from pipeline.data.codes import CODES
+from pipeline.data import intake, manifest, protocol, pseudonyms, store
+from pipeline.data.arranging import arrange
 from pipeline.data.decoding import Recipe
-from pipeline.data.duplicates import near_duplicates
-from pipeline.data.problems import Finding, Problem, refuse
+from pipeline.data.problems import Problem, refuse
 
 ADAPTERS = "data/adapters"
 
@@ -52,20 +52,19 @@ def prepare_store(folder: Path, name: str, dataset: Dataset, settings: Prepare, 
         came = "the folder is empty" if root.is_dir() else "there is no such folder"
         message = f"expected the data set here, but {came}; put or link it there"
         raise UserError(str(Problem("E_LAYOUT", str(root), message)))
-    files = hash_tree(root)
-    named = pseudonyms.of(NAMES, name, hidden=pseudonyms.wanted(dataset, settings))
+    files, hidden = hash_tree(root), pseudonyms.wanted(dataset, settings)
+    named = pseudonyms.of(NAMES, name, hidden=hidden)
     keys = find_keys(name, dataset, settings, files, named.fingerprint)
-    old = (store.intact(folder) or {}).get("keys", {})
-    decoded = old.get("decoding") == keys.decoding and named.knows(*_read_tables(folder))
-    if decoded and old == keys._asdict():
+    same = _find_decoded(folder, keys.decoding, hidden)
+    if same == folder and _read_keys(folder) == keys._asdict():
         return
     with building(folder) as new:
-        if decoded:
-            frame, unusable = _take_over(folder, new, named)
+        if same:
+            taken = _take_over(same, new, pseudonyms.of(NAMES, same.name, hidden=hidden))
         else:
-            frame, unusable = _decode(new, dataset, settings, files, workers)
-        arrange(new, frame, unusable, files, dataset, settings, named)
-        store.seal(new, {**_describe(name, dataset, settings, len(frame)), "keys": keys._asdict()})
+            taken = _decode(new, dataset, settings, files, workers)
+        arrange(new, taken, files, dataset, settings, named)
+        store.seal(new, {**_describe(name, dataset, settings, len(taken.frame)), "keys": keys._asdict()})
     named.save()
 
 
@@ -96,7 +95,7 @@ def find_keys(
         "protocol": dataset.protocol.model_dump(),
         "prepare": settings.model_dump(),
         "hidden_by": hidden_by,
-        "code": code_hash("pipeline.data.preparation:arrange"),
+        "code": code_hash("pipeline.data.arranging:arrange"),
     }
     return Keys(decoding_key, sha256_text(canonical_json(whole)))
 
@@ -131,8 +130,8 @@ def _describe(name: str, dataset: Dataset, settings: Prepare, n: int) -> dict[st
 
 def _decode(
     folder: Path, dataset: Dataset, settings: Prepare, files: Mapping[str, str], workers: int
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Fill the arrays from the data set's files; gives the manifest, unsplit, and the quarantine."""
+) -> intake.Taken:
+    """Fill the arrays from the data set's files."""
     root = Path(dataset.root)
     adapters = [
         intake.Adapter(choice["name"], root / choice.get("root", "."), catalogue.make(ADAPTERS, choice))
@@ -148,69 +147,38 @@ def _decode(
     return intake.decode_into(folder, root, samples, hashes, _make_recipe(dataset, settings), workers)
 
 
-def _take_over(old: Path, new: Path, named: pseudonyms.Names) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Copy the arrays of a store; gives its manifest and quarantine as `_decode` gave them."""
+def _find_decoded(folder: Path, decoding: str, hidden: bool) -> Path | None:
+    """A whole store with these arrays: the data set's own, else one beside it, such as another fold's."""
+
+    def fits(path: Path) -> bool:
+        if _read_keys(path).get("decoding") != decoding or not store.intact(path):
+            return False
+        return pseudonyms.of(NAMES, path.name, hidden=hidden).knows(*_read_tables(path))
+
+    return next(filter(fits, (folder, *sorted(set(folder.parent.glob("[!.]*")) - {folder}))), None)
+
+
+def _read_keys(folder: Path) -> dict[str, str]:
+    """The keys of a store; none of a folder that is no store."""
+    try:
+        told = json.loads((folder / "store.json").read_text(encoding="utf-8"))
+        return dict(told["keys"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _take_over(old: Path, new: Path, named: pseudonyms.Names) -> intake.Taken:
+    """Copy the arrays of a store, whose names `named` knows; gives the rest as `_decode` gave it."""
     for array in old.rglob("*.npy"):
         copied = new / array.relative_to(old)
         copied.parent.mkdir(exist_ok=True)
         shutil.copyfile(array, copied)
-    frame, unusable = _read_tables(old)
-    return named.restore(frame).assign(split=""), named.restore(unusable)
+    frame, unusable, noticed = map(named.restore, _read_tables(old))
+    return intake.Taken(frame.assign(split=""), unusable, noticed)
 
 
-def _read_tables(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The manifest and the quarantine of a store, as they were written."""
-    quarantine = pd.read_csv(folder / "quarantine.csv", dtype="str", keep_default_na=False)
-    return manifest.read(folder / "manifest.csv"), quarantine
-
-
-def arrange(
-    folder: Path,
-    frame: pd.DataFrame,
-    unusable: pd.DataFrame,
-    files: Mapping[str, str],
-    dataset: Dataset,
-    settings: Prepare,
-    named: pseudonyms.Names,
-) -> None:
-    """Divide the decoded rows and write everything beside the arrays; `frame` gets its splits.
-
-    What is written of either table is what `named` makes of it, warnings as well: they see hidden rows only.
-
-    Raises UserError: more unusable images than allowed, every broken rule of the manifest, every leak and
-    every fault of the protocol.
-    """
-    images_set_aside = unusable[unusable["image_path"] != ""]
-    left_out = unusable[unusable["image_path"] == ""]
-    _refuse_unusable(images_set_aside, settings.max_quarantined)
-    open_set = protocol.build(dataset.protocol.model_dump(), dataset.split.by)
-    images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
-    near = near_duplicates(images, settings.near_duplicate_bits)
-    unit = splits.units(frame, near)
-    shares = dataset.split.model_dump()
-    frame["split"] = splits.assign(frame, open_set, unit, **shares, seed=settings.seed)
-    leaks = splits.leaks(frame, open_set, near)
-    refuse([*manifest.problems(frame), *leaks, *protocol.problems(frame, open_set)])
-    shown = named.hide(frame)
-    manifest.write(folder / "manifest.csv", shown)
-    open_set["manifest_sha256"] = sha256_file(folder / "manifest.csv")
-    write_json(folder / "protocol.json", open_set)
-    extra = auditing.unlisted(files, [*frame["image_path"], *images_set_aside["image_path"]])
-    extra = {named.hide_path(place): count for place, count in extra.items()}
-    findings = auditing.warnings(shown, open_set, near=near, unit=unit, extra_files=extra)
-    places = named.hide(left_out)["where"]  # what was left out is told in an adapter's own words
-    findings += map(Finding, left_out["code"], places, left_out["message"])
-    audited = {
-        "findings": [found._asdict() | {"remedy": CODES[found.code].remedy} for found in findings],
-        "counts": auditing.counts(shown, open_set),
-        "quarantined": len(images_set_aside),
-    }
-    write_json(folder / "audit.json", audited)
-    write_text(folder / "quarantine.csv", named.hide(unusable).to_csv(index=False, lineterminator="\n"))
-
-
-def _refuse_unusable(unusable: pd.DataFrame, limit: int) -> None:
-    if len(unusable) > limit:
-        message = f"{len(unusable)} unusable images, at most {limit} allowed; mend them or raise the limit"
-        found = [Problem(*row) for row in unusable[["code", "where", "message"]].to_numpy()]
-        refuse([Problem("E_QUARANTINE", "prepare.max_quarantined", message), *found])
+def _read_tables(folder: Path) -> intake.Taken:
+    """The tables of a store, as they were written."""
+    beside = (folder / name for name in ("quarantine.csv", "noticed.csv"))
+    tables = (pd.read_csv(path, dtype="str", keep_default_na=False) for path in beside)
+    return intake.Taken(manifest.read(folder / "manifest.csv"), *tables)

@@ -60,9 +60,11 @@ class Runs:
 
 @dataclass(frozen=True)
 class Drawn:
-    """One grey map file of the image's size: drawn by one person, or already averaged."""
+    """One grey map file: drawn by one person, or already averaged."""
 
     path: Path
+    empty: Literal["none", "refuse"] = "refuse"  # all black: nothing was marked, or something went wrong
+    resize: Literal["area", "nearest", "refuse"] = "refuse"  # a map of another size than its image
 
 
 @dataclass(frozen=True)
@@ -119,17 +121,22 @@ class Sample:
         return f"{self.adapter}:{self.native_id}"
 
     @property
+    def may_be_blank(self) -> bool:
+        """Whether some annotator's map is known to be kept where nothing was marked too."""
+        return any(isinstance(each, Drawn) and each.empty == "none" for each in self.annotations)
+
+    @property
     def is_marked(self) -> bool:
         """Whether any annotator marked anything; lists of no shapes mark nothing."""
         return any(_count_marks(annotation) > 0 for annotation in self.annotations)
 
 
 class Found(list[Sample]):
-    """The samples of a data set, with what its lists name or hold beside them that is not used, and why."""
+    """The samples of a data set, and what must be known of how they were read."""
 
-    def __init__(self, samples: Iterable[Sample] = (), left_out: Iterable[Finding] = ()) -> None:
+    def __init__(self, samples: Iterable[Sample] = (), noticed: Iterable[Finding] = ()) -> None:
         super().__init__(samples)
-        self.left_out = list(left_out)
+        self.noticed = list(noticed)
 
 
 def _count_marks(annotation: Annotation) -> int:

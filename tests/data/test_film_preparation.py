@@ -47,7 +47,7 @@ def params(
             },
         }
     }
-    raw["prepare"] |= {"image_size": 16, "max_quarantined": 0} | changes
+    raw["prepare"] |= {"image_size": 16, "max_quarantined": 0, "pseudonyms": False} | changes
     raw["robustness"]["attacks"] = {}
     return parse(raw)
 

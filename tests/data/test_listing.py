@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.common.errors import UserError
 from pipeline.data.listing import SPLITS, Listing, read_json, read_table
-from pipeline.data.problems import Finding
+from pipeline.data.problems import Finding, counted
 from pipeline.data.samples import Found
 
 CELLS = st.text(
@@ -86,10 +86,12 @@ def test_words_are_known_in_any_case(tmp_path: Path, word: str) -> None:
 def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
     listing = Listing(tmp_path)
     for line in (2, 5, 7):
-        listing.leave_out("W_VIEW", f"list.csv line {line}", "films in another view")
+        listing.add("W_VIEW", f"list.csv line {line}", "film in another view")
     found = listing.finish([])
     assert isinstance(found, Found)
-    assert found.left_out == [Finding("W_VIEW", "list.csv line 2", "films in another view: 3, left out")]
+    assert counted(found.noticed) == [
+        Finding("W_VIEW", "list.csv line 2", "film in another view (the first of 3)")
+    ]
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,7 @@ def bring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]
     for number in range(16):
         draw(Path(f"raw/{number % 2}/{number:02}.png"))
     mark(Path("raw/maps/03.png"), 6)
+    mark(Path("raw/maps/99.png"), 6)  # of no image
     Image.new("L", (24, 24), 7).save("raw/1/05.png")
     decoded: list[int] = []
     decode_all = intake.decode_all
@@ -144,6 +145,21 @@ def test_the_frame_of_files_with_several_is_a_setting(bring: Callable[..., int])
     expected = images.to_square((frames[1] - frames[1].min()) / np.ptp(frames[1]), roi="", crop="none",
                                 image_size=16, channels=1)  # fmt: skip
     np.testing.assert_allclose(opened.images[row].astype(int), expected, atol=1)
+
+
+def test_arrays_are_taken_over_from_another_fold(bring: Callable[..., int]) -> None:
+    bring()
+    before = hash_tree(OUT)
+    OUT.rename(OUT.with_name("fold"))
+    assert bring(protocol=threshold("bpcer", 0.1), title="Another fold") == 0
+    assert {name for name, digest in hash_tree(OUT).items() if digest != before[name]} == {
+        "protocol.json",
+        "store.json",
+    }
+    assert hash_tree(OUT.with_name("fold")) == before
+    (OUT.with_name("fold") / "images.npy").write_bytes(b"hurt")
+    shutil.rmtree(OUT)
+    assert bring() == 16
 
 
 def test_a_threshold_rule_is_no_part_of_what_training_sees(bring: Callable[..., int]) -> None:

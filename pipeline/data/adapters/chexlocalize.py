@@ -94,13 +94,13 @@ def _read_row(
         listing.add("E_ENUM", row.where, message)
         return None
     if view not in views:
-        listing.leave_out("W_VIEW", row.where, "films in another view")
+        listing.add("W_VIEW", row.where, "film in another view, left out")
         return None
     answers = {name: listing.word(ANSWERS, row.cells[name], row.where, "E_LABEL") for name in FINDINGS}
     present = [name for name, answer in answers.items() if answer == 1]
     if not chosen & set(present) and any(answers[name] == -1 for name in chosen):
         if uncertain == "leave_out":
-            listing.leave_out("W_UNCERTAIN", row.where, "images whose label is uncertain (-1)")
+            listing.add("W_UNCERTAIN", row.where, "the label is uncertain (-1), left out")
         else:
             listing.add("E_LABEL", row.where, "a finding is uncertain (-1); set uncertain: leave_out")
         return None

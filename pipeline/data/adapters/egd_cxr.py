@@ -145,7 +145,7 @@ def _add_gaze(
     for where, cells in read_table(listing.root / tables / "fixations.csv", columns=GAZE):
         name, valid = cells["DICOM_ID"], cells["FPOGV"] in ("1", "1.0")
         if name in stubs - known:
-            listing.leave_out("W_CALIB", where, "fixations on calibration screens")
+            listing.add("W_CALIB", where, "fixation on a calibration screen, left out")
         elif name not in known:
             listing.add("E_JOIN", where, "gaze on an image that master_sheet.csv does not name; mend one")
         elif valid and name in samples:

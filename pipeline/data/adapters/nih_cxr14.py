@@ -64,7 +64,7 @@ def read(
     """One sample per row of the table of entries.
 
     `findings` make label 1 (none named: any); all other images are label 0. Films in other `views` are left
-    out and counted (W_VIEW), absent ones too where `missing` is `skip` (W_ABSENT). `boxes` and `split_lists`
+    out and counted (W_VIEW), absent ones too where `missing` is `skip` (W_MISSING). `boxes` and `split_lists`
     say whether the box list and the two official lists are there.
 
     Raises UserError: unknown findings, E_LAYOUT, E_IMAGE_MISSING, E_PATH_ESCAPE, E_LABEL_ALIAS, E_LABEL_RULE
@@ -82,7 +82,7 @@ def read(
         if not _is_wanted(listing, row, views):
             continue
         if missing == "skip" and stem not in paths:
-            listing.leave_out("W_ABSENT", row.where, "absent images")
+            listing.add("W_MISSING", row.where, "image is absent, left out")
             continue
         sample = _read_row(listing, row, paths, chosen)
         if sample is not None:
@@ -108,7 +108,7 @@ def _is_wanted(listing: Listing, row: TableRow, views: list[Literal["PA", "AP"]]
     table = {"pa": "PA", "ap": "AP"}
     view = listing.word(table, row.cells["View Position"], row.where, "E_ENUM")
     if view is not None and view not in views:
-        listing.leave_out("W_VIEW", row.where, "films in another view")
+        listing.add("W_VIEW", row.where, "film in another view, left out")
     return view in views
 
 

@@ -51,7 +51,7 @@ def read(root: Path, *, table: str = "train-rle.csv") -> list[Sample]:
             _add_masks(sample, masks)
             samples.append(sample)
     for name in sorted(set(paths) - set(images)):
-        listing.leave_out("W_UNLABELLED", paths[name], f"images without a row in {table}")
+        listing.add("W_UNLABELLED", paths[name], f"image without a row in {table}, left out")
     return listing.finish(samples)
 
 

@@ -99,7 +99,7 @@ def _read_image(
     if path is None or told is None or None in kinds or folder not in ("tb", *negatives):
         return None
     if folder == "tb" and not boxes:
-        listing.leave_out("W_UNLABELLED", where, "images in the folder tb without a box")
+        listing.add("W_UNLABELLED", where, "image in the folder tb without a box, left out")
         return None
     kind = "_and_".join(sorted(filter(None, kinds))) if folder == "tb" else told
     verdict = (int(folder == "tb"), kind)

@@ -40,8 +40,8 @@ def test_golden(root: Path) -> None:
          "chexpert:patient99004_study2_view1_frontal", "test", 0),
     ]  # fmt: skip
     assert left_out(samples) == {
-        "W_UNCERTAIN": "images whose label is uncertain (-1): 1, left out",
-        "W_VIEW": "films in another view: 1, left out",
+        "W_UNCERTAIN": "the label is uncertain (-1), left out",
+        "W_VIEW": "film in another view, left out",
     }
     assert samples[0].size == (24, 20)
 

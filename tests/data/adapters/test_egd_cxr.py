@@ -38,7 +38,7 @@ def test_golden(root: Path) -> None:
         (dicom_id(1), 0, "normal", "mimic:p99000001", f"mimic:{dicom_id(1)}", "", 1),
         (dicom_id(2), 1, "chf", "mimic:p99000002", f"mimic:{dicom_id(2)}", "", 1),
     ]
-    assert left_out(samples) == {"W_CALIB": "fixations on calibration screens: 1, left out"}
+    assert left_out(samples) == {"W_CALIB": "fixation on a calibration screen, left out"}
     assert not [s.problem for s in samples if s.problem]
 
 

@@ -63,7 +63,7 @@ def test_a_chosen_finding_is_told_from_all_others_and_only_its_boxes_count(root:
 def test_views(root: Path) -> None:
     samples = read(root, views=["PA"])
     assert "99000002_001" not in {sample.native_id for sample in samples}
-    assert left_out(samples) == {"W_VIEW": "films in another view: 1, left out"}
+    assert left_out(samples) == {"W_VIEW": "film in another view, left out"}
 
 
 def test_absent_images_are_refused_or_counted(root: Path) -> None:
@@ -71,7 +71,7 @@ def test_absent_images_are_refused_or_counted(root: Path) -> None:
     assert refused(lambda: read(root)) == {"E_IMAGE_MISSING"}
     samples = read(root, missing="skip")
     assert len(samples) == 3
-    assert left_out(samples) == {"W_ABSENT": "absent images: 1, left out"}
+    assert left_out(samples) == {"W_MISSING": "image is absent, left out"}
 
 
 def test_without_box_list_and_official_split(root: Path) -> None:

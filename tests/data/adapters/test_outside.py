@@ -1,4 +1,4 @@
-"""No list leads out of the folder of its data set, whichever of its words is changed and whatever reads it."""
+"""No list leads out of the folder of its data set, whichever of its words is changed, by any adapter."""
 
 import re
 import shutil

@@ -66,9 +66,9 @@ def test_nih(prepare: Callable[..., store.Store]) -> None:
     expected = np.zeros((16, 16))
     expected[:8, :8] = 255  # a quarter of 1024 px is a quarter of the square
     np.testing.assert_array_equal(maps[row], expected)
-    assert findings()["W_VIEW"] == "films in another view: 1, left out"
-    set_aside = pd.read_csv(OUT / "quarantine.csv", keep_default_na=False)
-    assert set_aside[["sample_id", "image_path", "code"]].to_numpy().tolist() == [["", "", "W_VIEW"]]
+    assert findings()["W_VIEW"] == "film in another view, left out"
+    noticed = pd.read_csv(OUT / "noticed.csv", keep_default_na=False)
+    assert noticed["code"].tolist() == ["W_VIEW"]
     assert json.loads((OUT / "audit.json").read_text())["quarantined"] == 0
 
 
@@ -97,7 +97,7 @@ def test_siim(prepare: Callable[..., store.Store]) -> None:
     expected = np.zeros((16, 16))
     expected[:, :8] = 255  # 512 whole columns of 1024
     np.testing.assert_array_equal(maps[row], expected)
-    assert findings()["W_UNLABELLED"] == "images without a row in train-rle.csv: 1, left out"
+    assert findings()["W_UNLABELLED"] == "image without a row in train-rle.csv, left out"
     assert "W_SUBJECT" in findings()
 
 

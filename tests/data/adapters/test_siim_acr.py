@@ -28,7 +28,7 @@ def test_golden(root: Path) -> None:
         ("inv.1", 1, "pneumothorax", "", "siim:inv.1", "", 1),
         ("inv.2", 0, "no_pneumothorax", "", "siim:inv.2", "", 0),
     ]
-    assert left_out(samples) == {"W_UNLABELLED": "images without a row in train-rle.csv: 1, left out"}
+    assert left_out(samples) == {"W_UNLABELLED": "image without a row in train-rle.csv, left out"}
     assert samples[0].annotation_size == (1024, 1024)
 
 

@@ -35,7 +35,7 @@ def test_golden(root: Path) -> None:
         ("sick:s0001", 0, "sick_without_tb", "", "", "train", 0),
         ("health:h0001", 0, "normal", "", "", "val", 0),
     ]
-    assert left_out(samples) == {"W_UNLABELLED": "images in the folder tb without a box: 1, left out"}
+    assert left_out(samples) == {"W_UNLABELLED": "image in the folder tb without a box, left out"}
 
 
 def test_the_map_is_the_union_of_the_boxes(root: Path) -> None:

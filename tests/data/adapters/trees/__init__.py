@@ -9,6 +9,7 @@ from PIL import Image
 
 from pipeline.common.errors import UserError
 from pipeline.data.annotations import combine
+from pipeline.data.problems import counted
 from pipeline.data.samples import Found, Sample
 from tests.data.dicom_files import write as write_dicom
 
@@ -51,7 +52,7 @@ def facts(samples: list[Sample]) -> list[tuple[object, ...]]:
 def left_out(samples: list[Sample]) -> dict[str, str]:
     """Code -> message of what was left out."""
     assert isinstance(samples, Found)
-    return {finding.code: finding.message for finding in samples.left_out}
+    return {finding.code: finding.message for finding in counted(samples.noticed)}
 
 
 def refused(read: Callable[[], object]) -> set[str]:
