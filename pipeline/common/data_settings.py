@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from pipeline.common.limits import Name, Positive, Share
 from pipeline.common.section import Choice, Section, Seeds
@@ -45,6 +45,13 @@ class Protocol(Section):
     excluded: list[Name] = Field(default_factory=list)
     novel: list[Name] = Field(default_factory=list)  # held-out sources whose causes no known source has
     threshold: Threshold
+
+    @field_validator("held_out", mode="before")
+    @classmethod
+    def _refuse_each(cls, value: object) -> object:
+        if value == "each":
+            raise ValueError("each source in turn is for profiles/<name>.yaml, whose folds are written out")
+        return value
 
 
 class Dataset(Section):

@@ -6,7 +6,7 @@ import pandas as pd
 
 from pipeline.present.comparisons import summarise
 from pipeline.present.results import GROUP, PLACE, Grid
-from pipeline.present.tables import Panel, Table, bracketed_texts, named, rests_on, spread
+from pipeline.present.tables import Panel, Table, estimate_texts, named, rests_on, spread
 
 MEAN = "mean over sources"
 
@@ -35,7 +35,7 @@ def tables(metrics: pd.DataFrame, grid: Grid) -> list[Table]:
     for (dataset, backbone), part in tidy.groupby(GROUP[:2], sort=False):
         fold = next(name for name in folds if first[name].of == dataset)
         title = grid.datasets[fold].title.removesuffix(f", without {first[fold].source}")
-        text = spread(part.assign(text=bracketed_texts(part)))
+        text = spread(part.assign(text=estimate_texts(part)))
         panels.append(Panel(fold, f"{title}, {backbone}", named(text, grid)))
     caption = (
         "AUROC on each source when it alone was held out: its images were neither trained on nor validated "

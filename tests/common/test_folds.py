@@ -68,6 +68,13 @@ def test_what_leaves_nothing_to_learn_from_is_refused(known: dict[str, list[str]
         unfold(settings(known))
 
 
+def test_folds_must_be_written_out_before_settings_are_checked() -> None:
+    with pytest.raises(
+        UserError, match=r"datasets.eyes.protocol.held_out: each source in turn is for profiles"
+    ):
+        parse(settings({"0": ["live"], "1": ["print", "doll"]}))
+
+
 def test_other_settings_stay_as_they_are() -> None:
     raw = yaml.safe_load((PROJECT / "params.yaml").read_text(encoding="utf-8"))
     assert unfold(raw) == raw

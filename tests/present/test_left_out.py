@@ -33,8 +33,8 @@ def test_a_column_per_source_and_the_mean_of_each_seed() -> None:
     assert panel.heading == "Title, b"
     assert list(panel.rows) == ["method", "x", "y", "mean over sources"]
     mine, reach = row(panel.rows, method="cyborg"), 0.2 * REACH  # AUROC 0.6, 0.8, 1.0
-    assert mine["x"].startswith("0.80 [")
-    assert mine["y"].startswith("0.60 [")
+    assert mine["x"] == f"0.800 ± {reach:.3f}"
+    assert mine["y"] == f"0.600 ± {reach:.3f}"
     tidy = row(table.tidy, method="cyborg", column="mean over sources")
     assert (tidy["dataset"], tidy["n"], tidy["planned"]) == ("d", 3, 3)
     assert abs(tidy["mean"] - 0.7) < 1e-9
