@@ -75,5 +75,4 @@ class Prepare(Section):
     max_quarantined: Annotated[int, Field(ge=0)]
     max_megapixels: Positive
     max_megabytes: Positive
-    near_duplicate_bits: Annotated[int, Field(ge=0, le=64)]
     seed: int

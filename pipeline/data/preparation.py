@@ -21,10 +21,10 @@ from pipeline.common.data_settings import Dataset, Prepare
 from pipeline.common.errors import UserError
 from pipeline.common.files import building, canonical_json, sha256_file, sha256_text, write_json, write_text
 from pipeline.common.tree import hash_tree
-from pipeline.data import auditing, intake, manifest, protocol, splits, store
+from pipeline.data import auditing, duplicates, intake, manifest, probe, protocol, splits, store
 from pipeline.data.codes import CODES
 from pipeline.data.decoding import Recipe
-from pipeline.data.duplicates import near_duplicates
+from pipeline.data.probe import Probe
 from pipeline.data.problems import Problem, refuse
 
 ADAPTERS = "data/adapters"
@@ -153,29 +153,64 @@ def arrange(
     Raises UserError: more unusable images than allowed, every broken rule of the manifest, every leak and
     every fault of the protocol.
     """
+    images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
+    copies = duplicates.find_copies(images, *(frame[name].to_numpy() for name in ("subject_id", "group_id")))
+    conflicts = duplicates.conflicts(copies, frame)
+    unusable = _add_conflicts(unusable, frame, conflicts)
     _refuse_unusable(unusable, settings.max_quarantined)
     open_set = protocol.build(dataset.protocol.model_dump(), dataset.split.by)
-    images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
-    near = near_duplicates(images, settings.near_duplicate_bits)
+    near = [(copy.one, copy.two) for copy in copies]
     unit = splits.units(frame, near)
     shares = dataset.split.model_dump()
-    frame["split"] = splits.assign(frame, open_set, unit, **shares, seed=settings.seed)
+    split = splits.assign(frame, open_set, unit, **shares, seed=settings.seed)
+    frame["split"] = np.where(frame["sample_id"].isin(list(conflicts)), "none", split)
     leaks = splits.leaks(frame, open_set, near)
     refuse([*manifest.problems(frame), *leaks, *protocol.problems(frame, open_set)])
     manifest.write(folder / "manifest.csv", frame)
     open_set["manifest_sha256"] = sha256_file(folder / "manifest.csv")
     write_json(folder / "protocol.json", open_set)
-    listed = [*frame["image_path"], *unusable["image_path"]]
+    write_text(folder / "duplicates.csv", _as_csv(duplicates.table(copies, frame)))
+    write_text(folder / "quarantine.csv", _as_csv(unusable))
+    looks = _probe(folder, images, frame, open_set, unit)
+    extra_files = auditing.unlisted(files, [*frame["image_path"], *unusable["image_path"]])
     findings = auditing.warnings(
-        frame, open_set, near=near, unit=unit, extra_files=auditing.unlisted(files, listed)
+        frame, open_set, copies=copies, unit=unit, extra_files=extra_files, looks=looks
     )
     audited = {
         "findings": [found._asdict() | {"remedy": CODES[found.code].remedy} for found in findings],
         "counts": auditing.counts(frame, open_set),
         "quarantined": len(unusable),
+        "copies": {"pairs": len(copies), "unrelated": len(duplicates.unrelated(copies, frame))},
+        "looks": {"auroc": looks.auroc, "p": looks.p} if looks else None,
     }
     write_json(folder / "audit.json", audited)
-    write_text(folder / "quarantine.csv", unusable.to_csv(index=False, lineterminator="\n"))
+
+
+def _add_conflicts(
+    unusable: pd.DataFrame, frame: pd.DataFrame, conflicts: Mapping[str, Problem]
+) -> pd.DataFrame:
+    """The quarantine with those rows of `frame` whose copies have the other label, as found now."""
+    rows = frame[frame["sample_id"].isin(list(conflicts))][["sample_id", "image_path"]]
+    found = [conflicts[sample] for sample in rows["sample_id"]]
+    told = {part: [getattr(problem, part) for problem in found] for part in ("code", "where", "message")}
+    decoded = unusable["sample_id"].isin(frame["sample_id"])
+    return pd.concat([unusable[~decoded], rows.assign(**told)], ignore_index=True)
+
+
+def _probe(
+    folder: Path, images: np.ndarray, frame: pd.DataFrame, open_set: Mapping[str, Any], unit: np.ndarray
+) -> Probe | None:
+    """What border, exposure and the like of the training and validation images tell, with a picture of it."""
+    rows = np.flatnonzero(np.isin(protocol.roles(frame, open_set), ("train", "val")))
+    positive = (frame["label"] == "1").to_numpy()[rows]
+    looks = probe.probe(probe.measure_looks(images, rows), positive, unit[rows])
+    if looks:
+        probe.picture(images, rows, positive, looks.scores).save(folder / "shortcuts.png")
+    return looks
+
+
+def _as_csv(table: pd.DataFrame) -> str:
+    return str(table.to_csv(index=False, lineterminator="\n"))
 
 
 def _refuse_unusable(unusable: pd.DataFrame, limit: int) -> None:
