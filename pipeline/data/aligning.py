@@ -9,6 +9,7 @@ only the patches that it covers.
 from typing import NamedTuple
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from pipeline.data.likeness import PARTS, SIDE, TURNS, Features, cells, turned, whitening
 
@@ -34,7 +35,9 @@ def align(texture: np.ndarray, pairs: np.ndarray) -> Fit:
     if not len(pairs):
         return Fit(np.zeros(0), np.zeros(0, int), np.zeros(0, bool), np.zeros((0, 3, 3)))
     features = whitening(cells(texture)[0])
-    parts = [_align_block(texture, pairs[at : at + BLOCK], features) for at in range(0, len(pairs), BLOCK)]
+    blocks = [pairs[at : at + BLOCK] for at in range(0, len(pairs), BLOCK)]
+    with threadpool_limits(1):  # for many small products more threads are slower
+        parts = [_align_block(texture, block, features) for block in blocks]
     return Fit(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 

@@ -83,17 +83,22 @@ def _find_copies(manifest: pd.DataFrame, copies: Sequence[Copy]) -> list[Finding
     return found
 
 
+def telling(looks: Probe) -> list[str]:
+    """The groups of looks that tell the class surely, and well enough to matter."""
+    return [name for name in looks.auroc if looks.p[name] <= LEVEL and looks.auroc[name] >= ENOUGH]
+
+
 def _find_telling_looks(looks: Probe | None) -> list[Finding]:
     if looks is None:
         return []
-    telling = [name for name in looks.auroc if looks.p[name] <= LEVEL and looks.auroc[name] >= ENOUGH]
-    if not telling:
+    groups = telling(looks)
+    if not groups:
         return []
-    best = max(telling, key=lambda name: looks.auroc[name])
+    best = max(groups, key=lambda name: looks.auroc[name])
     message = (
         f"a linear rule on these alone tells the class of images that it has not seen: AUROC "
         f"{looks.auroc[best]:.2f}, p {looks.p[best]:.3f}; by group "
-        f"{', '.join(f'{name} {looks.auroc[name]:.2f}' for name in telling)}"
+        f"{', '.join(f'{name} {looks.auroc[name]:.2f}' for name in groups)}"
     )
     return [Finding("W_SHORTCUT_PIXELS", f"pixels: {best}", message)]
 

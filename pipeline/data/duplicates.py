@@ -15,19 +15,10 @@ COPY = 0.83  # likeness (median correlation of patches, see `aligning`) from whi
 # Drawn pictures of a set share more than films do: a copy must be that far above 95 % of random pairs, on the
 # scale of Fisher's z. One that is turned or negative was searched for among 16 and must be farther above.
 USUAL, ABOVE, TURNED = 1.35, 0.5, 0.3
-SURE = (
-    0.98  # copies from here on in any set; repeated pictures of one subject or group count from here on only
-)
+SURE = 0.98  # a copy in any set; what repeats within a subject or group counts from here on only
 STRANGERS = 200  # random pairs
 ENOUGH = 20  # pictures; fewer say little about strangers
-TURN_NAMES = (
-    "",
-    "rotated 90",
-    "rotated 180",
-    "rotated 90",
-    "flipped",
-    *("flipped, rotated 90", "flipped") * 2,
-)
+TURN_NAMES = ("", "rotated 90", "rotated 180", "rotated 90", *("flipped", "flipped, rotated 90") * 2)
 TILT, RESIZED, MOVED = 1.0, 0.02, 0.02  # degrees, share of the side, half sides: more is called so
 UNTOUCHED = 3.0  # mean difference in grey values up to which nothing but the file was changed
 SHOWN = ("image_path", "subject_id", "label", "source", "split")  # of both rows

@@ -25,7 +25,7 @@ from pipeline.data import auditing, duplicates, intake, manifest, probe, protoco
 from pipeline.data.codes import CODES
 from pipeline.data.decoding import Recipe
 from pipeline.data.probe import Probe
-from pipeline.data.problems import Problem, refuse
+from pipeline.data.problems import Finding, Problem, refuse
 
 ADAPTERS = "data/adapters"
 
@@ -173,14 +173,18 @@ def arrange(
     write_text(folder / "quarantine.csv", _as_csv(unusable))
     looks = _probe(folder, images, frame, open_set, unit)
     extra_files = auditing.unlisted(files, [*frame["image_path"], *unusable["image_path"]])
-    findings = auditing.warnings(
-        frame, open_set, copies=copies, unit=unit, extra_files=extra_files, looks=looks
-    )
+    facts: dict[str, Any] = {"copies": copies, "unit": unit, "extra_files": extra_files, "looks": looks}
+    findings = auditing.warnings(frame, open_set, **facts)
+    _write_audit(folder, findings, auditing.counts(frame, open_set), len(unusable), looks)
+
+
+def _write_audit(
+    folder: Path, findings: list[Finding], counts: list[dict[str, Any]], quarantined: int, looks: Probe | None
+) -> None:
     audited = {
         "findings": [found._asdict() | {"remedy": CODES[found.code].remedy} for found in findings],
-        "counts": auditing.counts(frame, open_set),
-        "quarantined": len(unusable),
-        "copies": {"pairs": len(copies), "unrelated": len(duplicates.unrelated(copies, frame))},
+        "counts": counts,
+        "quarantined": quarantined,
         "looks": {"auroc": looks.auroc, "p": looks.p} if looks else None,
     }
     write_json(folder / "audit.json", audited)
