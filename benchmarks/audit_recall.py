@@ -114,7 +114,7 @@ def _copies(table: pd.DataFrame) -> list[str]:
 
 _PRECISION = (
     "A pair is right if both show one picture. Wrong are pairs of two people, and of two films of one: "
-    "other exposures that are alike at this size, linked here since a copy came under another name. Where the "
+    "other exposures, alike at this size, linked here since a copy came under another name. Where the "
     "data set names the patient, `prepare` lists such films from 0.98 on only. Pictures that the sources "
     "themselves hold twice count as right, and are not in the recall."
 )

@@ -11,7 +11,7 @@ from pipeline.data.aligning import Fit, align
 from pipeline.data.likeness import propose, textures
 from pipeline.data.problems import Problem
 
-COPY = 0.83  # likeness (median correlation of patches, see `aligning`) from which two pictures are copies
+COPY = 0.85  # likeness (median correlation of patches, see `aligning`) from which two pictures are copies
 # Drawn pictures of a set share more than films do: a copy must be that far above 95 % of random pairs, on the
 # scale of Fisher's z. One that is turned or negative was searched for among 16 and must be farther above.
 USUAL, ABOVE, TURNED = 1.35, 0.5, 0.3
