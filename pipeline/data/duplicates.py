@@ -1,6 +1,7 @@
 """Pairs of prepared images that show the same picture, whatever was done to one of them."""
 
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import NamedTuple
 
 import numpy as np
@@ -60,8 +61,8 @@ def find_copies(images: np.ndarray, subject: np.ndarray, group: np.ndarray) -> l
 def _find_first_equal(images: np.ndarray) -> np.ndarray:
     """For each image the row of the first one with the same pixels, int64 (N,)."""
     seen: dict[bytes, int] = {}
-    rows = [seen.setdefault(np.asarray(image).tobytes(), row) for row, image in enumerate(images)]
-    return np.array(rows, dtype=np.int64)
+    digests = (sha256(np.ascontiguousarray(image).data).digest() for image in images)
+    return np.array([seen.setdefault(digest, row) for row, digest in enumerate(digests)], dtype=np.int64)
 
 
 def _limits(texture: np.ndarray) -> np.ndarray:

@@ -166,9 +166,9 @@ def picture(images: np.ndarray, rows: np.ndarray, positive: np.ndarray, scores: 
     bright: brighter in label 1), stretched to its largest value, and the spread of all.
     """
     lines = []
-    means = [images[rows[positive == label]].mean(axis=0) for label in (False, True)]
-    difference = means[1] - means[0]
-    spread = images[rows].astype(np.float32).std(axis=0)
+    means = [_mean(images, rows[positive == label]) for label in (False, True)]
+    middle = _mean(images, rows)
+    difference, spread = means[1] - means[0], np.sqrt(_mean(images, rows, around=middle))
     last = (
         127.5 + 127.5 * difference / max(np.abs(difference).max(), 1e-6),
         255 * spread / max(spread.max(), 1e-6),
@@ -179,3 +179,12 @@ def picture(images: np.ndarray, rows: np.ndarray, positive: np.ndarray, scores: 
         lines.append(np.concatenate([means[int(label)], *images[surest], last[int(label)]], axis=2))
     grid = np.concatenate(lines, axis=1).round().astype(np.uint8)
     return Image.fromarray(grid[0] if len(grid) == 1 else grid.transpose(1, 2, 0))
+
+
+def _mean(images: np.ndarray, rows: np.ndarray, around: np.ndarray | None = None) -> np.ndarray:
+    """Mean picture (C, S, S) of some rows, or the mean squared distance to a picture; memory stays flat."""
+    total = np.zeros(images.shape[1:])
+    for start in range(0, len(rows), BLOCK):
+        block = images[rows[start : start + BLOCK]].astype(np.float64)
+        total += (block if around is None else (block - around) ** 2).sum(axis=0)
+    return total / len(rows)
