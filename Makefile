@@ -9,7 +9,7 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 # Python compiles what it imports, once, if it may keep the result; to compile all that is installed takes far longer.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: env dev repro verify check-report test test-all lint mutate fuzz bench codes dag docs study readme clean help
+.PHONY: env dev repro verify check-report test test-all lint mutate fuzz bench audit-recall codes dag docs study readme clean help
 .DEFAULT_GOAL := help
 
 PIP_INSTALL := python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
@@ -63,6 +63,9 @@ fuzz: dev  ## generated valid DICOM files against the standard by hand, and 10,0
 
 bench: dev  ## measure speed and memory as ratios, into benchmarks/
 	@python -m benchmarks.run
+
+audit-recall: dev  ## plant copies and shortcuts in real films and count what the audit finds, into benchmarks/
+	@python -m benchmarks.audit_recall
 
 codes: env  ## write docs/codes.md from the code
 	@python -m pipeline.data.codes > docs/codes.md

@@ -91,7 +91,6 @@ def _per_picture(folder: Path, suffix: str) -> Row:
 def _write_films(folder: Path, count: int) -> list[Path]:
     """Films of smooth noise with the tags that a loader needs; half labelled 0, half 1."""
     rng = np.random.default_rng(0)
-    base = rng.integers(0, 4096, (SIDE, SIDE), dtype=np.uint16)
     paths = []
     for index in range(count):
         film = Dataset()
@@ -104,7 +103,7 @@ def _write_films(folder: Path, count: int) -> list[Path]:
         film.Rows = film.Columns = SIDE
         film.SamplesPerPixel, film.PhotometricInterpretation = 1, "MONOCHROME2"
         film.BitsAllocated, film.BitsStored, film.HighBit, film.PixelRepresentation = 16, 12, 11, 0
-        film.PixelData = np.roll(base, 37 * index, axis=1).tobytes()
+        film.PixelData = rng.integers(0, 4096, (SIDE, SIDE), dtype=np.uint16).tobytes()
         path = folder / str(index % 2) / f"{index // 4:03d}_{index:03d}.dcm"
         path.parent.mkdir(parents=True, exist_ok=True)
         film.save_as(path, enforce_file_format=True)
@@ -121,7 +120,6 @@ def _prepare(folder: Path, films: list[Path]) -> int:
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     template = params["datasets"]["cxr"]
     params["datasets"] = {"films": template | _SETTINGS | {"root": str(folder / "films")}}
-    params["prepare"]["near_duplicate_bits"] = 0
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     command = [sys.executable, "-m", "pipeline.prepare", "films"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}

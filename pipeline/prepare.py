@@ -54,6 +54,10 @@ def show(name: str, settings: Dataset, audit: dict[str, Any]) -> None:
     for finding in audit["findings"]:
         told = f"{finding['code']} {finding['where']}: {finding['message']}; {finding['remedy']}"
         console.print(told, markup=False, highlight=False, soft_wrap=True)
+    if audit["looks"]:
+        found = ", ".join(f"{group} {value:.2f}" for group, value in audit["looks"]["auroc"].items())
+        told = f"AUROC of the label by the looks of training images alone (0.5: nothing): {found}"
+        console.print(told, markup=False, highlight=False, soft_wrap=True)
     rows = sum(line["rows"] for line in audit["counts"])
     console.print(Text(f"{name}: {rows} rows, {audit['quarantined']} quarantined"))
 

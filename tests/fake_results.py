@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import yaml
 from fake_attacks import write_attacks
+from PIL import Image
 
 from pipeline.common.config import Params, parse
 from pipeline.common.files import sha256_file, sha256_text, write_json, write_text
@@ -110,8 +111,10 @@ def write_store(folder: Path, name: str, phantom: bool = True) -> None:
     open_set["manifest_sha256"] = sha256_file(folder / "manifest.csv")
     write_json(folder / "protocol.json", open_set)
     warning = {"code": "W_SHORTCUT", "where": "bits", "message": "bits predict <the> class", "remedy": "-"}
+    looks = {"code": "W_SHORTCUT_PIXELS", "where": "pixels: border", "message": "AUROC 0.90", "remedy": "-"}
+    Image.new("L", (6, 2), 128).save(folder / "shortcuts.png")
     counts = [{"role": "train", "source": "site_a", "label": 0, "rows": 8, "annotated": 8}]
-    write_json(folder / "audit.json", {"findings": [warning], "counts": counts, "quarantined": 0})
+    write_json(folder / "audit.json", {"findings": [warning, looks], "counts": counts, "quarantined": 0})
     sizes = {"image_size": SIZE, "channels": 1, "crop": "none", "max_megapixels": 4, "max_megabytes": 64}
     info = {"dataset": name, "title": f"{name} (phantom)", "notice": "drawn, not real", "phantom": phantom}
     store.seal(folder, {**info, "task": "cxr_anomaly", "n": len(rows), "preprocessing": sizes})

@@ -29,7 +29,7 @@ def check_links(reports: Path) -> None:
         page = path.read_text(encoding="utf-8")
         links = re.findall(r'(?:href|src)="([^"]+)"', page)
         assert len(links) > 20
-        for link in (link for link in links if not link.startswith("data:image/jpeg;base64,")):
+        for link in (link for link in links if not re.match("data:image/(jpeg|png);base64,", link)):
             assert not urlparse(link).scheme and not link.startswith("//"), link
             file, _, anchor = link.partition("#")
             target = path.parent / file if file else path

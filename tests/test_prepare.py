@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from PIL import Image
+from PIL import Image, ImageOps
 
 from pipeline import prepare
 from pipeline.common import catalogue
@@ -137,9 +137,8 @@ def test_two_runs_give_identical_bytes(run: Callable[..., store.Store]) -> None:
     run()
     assert contents(OUT) == first
     assert set(first) == {
-        *("images.npy", "maps.npy", "manifest.csv", "protocol.json", "audit.json", "quarantine.csv"),
-        "noticed.csv",
-        "store.json",
+        *("images.npy", "maps.npy", "manifest.csv", "protocol.json", "audit.json", "duplicates.csv"),
+        *("quarantine.csv", "noticed.csv", "store.json"),
     }
     assert first["noticed.csv"] == b"code,where,what\n"
     assert first["quarantine.csv"] == b"sample_id,image_path,code,where,message\n"
@@ -285,6 +284,37 @@ def test_the_same_bytes_under_two_labels(run: Callable[..., store.Store]) -> Non
     assert message.count("E_LABEL_CONFLICT") == 2
     assert "same bytes as films/film00.png" in message
     assert len(run(conflict, max_quarantined=2).labels) == 26
+
+
+def _mirror(samples: list[Sample], source: int, copy: int) -> None:
+    with Image.open(samples[source].image_path) as image:
+        ImageOps.mirror(image).save(samples[copy].image_path)
+
+
+def test_a_mirrored_copy_with_the_other_label(run: Callable[..., store.Store]) -> None:
+    """Both are set aside: they stand in the quarantine, and in no split, whether decoded or taken over."""
+
+    def conflict(samples: list[Sample]) -> None:
+        _mirror(samples, 0, 23)
+
+    assert refused(run, conflict).count("E_LABEL_CONFLICT") == 2
+    for seed in (0, 1):
+        opened = run(conflict, max_quarantined=2, seed=seed)
+        assert opened.manifest["sample_id"][opened.manifest["split"] == "none"].tolist() == [
+            "reflacx:film00",
+            "reflacx:film23",
+        ]
+        assert (OUT / "quarantine.csv").read_text().count("E_LABEL_CONFLICT,") == 2
+
+
+def test_a_mirrored_copy_under_another_subject_is_shouted(run: Callable[..., store.Store]) -> None:
+    opened = run(lambda samples: _mirror(samples, 0, 22))
+    assert opened.manifest["split"][0] == opened.manifest["split"][22]
+    first = json.loads((OUT / "audit.json").read_text())["findings"][0]
+    assert (first["code"], first["where"]) == ("W_LEAK_COPY", "films/film00.png")
+    (pair,) = pd.read_csv(OUT / "duplicates.csv").to_dict("records")
+    assert pair["kind"] == "flipped" and pair["likeness"] > 0.9
+    assert (pair["subject_id"], pair["other_subject_id"]) == ("t:p0", "t:p11")
 
 
 def test_copies_of_one_label_stay_in_one_split(run: Callable[..., store.Store]) -> None:

@@ -108,6 +108,7 @@ def test_page_labels_phantoms_and_gives_the_audits_warnings(finished: Path) -> N
     captions = re.findall(r"<figcaption>.*?</figcaption>", page, re.S)
     assert captions and all("phantom" in caption for caption in captions)
     assert "W_SHORTCUT" in page and "bits predict &lt;the&gt; class" in page
+    assert page.count('<img src="data:image/png;base64,') == page.count("W_SHORTCUT_PIXELS") > 0
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -84,6 +84,5 @@ class Prepare(Section):
     max_megapixels: Positive
     max_megabytes: Positive
     dicom_frame: Annotated[int, Field(ge=1)] | None = None  # of files with several; None refuses them
-    near_duplicate_bits: Annotated[int, Field(ge=0, le=64)]
     pseudonyms: bool  # instead of names of people, images and files, except phantoms'
     seed: int

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.data.duplicates import Copy, unrelated
+from pipeline.data.probe import Probe
 from pipeline.data.problems import Finding
 from pipeline.data.protocol import roles, sources
-from pipeline.data.shortcuts import shortcuts
+from pipeline.data.shortcuts import ENOUGH, LEVEL, shortcuts
 
 FOLDERS = 8  # with files that nobody listed that are told one by one; frames of videos have thousands
 DICOM = (".dcm", ".dicom")
@@ -24,21 +26,23 @@ def warnings(
     manifest: pd.DataFrame,
     protocol: Mapping[str, Any],
     *,
-    near: Sequence[tuple[int, int]],
+    copies: Sequence[Copy],
     unit: np.ndarray,
     extra_files: Mapping[str, int],
+    looks: Probe | None = None,
 ) -> list[Finding]:
-    """Everything that does not stop `prepare` but must be known.
+    """Everything that does not stop `prepare` but must be known, copies that join subjects first.
 
-    `near` are near-duplicate pairs of rows, `unit` the leak unit of each row; `extra_files` counts unlisted
-    images per folder.
+    `unit` is the leak unit of each row; `extra_files` counts unlisted images per folder; `looks` is what the
+    pixels of the training images tell.
     """
     known = manifest["source"].isin(sources(protocol, "known")).to_numpy()
     return [
+        *_find_copies(manifest, copies),
         *_find_native_leaks(manifest),
-        *_find_duplicates(manifest, near),
         *_find_moved_rows(manifest, protocol, unit),
-        *shortcuts(manifest[known]),
+        *shortcuts(manifest[known], unit[known]),
+        *_find_telling_looks(looks),
         *_find_sparse_annotation(manifest, protocol),
         *_find_unknown_facts(manifest),
         *_find_extra_files(extra_files),
@@ -61,25 +65,45 @@ def _find_native_leaks(manifest: pd.DataFrame) -> list[Finding]:
     return found
 
 
-def _find_duplicates(manifest: pd.DataFrame, near: Sequence[tuple[int, int]]) -> list[Finding]:
+def _find_copies(manifest: pd.DataFrame, copies: Sequence[Copy]) -> list[Finding]:
+    """Copies that the data set takes for different things, then those within a subject or group."""
+    strange = unrelated(copies, manifest)
+    within = sorted(set(copies) - set(strange))
+    path, label = manifest["image_path"].to_numpy(), manifest["label"].to_numpy()
     found = []
-    copies = manifest[manifest.duplicated("sha256", keep=False)]
-    if len(copies):
-        message = f"{len(copies)} files are {copies['sha256'].nunique()} different ones"
-        where = copies["image_path"].iloc[0]
-        found.append(Finding("W_DUPLICATE", where, message))
-    sha, path = manifest["sha256"].to_numpy(), manifest["image_path"].to_numpy()
-    label = manifest["label"].to_numpy()
-    edited = [(one, two) for one, two in near if sha[one] != sha[two]]
-    if edited:
-        one, two = edited[0]
-        differing = sum(label[i] != label[j] for i, j in edited)
-        message = (
-            f"{len(edited)} pairs of files show nearly the same picture, {differing} of them with different "
-            f"labels, e.g. {path[two]}"
-        )
-        found.append(Finding("W_DUPLICATE", path[one], message))
+    for code, pairs, noun in (
+        ("W_LEAK_COPY", strange, "pairs of pictures with different subjects are copies"),
+        ("W_DUPLICATE", within, "pairs of pictures of one subject or group are copies"),
+    ):
+        if pairs:
+            differing = sum(label[copy.one] != label[copy.two] for copy in pairs)
+            kinds = ", ".join(
+                f"{n} {kind}" for kind, n in Counter(copy.kind for copy in pairs).most_common(4)
+            )
+            labels = f", {differing} with different labels" if differing else ""
+            message = f"{len(pairs)} {noun}{labels} ({kinds}), e.g. of {path[pairs[0].two]}"
+            found.append(Finding(code, path[pairs[0].one], message))
     return found
+
+
+def telling(looks: Probe) -> list[str]:
+    """The groups of looks that tell the class surely, and well enough to matter."""
+    return [name for name in looks.auroc if looks.p[name] <= LEVEL and looks.auroc[name] >= ENOUGH]
+
+
+def _find_telling_looks(looks: Probe | None) -> list[Finding]:
+    if looks is None:
+        return []
+    groups = telling(looks)
+    if not groups:
+        return []
+    best = max(groups, key=lambda name: looks.auroc[name])
+    message = (
+        f"a linear rule on these alone tells the class of images that it has not seen: AUROC "
+        f"{looks.auroc[best]:.2f}, p {looks.p[best]:.3f}; by group "
+        f"{', '.join(f'{name} {looks.auroc[name]:.2f}' for name in groups)}"
+    )
+    return [Finding("W_SHORTCUT_PIXELS", f"pixels: {best}", message)]
 
 
 def _find_moved_rows(manifest: pd.DataFrame, protocol: Mapping[str, Any], unit: np.ndarray) -> list[Finding]:

@@ -101,8 +101,8 @@ CODES = {
         "mend the word, or add it to `labels` of image_table",
     ),
     "E_LABEL_CONFLICT": Code(
-        "the same image has two labels",
-        "keep the right one",
+        "the same image, or a copy of it under another subject, has two labels",
+        "keep the right one; give both one subject or group if they differ on purpose",
     ),
     "E_LABEL_RULE": Code(
         "a class contradicts its label, such as `live` with label 1",
@@ -205,7 +205,7 @@ CODES = {
         "nothing: this is no gaze on a film",
     ),
     "W_DUPLICATE": Code(
-        "copies of files, or nearly equal pictures",
+        "copies of pictures within a subject or group; `duplicates.csv` lists the pairs",
         "they stay in one split; drop them if unintended, and check that each label is right",
     ),
     "W_EXTRA_FILES": Code(
@@ -215,6 +215,10 @@ CODES = {
     "W_HELD_OUT_SUBJECT": Code(
         "known rows share a subject, group or picture with a held-out source",
         "`split.by: subject` only tests them; if too few stay, hold out sources with subjects of their own",
+    ),
+    "W_LEAK_COPY": Code(
+        "pictures of different subjects or groups are copies of each other; `duplicates.csv` lists the pairs",
+        "they stay in one split; look at them, drop the copies, and ask why they have two names",
     ),
     "W_LEAK_NATIVE": Code(
         "the data set itself put a subject or a file into two of its splits",
@@ -239,6 +243,10 @@ CODES = {
     "W_SHORTCUT": Code(
         "one property of the files, or the source, gives the class away",
         "bring both classes to one format, size and codec, and from the same sources; else report it",
+    ),
+    "W_SHORTCUT_PIXELS": Code(
+        "border, corners, exposure, sharpness or spectrum of the training images alone tell the class",
+        "look at `shortcuts.png`; mask, crop or re-encode both classes alike, unless it is the cause itself",
     ),
     "W_SUBJECT": Code(
         "rows have no known subject, so leaks by subject stay unseen",

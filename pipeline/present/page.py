@@ -5,6 +5,7 @@ page of details has every table and figure. Both are the same each time but for 
 """
 
 import json
+from base64 import b64encode
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -120,9 +121,17 @@ def _about(name: str, store: Store, grid: Grid, drawn: Collection[str] = ()) -> 
             [row[key] for key in ("role", "source", "label", "rows", "annotated")] for row in audit["counts"]
         ],
         "findings": audit["findings"],
+        "looks": _looks(store.folder / "shortcuts.png", audit["findings"]),
         "quarantined": audit["quarantined"],
         "contact_sheet": sheet if sheet in drawn else "",
     }
+
+
+def _looks(path: Path, findings: list[dict[str, str]]) -> str:
+    """The picture of what separates the classes as base64, where the audit warns of it."""
+    if not any(found["code"] == "W_SHORTCUT_PIXELS" for found in findings):
+        return ""
+    return b64encode(path.read_bytes()).decode("ascii")
 
 
 def _answered(

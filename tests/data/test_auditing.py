@@ -1,6 +1,5 @@
-"""The audit finds copies in any format, and says what gives a class away."""
+"""The audit tells of copies, and of what gives a class away."""
 
-import io
 from typing import Any
 
 import numpy as np
@@ -8,11 +7,11 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
-from scipy import ndimage
 
 from pipeline.common.seeding import numpy_rng
-from pipeline.data import auditing, duplicates, protocol
+from pipeline.data import auditing, protocol
+from pipeline.data.duplicates import Copy
+from pipeline.data.probe import Probe
 from pipeline.data.shortcuts import best_threshold, shortcuts
 
 SETTINGS: dict[str, Any] = {
@@ -25,27 +24,13 @@ OPEN_SET = protocol.build(SETTINGS, "subject")
 N = 60
 
 
-def pictures(n: int, side: int = 64) -> np.ndarray:
-    """Smooth random pictures uint8 (n, 1, side, side)."""
-    rough = numpy_rng(0, "pictures").normal(size=(n, side, side))
-    smooth = np.stack([ndimage.gaussian_filter(one, side / 16) for one in rough])
-    low, high = smooth.min(axis=(1, 2), keepdims=True), smooth.max(axis=(1, 2), keepdims=True)
-    return ((smooth - low) / (high - low) * 255).astype(np.uint8)[:, None]
-
-
-def recompressed(picture: np.ndarray) -> np.ndarray:
-    """The same picture after a smaller JPEG, back at its size."""
-    image, buffer = Image.fromarray(picture[0]), io.BytesIO()
-    image.resize((48, 48), Image.Resampling.LANCZOS).save(buffer, "JPEG", quality=80)
-    return np.asarray(Image.open(buffer).resize(image.size, Image.Resampling.LANCZOS))[None]
-
-
 def table(n: int = N, **columns: Any) -> pd.DataFrame:
     """A clean manifest of n rows, labels alternating; `columns` replace values."""
     text = {
         "image_path": [f"{i}.png" for i in range(n)],
         "sha256": [f"hash{i}" for i in range(n)],
         "subject_id": [f"s{i}" for i in range(n)],
+        "group_id": [f"g{i}" for i in range(n)],
         "subject_known": "1",
         "label": [str(i % 2) for i in range(n)],
         "source": "a",
@@ -67,45 +52,8 @@ def table(n: int = N, **columns: Any) -> pd.DataFrame:
 def warn(frame: pd.DataFrame, **facts: Any) -> list[str]:
     """The codes and places of all warnings; `facts` replace what is not in the manifest."""
     n = len(frame)
-    given = {"near": [], "unit": np.arange(n), "extra_files": {}}
+    given = {"copies": [], "unit": np.arange(n), "extra_files": {}}
     return [f"{found.code} {found.where}" for found in auditing.warnings(frame, OPEN_SET, **(given | facts))]
-
-
-def test_copies_are_found_and_others_are_not() -> None:
-    images = pictures(12)
-    images[7], images[9] = images[2], recompressed(images[4])
-    assert duplicates.near_duplicates(images, bits=6) == [(2, 7), (4, 9)]
-
-
-def test_equal_hashes_need_equal_pixels() -> None:
-    """At 64 bits the hash proposes every pair, so that only the pixels decide."""
-    one = np.zeros((1, 64, 64), np.uint8)
-    one[0, :32] = 200
-    two = one.copy()
-    two[0, 2::4, ::2] = 255
-    assert duplicates.near_duplicates(np.stack([one, two]), bits=64) == []
-
-
-def test_one_flat_colour_is_a_copy_of_itself() -> None:
-    assert duplicates.near_duplicates(np.zeros((2, 1, 32, 32), np.uint8), bits=0) == [(0, 1)]
-
-
-@settings(max_examples=25, deadline=None)
-@given(hashes=st.lists(st.integers(0, 2**64 - 1), max_size=20), bits=st.integers(0, 64))
-def test_close_pairs_are_those_of_a_double_loop(hashes: list[int], bits: int) -> None:
-    pairs = [
-        [i, j]
-        for i in range(len(hashes))
-        for j in range(i + 1, len(hashes))
-        if (hashes[i] ^ hashes[j]).bit_count() <= bits
-    ]
-    assert duplicates.close_pairs(np.array(hashes, dtype=np.uint64), bits).tolist() == pairs
-
-
-def test_pairs_are_found_across_blocks() -> None:
-    hashes = numpy_rng(0, "blocks").integers(0, 2**63, 1100).astype(np.uint64)
-    hashes[1099] = hashes[3]
-    assert duplicates.close_pairs(hashes, bits=1).tolist() == [[3, 1099]]
 
 
 def test_a_clean_data_set_has_no_warning() -> None:
@@ -130,8 +78,51 @@ def test_a_property_that_gives_the_class_away(columns: dict[str, Any], where: st
 
 def test_one_value_with_one_label_is_told_even_if_rare() -> None:
     paths = [f"{i}.{'tif' if i % 2 and i < 50 else 'png'}" for i in range(200)]
-    (found,) = shortcuts(table(200, image_path=paths))
-    assert "all 25 rows with file extension .tif have label 1" in found.message
+    (found,) = shortcuts(table(200, image_path=paths), np.arange(200))
+    assert (
+        "balanced accuracy 0.62" in found.message and ".tif has 0 rows of label 0 and 25 of" in found.message
+    )
+    paths = [f"{i}.{'tif' if i % 2 and i < 50 else 'png'}" for i in range(400)]
+    (found,) = shortcuts(table(400, image_path=paths), np.arange(400))
+    assert found.message == "all 25 rows with file extension .tif have label 1"
+
+
+def test_a_file_type_of_four_in_five_images_is_told() -> None:
+    fits = numpy_rng(0, "fits").random(240) < 0.8
+    paths = [f"{i}.{'png' if fit == i % 2 else 'jpg'}" for i, fit in enumerate(fits)]
+    (found,) = shortcuts(table(240, image_path=paths), np.arange(240))
+    assert found.where == "file extension" and "p below 0.001" in found.message
+
+
+def test_many_films_of_few_patients_prove_nothing() -> None:
+    """Four patients with 60 films each: two of each class by chance have one file type."""
+    frame = table(
+        240, label=(["0"] * 60 + ["1"] * 60) * 2, image_path=["a.png"] * 60 + ["b.jpg"] * 120 + ["c.png"] * 60
+    )
+    assert [found.where for found in shortcuts(frame, np.arange(240))] == ["file extension"] * 0
+    skewed = table(240, label=["0"] * 120 + ["1"] * 120, image_path=["a.png"] * 120 + ["b.jpg"] * 120)
+    assert [found.where for found in shortcuts(skewed, np.arange(240))] == ["file extension"]
+    assert shortcuts(skewed, np.arange(240) // 60) == []
+
+
+def test_copies_of_different_subjects_are_told_first() -> None:
+    edited = Copy(3, 4, "flipped", 0.95)
+    assert warn(table(photometric="MONOCHROME2"), copies=[edited]) == [
+        "W_LEAK_COPY 3.png",
+        "W_PHI_ABSENT 0.png",
+    ]
+    (found,) = auditing.warnings(table(), OPEN_SET, copies=[edited], unit=np.arange(N), extra_files={})
+    assert (
+        "1 pairs" in found.message and "1 with different labels (1 flipped), e.g. of 4.png" in found.message
+    )
+    same = [f"s{i}" for i in range(N - 1)]
+    assert warn(table(subject_id=["s0", *same]), copies=[Copy(0, 1, "equal", 1.0)]) == ["W_DUPLICATE 0.png"]
+
+
+@pytest.mark.parametrize(("auroc", "p", "told"), [(0.8, 0.01, 1), (0.8, 0.02, 0), (0.59, 0.01, 0)])
+def test_looks_are_told_if_they_are_sure_and_matter(auroc: float, p: float, told: int) -> None:
+    looks = Probe({"border": auroc, "exposure": 0.5}, {"border": p, "exposure": 1.0}, np.zeros(N))
+    assert warn(table(), looks=looks) == ["W_SHORTCUT_PIXELS pixels: border"] * told
 
 
 def test_many_rare_sizes_are_no_shortcut_by_themselves() -> None:
@@ -156,7 +147,7 @@ def test_the_best_cut_is_that_of_trying_all(data: list[tuple[int, bool]]) -> Non
 def test_a_site_of_one_class_is_told_and_a_generator_is_not() -> None:
     columns = {"source": ["a", "b"] * (N // 2)}
     both = protocol.build(SETTINGS | {"known": {"0": ["a"], "1": ["b"]}}, "subject")
-    facts: dict[str, Any] = {"near": [], "unit": np.arange(N)}
+    facts: dict[str, Any] = {"copies": [], "unit": np.arange(N)}
     for kind, expected in (("site", ["source a", "source b"]), ("generator", [])):
         found = auditing.warnings(table(source_kind=kind, **columns), both, extra_files={}, **facts)
         assert [finding.where for finding in found] == expected
@@ -181,10 +172,6 @@ def test_the_other_warnings() -> None:
     assert warn(table(), extra_files={"images": 2, "maps": 0}) == ["W_EXTRA_FILES images"]
     frames = {f"video{number}": 3 for number in range(10)}  # frames of videos lie in a folder each
     assert warn(table(), extra_files=frames) == [f"W_EXTRA_FILES video{number}" for number in range(9)]
-    assert warn(table(), near=[(3, 4)]) == ["W_DUPLICATE 3.png"]
-    assert warn(table(sha256=["same"] * 2 + [f"h{i}" for i in range(N - 2)]), near=[(0, 1)]) == [
-        "W_DUPLICATE 0.png"
-    ]
     held_out = table(source=["a"] * (N - 1) + ["z"])
     assert warn(held_out, unit=np.r_[np.arange(N - 1), 7]) == ["W_HELD_OUT_SUBJECT 7.png"]
 

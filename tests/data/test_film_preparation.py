@@ -69,6 +69,7 @@ def prepared(
 @pytest.fixture(autouse=True)
 def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(duplicates, "find_copies", lambda *_: [])  # frames of twelve blocks are all alike
 
 
 def test_oulu_npu() -> None:

@@ -113,7 +113,7 @@ def test_arrays_are_taken_over_where_they_would_be_the_same(bring: Callable[...,
     for prepare, changes in (
         ({}, {"protocol": threshold("bpcer", 0.1)}),
         ({}, {"split": {"by": "native", "val": 0.25, "test": 0.25}}),
-        ({"near_duplicate_bits": 0}, {}),
+        ({"seed": 1}, {}),
         ({"max_quarantined": 2}, {}),
         ({}, {"title": "Other", "notice": "words"}),
         ({"seed": 1}, {"split": {"by": "subject", "val": 0.2, "test": 0.3}}),
