@@ -15,7 +15,17 @@ from scipy import ndimage
 
 from pipeline.data.images import read_picture, shrink
 from pipeline.data.problems import Problem, UnusableImage
-from pipeline.data.samples import Annotation, Boxes, Drawn, Ellipses, Fixations, Pasted, Polygons, Runs
+from pipeline.data.samples import (
+    Annotation,
+    Boxes,
+    Drawn,
+    Ellipses,
+    Fixations,
+    Pasted,
+    Polygons,
+    Runs,
+    Together,
+)
 
 GRID = 256  # cells on the longer side: several times finer than what any class activation map resolves
 MAP_BUDGET = {"max_megapixels": 256.0, "max_megabytes": 2048.0}  # before a map's size meets its image's
@@ -219,6 +229,14 @@ def _map_pasted(pasted: Pasted, width: int, height: int) -> np.ndarray:
     return shrink(union, _grid_shape(width, height))
 
 
+def _map_together(together: Together, width: int, height: int) -> np.ndarray:
+    """Union of marks of several kinds."""
+    union = np.zeros(_grid_shape(width, height))
+    for part in together.parts:
+        np.maximum(union, _map_annotation(part, width, height), out=union)
+    return union
+
+
 def _read_map(path: Path) -> np.ndarray:
     if not path.is_file():
         raise _as_unusable("E_ANN_MISSING", "expected a map file, there is none", path)
@@ -243,6 +261,7 @@ MAPS: dict[type, Callable[[Any, int, int], np.ndarray]] = {
     Runs: _map_runs,
     Drawn: _map_drawn,
     Pasted: _map_pasted,
+    Together: _map_together,
 }
 
 

@@ -58,6 +58,13 @@ class Runs:
 
 
 @dataclass(frozen=True)
+class Together:
+    """One annotator's marks of several kinds; the map is their union. Without parts: nothing was marked."""
+
+    parts: "tuple[Annotation, ...]"
+
+
+@dataclass(frozen=True)
 class Drawn:
     """One grey map file of the image's size: drawn by one person, or already averaged."""
 
@@ -74,7 +81,7 @@ class Pasted:
     parts: tuple[tuple[Path, int, int], ...]
 
 
-Annotation = Fixations | Boxes | Ellipses | Polygons | Runs | Drawn | Pasted
+Annotation = Fixations | Boxes | Ellipses | Polygons | Runs | Drawn | Pasted | Together
 
 
 @dataclass
@@ -115,6 +122,8 @@ class Sample:
 
 
 def _count_marks(annotation: Annotation) -> int:
+    if isinstance(annotation, Together):
+        return sum(map(_count_marks, annotation.parts))
     if isinstance(annotation, Boxes | Ellipses):
         return len(annotation.corners)
     if isinstance(annotation, Polygons):
