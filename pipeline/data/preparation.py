@@ -21,11 +21,12 @@ from pipeline.common.data_settings import Dataset, Prepare
 from pipeline.common.errors import UserError
 from pipeline.common.files import building, canonical_json, sha256_file, sha256_text, write_json, write_text
 from pipeline.common.tree import hash_tree
-from pipeline.data import auditing, intake, manifest, protocol, splits, store
+from pipeline.data import auditing, intake, manifest, protocol, replacing, splits, store
 from pipeline.data.codes import CODES
 from pipeline.data.decoding import Recipe
 from pipeline.data.duplicates import near_duplicates
 from pipeline.data.problems import Problem, refuse
+from pipeline.data.samples import Sample
 
 ADAPTERS = "data/adapters"
 
@@ -70,10 +71,13 @@ def find_keys(name: str, dataset: Dataset, settings: Prepare, files: Mapping[str
         "root": dataset.root,  # stands in the places that the quarantine tells
         "adapters": adapters,
         "phantom": dataset.phantom,
-        "recipe": _make_recipe(dataset, settings)._asdict(),
+        "recipe": make_recipe(dataset, settings)._asdict(),
         "files": files,
         "code": code_hash(*reading, *entries),
     }
+    if dataset.annotations.replace:
+        decoding["replaced"] = dataset.annotations.replace.model_dump()
+        decoding["replacing"] = code_hash("pipeline.data.replacing:replace")
     decoding_key = sha256_text(canonical_json(decoding))
     whole = {
         "decoding": decoding_key,
@@ -86,7 +90,8 @@ def find_keys(name: str, dataset: Dataset, settings: Prepare, files: Mapping[str
     return Keys(decoding_key, sha256_text(canonical_json(whole)))
 
 
-def _make_recipe(dataset: Dataset, settings: Prepare) -> Recipe:
+def make_recipe(dataset: Dataset, settings: Prepare) -> Recipe:
+    """How the images of a data set become squares."""
     return Recipe(
         image_size=settings.image_size,
         channels=dataset.channels,
@@ -100,7 +105,7 @@ def _make_recipe(dataset: Dataset, settings: Prepare) -> Recipe:
 
 def _describe(name: str, dataset: Dataset, settings: Prepare, n: int) -> dict[str, Any]:
     """What `store.json` says of a store of `n` rows, besides its keys and hashes."""
-    recipe = _make_recipe(dataset, settings)._asdict()
+    recipe = make_recipe(dataset, settings)._asdict()
     shown = ("image_size", "channels", "crop", "max_megapixels", "max_megabytes")
     return {
         "dataset": name,
@@ -118,16 +123,24 @@ def _decode(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Fill the arrays from the data set's files; gives the manifest, unsplit, and the quarantine."""
     root = Path(dataset.root)
-    adapters = [
-        intake.Adapter(choice["name"], root / choice.get("root", "."), catalogue.make(ADAPTERS, choice))
-        for choice in dataset.adapters
-    ]
-    samples = intake.list_samples(root, adapters, dataset.phantom)
+    samples = list_samples(dataset)
+    if dataset.annotations.replace:
+        replacing.replace(samples, root, dataset.annotations.replace)
     listed = manifest.table(manifest.listed(sample, root) for sample in samples)
     open_set = protocol.build(dataset.protocol.model_dump(), dataset.split.by)
     refuse(protocol.source_problems(listed, open_set))  # before hours of decoding
     hashes = intake.hash_images(samples, root, files)
-    return intake.decode_into(folder, root, samples, hashes, _make_recipe(dataset, settings), workers)
+    return intake.decode_into(folder, root, samples, hashes, make_recipe(dataset, settings), workers)
+
+
+def list_samples(dataset: Dataset) -> list[Sample]:
+    """What the adapters of a data set find, by sample_id; raises UserError with every problem of the lists."""
+    root = Path(dataset.root)
+    adapters = [
+        intake.Adapter(choice["name"], root / choice.get("root", "."), catalogue.make(ADAPTERS, choice))
+        for choice in dataset.adapters
+    ]
+    return intake.list_samples(root, adapters, dataset.phantom)
 
 
 def _take_over(old: Path, new: Path) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -74,11 +74,12 @@ def _read_frames(told: pydicom.Dataset) -> dict[str, list[tuple[str, np.ndarray]
     labels = {int(each.SegmentNumber): str(each.SegmentLabel) for each in told.SegmentSequence}
     least = 1 if told.SegmentationType == "BINARY" else (int(told.MaximumFractionalValue) + 1) // 2
     pixels = told.pixel_array.reshape(-1, told.Rows, told.Columns)
-    groups = told.PerFrameFunctionalGroupsSequence
+    shared = told.SharedFunctionalGroupsSequence[0]  # what is the same for all frames may stand here
     found: dict[str, list[tuple[str, np.ndarray]]] = defaultdict(list)
-    for frame, group in zip(pixels, groups, strict=True):
-        number = int(group.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
-        for uid in _sources(group) or _only_instance(told):
+    for frame, group in zip(pixels, told.PerFrameFunctionalGroupsSequence, strict=True):
+        identified = group if "SegmentIdentificationSequence" in group else shared
+        number = int(identified.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
+        for uid in _sources(group) or _sources(shared) or _only_instance(told):
             found[uid].append((labels[number], frame >= least))
     return found
 

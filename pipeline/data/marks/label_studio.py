@@ -10,7 +10,7 @@ is turned around its left top corner, an ellipse around its centre, clockwise. P
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
@@ -26,7 +26,18 @@ from pipeline.data.samples import Annotation, Polygons
 NEEDED, ALLOWED = tool_files.NEEDED, tool_files.ALLOWED
 LABELS = ("brushlabels", "rectanglelabels", "ellipselabels", "polygonlabels", "labels")
 IMAGE = "image"  # key of a task's data
+PATH = "path"  # likewise, of the image's own path, where tasks were written by `camdivide annotate export`
 Percent = Number
+ShapeType = Literal[  # without labels, and with labels of its own
+    "brush",
+    "brushlabels",
+    "ellipse",
+    "ellipselabels",
+    "polygon",
+    "polygonlabels",
+    "rectangle",
+    "rectanglelabels",
+]
 
 
 class StudioValue(Told):
@@ -64,7 +75,7 @@ class StudioResult(Told):
 class StudioShape(Told):
     """A result that is a shape."""
 
-    type: Literal["brush", "rectangle", "ellipse", "polygon"]
+    type: ShapeType
     original_width: Side
     original_height: Side
     value: StudioValue
@@ -116,6 +127,8 @@ def locate(path: Path, data: dict[str, Any], where: str) -> str:
     >>> locate(Path("e.json"), {"image": "/data/upload/3/1a2b3c4d-film.png"}, "")
     'film.png'
     """
+    if isinstance(data.get(PATH), str):
+        return str(data[PATH])
     texts = [value for value in data.values() if isinstance(value, str)]
     told = data.get(IMAGE, texts[0] if len(texts) == 1 else None)
     if not isinstance(told, str) or not told:
@@ -136,7 +149,7 @@ def _annotator(told: StudioAnnotation) -> str:
 def _read_annotation(image: str, where: str, annotator: str, told: StudioAnnotation, path: Path) -> Marking:
     shapes = [each for each in told.result if isinstance(each, StudioShape)]
     others = [each for each in told.result if not isinstance(each, StudioShape)]
-    if broken := [each.type for each in others if each.type in ("brush", "rectangle", "ellipse", "polygon")]:
+    if broken := [each.type for each in others if each.type in get_args(ShapeType)]:
         message = f"{where}: {broken[0]} without its size, or with values that are no finite numbers"
         raise tool_files.refused(path, message)
     sizes = {(each.original_width, each.original_height) for each in shapes}
@@ -150,11 +163,12 @@ def _read_annotation(image: str, where: str, annotator: str, told: StudioAnnotat
 def _make_shape(told: StudioShape) -> Annotation:
     value, width, height = told.value, told.original_width, told.original_height
     x, y = value.x * width / 100, value.y * height / 100
-    if told.type == "brush":
+    kind = told.type.removesuffix("labels")
+    if kind == "brush":
         return brush.unpack(value.rle, width, height)
-    if told.type == "rectangle":
+    if kind == "rectangle":
         w, h = value.width * width / 100, value.height * height / 100
         return turned_box(x, y, w, h, value.rotation, np.array([x, y]))
-    if told.type == "ellipse":
+    if kind == "ellipse":
         return turned_ellipse(x, y, value.radiusX * width / 100, value.radiusY * height / 100, value.rotation)
     return Polygons((np.array(value.points).reshape(-1, 2) * np.array([width, height]) / 100,))
