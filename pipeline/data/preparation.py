@@ -134,7 +134,7 @@ def _decode(
 
 
 def list_samples(dataset: Dataset) -> list[Sample]:
-    """What the adapters of a data set find, by sample_id; raises UserError with every problem of the lists."""
+    """What the adapters of a data set find, by sample_id; UserError with every problem of the lists."""
     root = Path(dataset.root)
     adapters = [
         intake.Adapter(choice["name"], root / choice.get("root", "."), catalogue.make(ADAPTERS, choice))

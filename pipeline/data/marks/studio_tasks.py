@@ -1,4 +1,4 @@
-"""Tasks for Label Studio: pictures, where a model looks as a first suggestion, and the labelling interface."""
+"""Tasks for Label Studio: pictures, where a model looks as a first suggestion, and its interface."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,13 +12,14 @@ from pipeline.data.marks import brush
 from pipeline.data.marks.label_studio import PATH
 
 MARK = "marked"  # the one label
+LABEL = f'<Label value="{MARK}" background="#d62728"/>'
 CONFIG = f"""\
 <View>
   <Image name="image" value="$image" zoom="true" zoomControl="true" brightnessControl="true"/>
-  <BrushLabels name="brush" toName="image"><Label value="{MARK}" background="#d62728"/></BrushLabels>
-  <PolygonLabels name="polygon" toName="image"><Label value="{MARK}" background="#d62728"/></PolygonLabels>
-  <RectangleLabels name="rectangle" toName="image"><Label value="{MARK}" background="#d62728"/></RectangleLabels>
-  <EllipseLabels name="ellipse" toName="image"><Label value="{MARK}" background="#d62728"/></EllipseLabels>
+  <BrushLabels name="brush" toName="image">{LABEL}</BrushLabels>
+  <PolygonLabels name="polygon" toName="image">{LABEL}</PolygonLabels>
+  <RectangleLabels name="rectangle" toName="image">{LABEL}</RectangleLabels>
+  <EllipseLabels name="ellipse" toName="image">{LABEL}</EllipseLabels>
 </View>
 """
 
