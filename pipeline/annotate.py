@@ -14,6 +14,7 @@ images, and says how much the maps changed.
 
 import argparse
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,7 @@ def _rank(store: Store, rows: np.ndarray, salience: np.ndarray, by: str) -> pd.D
 
 
 def _suggest(
-    cell: Trained, root: Path, salience: np.ndarray, told: dict[str, Any], model: Path
+    cell: Trained, root: Path, salience: np.ndarray, told: Mapping[Any, Any], model: Path
 ) -> StudioSuggestion:
     """The whole picture of an image, and the regions in which the model looks."""
     picture = images.load(root / told["image_path"], **cell.recipe.limits)

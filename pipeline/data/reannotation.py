@@ -1,11 +1,10 @@
 """What an import of new annotations changes: the maps of its images, and one line of the settings."""
 
-import io
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from ruamel.yaml import YAML, YAMLError
+import yaml
 
 from pipeline.common.data_settings import Dataset, Prepare, Replacement
 from pipeline.common.errors import UserError
@@ -54,21 +53,35 @@ def _overlap(old: np.ndarray, new: np.ndarray | None) -> float:
 
 
 def name_in_settings(path: Path, dataset: str, replacement: Replacement) -> None:
-    """Set `datasets.<dataset>.annotations.replace` in a YAML file; comments and order stay.
+    """Set `datasets.<dataset>.annotations.replace` in a YAML file; every other character stays.
 
     Raises UserError if it is no YAML, or has no such data set.
     """
-    yaml = YAML()
-    yaml.preserve_quotes, yaml.width = True, 10_000
-    yaml.indent(mapping=2, sequence=4, offset=2)
+    text = path.read_text(encoding="utf-8")
     try:
-        settings = yaml.load(path.read_text(encoding="utf-8"))
-        annotations = settings["datasets"][dataset].setdefault("annotations", {})
-    except YAMLError as error:
+        node = yaml.compose(text)
+    except yaml.YAMLError as error:
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    except (KeyError, TypeError, AttributeError):
-        raise UserError(f"{path}: has no datasets.{dataset}; name the file that has, with --params") from None
-    annotations["replace"] = replacement.model_dump()
-    text = io.StringIO()
-    yaml.dump(settings, text)
-    write_text(path, text.getvalue())
+    for key in ("datasets", dataset, "annotations"):
+        node = _find(node, key)
+    if not isinstance(node, yaml.MappingNode):
+        raise UserError(
+            f"{path}: has no datasets.{dataset}.annotations; name the file that has, with --params"
+        )
+    told = yaml.safe_dump(replacement.model_dump(), default_flow_style=True, width=10_000, sort_keys=False)
+    told, old, at = told.strip(), _find(node, "replace"), node.start_mark.index
+    if isinstance(old, yaml.MappingNode) and not old.flow_style:
+        raise UserError(f"{path}: write datasets.{dataset}.annotations.replace in one line, or drop it")
+    if old is not None:
+        text = f"{text[: old.start_mark.index]}{told}{text[old.end_mark.index :]}"
+    elif node.flow_style:
+        text = f"{text[: at + 1]}replace: {told}, {text[at + 1 :]}"
+    else:
+        text = f"{text[:at]}replace: {told}\n{' ' * node.start_mark.column}{text[at:]}"
+    write_text(path, text)
+
+
+def _find(node: yaml.Node | None, key: str) -> yaml.Node | None:
+    """The value of a key in a mapping; None if there is none."""
+    pairs = node.value if isinstance(node, yaml.MappingNode) else []
+    return next((value for name, value in pairs if name.value == key), None)

@@ -13,8 +13,8 @@ SIZE = (20, 10)  # width and height of the invented images
 # Written by `encode_rle` of label-studio-sdk 2.1.2 (Apache-2.0) for STUDIO_MASK, as RGBA bytes.
 STUDIO_BRUSH = [0, 0, 0, 96, 57, 27, 252, 127, 248, 108, 2, 223, 253, 176, 11, 127, 248, 108, 0]
 STUDIO_MASK = [[1, 0, 0, 0, 0, 0], [0, 0, 1, 1, 1, 0], [0, 0, 1, 1, 1, 0], [0, 0, 0, 0, 0, 0]]
-# The first result of tests/data/test_export_yolo/data_obb.json of HumanSignal/label-studio-converter on GitHub,
-# Apache-2.0: a rectangle that a person turned, exported by Label Studio.
+# The first result of tests/data/test_export_yolo/data_obb.json in HumanSignal/label-studio-converter (GitHub,
+# Apache-2.0): a rectangle that a person turned, exported by Label Studio.
 STUDIO_RECTANGLE: dict[str, Any] = {
     "original_width": 597,
     "original_height": 768,
