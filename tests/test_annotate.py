@@ -13,6 +13,7 @@ from pipeline.annotate import parser, tell_changes
 from pipeline.common.data_settings import Replacement
 from pipeline.common.errors import UserError
 from pipeline.common.files import sha256_file
+from pipeline.data.listing import Listed
 from pipeline.data.marks import studio_tasks
 from pipeline.data.marks.studio_tasks import MARK, StudioSuggestion
 from pipeline.data.reannotation import name_in_settings
@@ -55,8 +56,8 @@ def test_settings_change_in_one_place(tmp_path: Path, dataset: str) -> None:
         name_in_settings(path, "face", replacement())
 
 
-def samples(root: Path) -> list[Sample]:
-    made = []
+def samples(root: Path) -> Listed:
+    made = Listed()
     for seed, name in enumerate(("a", "b")):
         path = picture(root / "images" / f"{name}.png", SIZE, seed)
         box = [Boxes(np.array([[0.0, 0, 1, 1]]))]

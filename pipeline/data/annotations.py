@@ -202,17 +202,35 @@ def _map_runs(runs: Runs, width: int, height: int) -> np.ndarray:
 
 
 def _map_drawn(drawn: Drawn, width: int, height: int) -> np.ndarray:
-    """A grey map file of the image's own size, 0 to 255."""
-    stored = _read_map(drawn.path)
-    if stored.ndim != 2 or stored.dtype != np.uint8:
-        raise _as_unusable("E_ANN_RANGE", "expected a map with one channel, 0 to 255", drawn.path)
-    if stored.shape != (height, width):
+    """A grey map file, 0 to 255; one of another size than its image is squeezed to it if it may be."""
+    stored = _read_grey(drawn.path)
+    if stored.shape != (height, width) and drawn.resize == "refuse":
         came = f"map is {stored.shape[1]}x{stored.shape[0]} px, its image {width}x{height}"
-        raise _as_unusable("E_ANN_DIMS", f"{came}; expected the same size, maps are not resized", drawn.path)
-    if stored.min() == stored.max():
+        message = "expected the same size; give maps.resize or maps.reference if it shows the whole image"
+        raise _as_unusable("E_ANN_DIMS", f"{came}; {message}", drawn.path)
+    if stored.min() == stored.max() and (stored.any() or drawn.empty == "refuse"):
         message = "the map is empty or constant; delete the file if nobody marked anything"
         raise _as_unusable("E_ANN_EMPTY", message, drawn.path)
-    return shrink(stored / 255, _grid_shape(width, height))
+    grid = _grid_shape(width, height)
+    if stored.shape != (height, width) and drawn.resize == "nearest":
+        rows, columns = (
+            (np.arange(cells) + 0.5) * length // cells
+            for cells, length in zip(grid, stored.shape, strict=True)
+        )
+        return stored[np.ix_(rows.astype(int), columns.astype(int))] / 255
+    return shrink(stored / 255, grid)
+
+
+def _read_grey(path: Path) -> np.ndarray:
+    """A map file as uint8 (H, W); three colours that are equal everywhere are one."""
+    stored = _read_map(path)
+    if stored.ndim == 3 and (stored == stored[..., :1]).all():
+        stored = stored[..., 0]
+    if stored.ndim != 2 or stored.dtype != np.uint8:
+        came = "colours that differ" if stored.ndim == 3 else f"values of {stored.dtype}"
+        message = f"expected grey, 0 (not marked) to 255; got {came}; which of them mark something?"
+        raise _as_unusable("E_ANN_RANGE", message, path)
+    return stored
 
 
 def _map_pasted(pasted: Pasted, width: int, height: int) -> np.ndarray:
@@ -251,6 +269,12 @@ def _grid_shape(width: int, height: int) -> tuple[int, int]:
 
 def _as_unusable(code: str, message: str, path: Path | None = None) -> UnusableImage:
     return UnusableImage(Problem(code, path.name if path else "annotation", message))
+
+
+def map_size(drawn: Drawn) -> tuple[int, int]:
+    """Width and height of a map file that is known to be whole."""
+    with Image.open(drawn.path) as image:
+        return image.size
 
 
 MAPS: dict[type, Callable[[Any, int, int], np.ndarray]] = {

@@ -21,11 +21,11 @@ KINDS = {
 CODES = {
     "E_ANN_DIMS": Code(
         "a drawn map has another size than its image",
-        "give the map at its image's own size; maps are never resized in silence",
+        "give the map at its image's own size, or set `maps.resize` or `maps.reference` of image_table",
     ),
     "E_ANN_EMPTY": Code(
         "a map marks nothing, or everything, of the image or of the part that is kept of it",
-        "delete the map if nobody marked anything; check `crop` if the marks lie outside of it",
+        "delete the map if nobody marked anything, or set `maps.empty`; check `crop`",
     ),
     "E_ANN_FILE": Code(
         "a file is not what its annotation tool would have written, or is too large",
@@ -218,6 +218,18 @@ CODES = {
     "W_LEAK_NATIVE": Code(
         "the data set itself put a subject or a file into two of its splits",
         "the splits used here are checked by themselves; do not quote results on the native ones",
+    ),
+    "W_MAP_ASPECT": Code(
+        "marks refer to an image of other proportions than the one they are put on",
+        "check that both show the same part; squeezed marks may lie beside what was meant",
+    ),
+    "W_MAP_UNUSED": Code(
+        "marks belong to none of the images",
+        "check the names if these images should be there; else there is nothing to do",
+    ),
+    "W_MISSING": Code(
+        "rows of a list name images that are absent; they are left out, as `missing: skip` says",
+        "fetch the files; report how many are left out, and whether they differ from the others",
     ),
     "W_PHI_ABSENT": Code(
         "DICOM files do not say whether identifying text is burned in",

@@ -10,11 +10,12 @@ from joblib import Parallel, delayed
 
 from pipeline.data import annotations, images
 from pipeline.data.picture import Picture
-from pipeline.data.problems import Problem, UnusableImage
-from pipeline.data.samples import Sample
+from pipeline.data.problems import Finding, Problem, UnusableImage
+from pipeline.data.samples import Drawn, Sample
 from pipeline.data.store import TRUTHS, TWINS
 
 CHUNK = 8  # images per task of a worker: bounds what waits for the parent
+ASPECT = 1.01  # how much wider or narrower the image of some marks may be than the one they are put on
 SERIAL = 32  # below this many images, starting workers costs more than it saves
 
 
@@ -40,7 +41,7 @@ class Decoded:
     """A usable image uint8 (C, S, S), its map uint8 (S, S) with peak 255 or None, its truth masks (S, S).
 
     `twins` are uint8 (C, S, S), one per name in `sample.twins`. `facts` are the columns of the
-    manifest that only the file can tell.
+    manifest that only the file can tell, `noticed` warnings, to be counted over the data set.
     """
 
     facts: dict[str, Any]
@@ -48,6 +49,7 @@ class Decoded:
     human_map: np.ndarray | None
     truths: dict[str, np.ndarray]
     twins: dict[str, np.ndarray]
+    noticed: tuple[Finding, ...] = ()
 
 
 def decode_all(samples: Sequence[Sample], recipe: Recipe, workers: int) -> Iterator[Decoded | Problem]:
@@ -88,7 +90,7 @@ def decode(sample: Sample, recipe: Recipe) -> Decoded | Problem:
         "photometric": picture.photometric,
         "phi_flag": picture.phi_flag,
     }
-    return Decoded(facts, square, human_map, truths, twins)
+    return Decoded(facts, square, human_map, truths, twins, _compare_aspects(sample, picture))
 
 
 def _check_form(sample: Sample, picture: Picture) -> None:
@@ -118,8 +120,21 @@ def _prepare_map(sample: Sample, picture: Picture, recipe: Recipe) -> np.ndarray
         square = _crop_map(combined, width, height, sample, recipe)
         if square.max() > square.min():
             return np.rint(square / square.max() * 255).astype(np.uint8)
+    elif sample.may_be_blank:
+        return None
     message = "the map marks nothing or everything of the cropped image; give a map, or none"
     raise UnusableImage(Problem("E_ANN_EMPTY", "annotation", message))
+
+
+def _compare_aspects(sample: Sample, picture: Picture) -> tuple[Finding, ...]:
+    """A warning if marks refer to an image that is wider or narrower than this one by more than ASPECT."""
+    resized = [each for each in sample.annotations if isinstance(each, Drawn) and each.resize != "refuse"]
+    sizes = [sample.annotation_size] if sample.annotation_size else list(map(annotations.map_size, resized))
+    for width, height in sizes:
+        if not 1 / ASPECT <= width * picture.height / (height * picture.width) <= ASPECT:
+            came = f"marks of {width}x{height} px on an image of {picture.width}x{picture.height}"
+            return (Finding("W_MAP_ASPECT", "", f"{came} are squeezed to it"),)
+    return ()
 
 
 def _read_truth(sample: Sample, kind: str, recipe: Recipe) -> np.ndarray:

@@ -14,10 +14,19 @@ from pipeline.common.files import sha256_file
 from pipeline.common.progress import track
 from pipeline.data import manifest, store
 from pipeline.data.decoding import Recipe, decode_all
-from pipeline.data.problems import Problem, refuse
+from pipeline.data.listing import Listed
+from pipeline.data.problems import Finding, Problem, refuse
 from pipeline.data.samples import Sample
 
 QUARANTINE = ("sample_id", "image_path", "code", "where", "message")
+
+
+class Taken(NamedTuple):
+    """What was taken in, as tables of the store; the manifest is still unsplit."""
+
+    frame: pd.DataFrame
+    unusable: pd.DataFrame  # the columns QUARANTINE
+    noticed: pd.DataFrame  # the columns of Finding, one row each time
 
 
 class Adapter(NamedTuple):
@@ -28,12 +37,12 @@ class Adapter(NamedTuple):
     read: Callable[[Path], list[Sample]]
 
 
-def list_samples(root: Path, adapters: Sequence[Adapter], phantom: bool) -> list[Sample]:
+def list_samples(root: Path, adapters: Sequence[Adapter], phantom: bool) -> Listed:
     """What the adapters find below `root`, by sample_id; a phantom's have their truth beside them.
 
     Raises UserError with every problem of the lists.
     """
-    samples: list[Sample] = []
+    samples = Listed()
     for name, folder, read in adapters:
         found = read(folder)
         if not found:
@@ -42,6 +51,7 @@ def list_samples(root: Path, adapters: Sequence[Adapter], phantom: bool) -> list
         for sample in found:
             sample.adapter, sample.truth = name, folder / "truth" if phantom else None
         samples += found
+        samples.noticed += found.noticed if isinstance(found, Listed) else ()
     _find_twins(samples)
     samples.sort(key=lambda sample: sample.sample_id)
     rows = [manifest.listed(sample, root) for sample in samples]
@@ -93,15 +103,13 @@ def _hash_image(sample: Sample, root: Path, files: Mapping[str, str]) -> str:
 def decode_into(
     folder: Path,
     root: Path,
-    samples: Sequence[Sample],
+    samples: Listed,
     hashes: Mapping[str, str],
     recipe: Recipe,
     workers: int,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Decode all usable samples into a store's arrays; gives the manifest, unsplit, and the quarantine.
-
-    Row i of the manifest is row i of the arrays; the quarantine has the columns QUARANTINE.
-    """
+) -> Taken:
+    """Decode all usable samples into a store's arrays; row i of the manifest is row i of the arrays."""
+    noticed = list(samples.noticed)
     rows: list[dict[str, Any]] = []
     usable = [sample for sample in samples if not sample.problem]
     with _grow_arrays(folder, samples, recipe) as arrays:
@@ -111,6 +119,7 @@ def decode_into(
                 sample.problem = replace(result, where=f"{locate(sample, root)}: {result.where}")
                 continue
             arrays["images"].append(result.image)
+            noticed += [found._replace(where=locate(sample, root)) for found in result.noticed]
             human_map = result.human_map
             arrays["maps"].append(np.zeros_like(result.image[0]) if human_map is None else human_map)
             for kind, pixels in (result.truths | result.twins).items():
@@ -118,7 +127,8 @@ def decode_into(
             people = len(sample.annotations) if sample.annotators is None else sample.annotators
             known = {"sha256": hashes[sample.sample_id], "annotators": 0 if human_map is None else people}
             rows.append(manifest.listed(sample, root) | result.facts | known)
-    return manifest.table(rows), _table_of_unusable(samples, root)
+    told = pd.DataFrame(noticed, columns=Finding._fields, dtype="str")
+    return Taken(manifest.table(rows), _table_of_unusable(samples, root), told)
 
 
 @contextmanager

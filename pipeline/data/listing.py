@@ -8,8 +8,9 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple, TypeVar
 
 from pipeline.common.errors import UserError, nearest
-from pipeline.data.problems import Problem, refuse
+from pipeline.data.problems import Finding, Problem, refuse
 from pipeline.data.samples import Sample
+from pipeline.data.searching import SUFFIXES
 
 Value = TypeVar("Value")
 
@@ -87,6 +88,14 @@ def existing_root(root: Path, expected: str) -> Path:
     raise UserError(str(Problem("E_LAYOUT", str(root), message)))
 
 
+class Listed(list[Sample]):
+    """The samples of a data set, and what must be known of how they were read."""
+
+    def __init__(self, samples: Iterable[Sample] = (), noticed: Iterable[Finding] = ()) -> None:
+        super().__init__(samples)
+        self.noticed = list(noticed)
+
+
 class Listing:
     """The files and words of one data set; what is wrong with them is collected and reported together."""
 
@@ -94,9 +103,17 @@ class Listing:
         self.root = root
         self._resolved = root.resolve()
         self._problems: dict[tuple[str, str], Problem] = {}
+        self._noticed: list[Finding] = []
+        self._stems: dict[str, dict[str, list[str]]] = {}
 
     def add(self, code: str, where: str, message: str) -> None:
-        """Note a problem; of several with the same message the first stays."""
+        """Note a problem; of several with the same message the first stays.
+
+        A code that begins with W_ is a warning: reading goes on, all are kept, and the audit counts them.
+        """
+        if code.startswith("W_"):
+            self._noticed.append(Finding(code, where, message))
+            return
         self._problems.setdefault((code, message), Problem(code, where, message))
 
     def file(self, listed: str, where: str, code: str = "E_IMAGE_MISSING", folder: str = "") -> Path | None:
@@ -129,10 +146,30 @@ class Listing:
             self.add(code, where, f"{text[:SHOWN]!r} is not a known word; {nearest(key, table)}")
         return table.get(key)
 
-    def finish(self, samples: list[Sample]) -> list[Sample]:
-        """The samples, if nothing was wrong; else UserError with every problem."""
+    def image(self, listed: str, where: str, code: str = "E_IMAGE_MISSING", folder: str = "") -> Path | None:
+        """As `file`, but the extension may be left out; several files of such a name are E_JOIN."""
+        relative = PurePosixPath(folder, listed.removeprefix("/"))
+        beside = self._by_stem(str(relative.parent)).get(relative.name, [])
+        if len(beside) > 1 and not (self.root / relative).is_file():
+            message = f"{listed!r} fits {', '.join(beside)} in {relative.parent}; name it with its extension"
+            self.add("E_JOIN", where, message)
+        elif beside and not (self.root / relative).is_file():
+            return self.file(beside[0], where, code, str(relative.parent))
+        return self.file(listed, where, code, folder)
+
+    def _by_stem(self, folder: str) -> dict[str, list[str]]:
+        """Names of the image files of a folder, by these names without extension."""
+        if folder not in self._stems:
+            place, stems = self.root / folder, self._stems.setdefault(folder, {})
+            for path in sorted(place.iterdir()) if ".." not in folder and place.is_dir() else []:
+                if path.suffix.lower() in SUFFIXES:
+                    stems.setdefault(path.stem, []).append(path.name)
+        return self._stems[folder]
+
+    def finish(self, samples: Iterable[Sample]) -> Listed:
+        """The samples with all warnings, if nothing was wrong; else UserError with every problem."""
         refuse(list(self._problems.values()))
-        return samples
+        return Listed(samples, self._noticed)
 
 
 def slug(text: str) -> str:

@@ -25,8 +25,8 @@ from pipeline.data import auditing, intake, manifest, protocol, replacing, split
 from pipeline.data.codes import CODES
 from pipeline.data.decoding import Recipe
 from pipeline.data.duplicates import near_duplicates
-from pipeline.data.problems import Problem, refuse
-from pipeline.data.samples import Sample
+from pipeline.data.listing import Listed
+from pipeline.data.problems import Finding, Problem, counted, refuse
 
 ADAPTERS = "data/adapters"
 
@@ -55,11 +55,11 @@ def prepare_store(folder: Path, name: str, dataset: Dataset, settings: Prepare, 
         return
     with building(folder) as new:
         if old.get("decoding") == keys.decoding:
-            frame, unusable = _take_over(folder, new)
+            taken = _take_over(folder, new)
         else:
-            frame, unusable = _decode(new, dataset, settings, files, workers)
-        arrange(new, frame, unusable, files, dataset, settings)
-        store.seal(new, {**_describe(name, dataset, settings, len(frame)), "keys": keys._asdict()})
+            taken = _decode(new, dataset, settings, files, workers)
+        arrange(new, taken, files, dataset, settings)
+        store.seal(new, {**_describe(name, dataset, settings, len(taken.frame)), "keys": keys._asdict()})
 
 
 def find_keys(name: str, dataset: Dataset, settings: Prepare, files: Mapping[str, str]) -> Keys:
@@ -120,8 +120,8 @@ def _describe(name: str, dataset: Dataset, settings: Prepare, n: int) -> dict[st
 
 def _decode(
     folder: Path, dataset: Dataset, settings: Prepare, files: Mapping[str, str], workers: int
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Fill the arrays from the data set's files; gives the manifest, unsplit, and the quarantine."""
+) -> intake.Taken:
+    """Fill the arrays from the data set's files."""
     root = Path(dataset.root)
     samples = list_samples(dataset)
     if dataset.annotations.replace:
@@ -133,7 +133,7 @@ def _decode(
     return intake.decode_into(folder, root, samples, hashes, make_recipe(dataset, settings), workers)
 
 
-def list_samples(dataset: Dataset) -> list[Sample]:
+def list_samples(dataset: Dataset) -> Listed:
     """What the adapters of a data set find, by sample_id; UserError with every problem of the lists."""
     root = Path(dataset.root)
     adapters = [
@@ -143,29 +143,32 @@ def list_samples(dataset: Dataset) -> list[Sample]:
     return intake.list_samples(root, adapters, dataset.phantom)
 
 
-def _take_over(old: Path, new: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Copy the arrays of a store; gives its manifest and quarantine as `_decode` gave them."""
+def _take_over(old: Path, new: Path) -> intake.Taken:
+    """Copy the arrays of a store; gives the rest as `_decode` gave it."""
     for array in old.rglob("*.npy"):
         copied = new / array.relative_to(old)
         copied.parent.mkdir(exist_ok=True)
         shutil.copyfile(array, copied)
-    frame = manifest.read(old / "manifest.csv").assign(split="")
-    return frame, pd.read_csv(old / "quarantine.csv", dtype="str", keep_default_na=False)
+    beside = [
+        pd.read_csv(old / name, dtype="str", keep_default_na=False)
+        for name in ("quarantine.csv", "noticed.csv")
+    ]
+    return intake.Taken(manifest.read(old / "manifest.csv").assign(split=""), *beside)
 
 
 def arrange(
     folder: Path,
-    frame: pd.DataFrame,
-    unusable: pd.DataFrame,
+    taken: intake.Taken,
     files: Mapping[str, str],
     dataset: Dataset,
     settings: Prepare,
 ) -> None:
-    """Divide the decoded rows and write everything beside the arrays; `frame` gets its splits.
+    """Divide the decoded rows and write everything beside the arrays; the frame gets its splits.
 
     Raises UserError: more unusable images than allowed, every broken rule of the manifest, every leak and
     every fault of the protocol.
     """
+    frame, unusable, noticed = taken
     _refuse_unusable(unusable, settings.max_quarantined)
     open_set = protocol.build(dataset.protocol.model_dump(), dataset.split.by)
     images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
@@ -182,13 +185,15 @@ def arrange(
     findings = auditing.warnings(
         frame, open_set, near=near, unit=unit, extra_files=auditing.unlisted(files, listed)
     )
+    findings += counted(Finding(*row) for row in noticed.to_numpy())
     audited = {
         "findings": [found._asdict() | {"remedy": CODES[found.code].remedy} for found in findings],
         "counts": auditing.counts(frame, open_set),
         "quarantined": len(unusable),
     }
     write_json(folder / "audit.json", audited)
-    write_text(folder / "quarantine.csv", unusable.to_csv(index=False, lineterminator="\n"))
+    for name, table in (("quarantine.csv", unusable), ("noticed.csv", noticed)):
+        write_text(folder / name, table.to_csv(index=False, lineterminator="\n"))
 
 
 def _refuse_unusable(unusable: pd.DataFrame, limit: int) -> None:

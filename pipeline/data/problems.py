@@ -1,5 +1,6 @@
 """A broken rule or a warning, as the line that a user reads; `codes` explains every code."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -28,6 +29,21 @@ class Finding(NamedTuple):
     code: str
     where: str
     message: str
+
+
+def counted(findings: Iterable[Finding]) -> list[Finding]:
+    """One finding per code: its first one, and how many there are.
+
+    >>> counted([Finding("W_MISSING", f"list.csv line {line}", "no such file") for line in (4, 9)])
+    [Finding(code='W_MISSING', where='list.csv line 4', message='no such file (the first of 2)')]
+    """
+    by_code: dict[str, list[Finding]] = {}
+    for finding in findings:
+        by_code.setdefault(finding.code, []).append(finding)
+    return [
+        first if not others else first._replace(message=f"{first.message} (the first of {len(others) + 1})")
+        for first, *others in by_code.values()
+    ]
 
 
 class UnusableImage(Exception):

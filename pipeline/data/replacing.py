@@ -11,7 +11,7 @@ from pathlib import Path
 from pipeline.common.data_settings import Replacement
 from pipeline.common.errors import UserError
 from pipeline.common.files import sha256_file
-from pipeline.data.listing import Listing
+from pipeline.data.listing import Listed, Listing
 from pipeline.data.marks import coco, cvat, label_studio, tool_files, via
 from pipeline.data.problems import Problem
 from pipeline.data.samples import Sample
@@ -19,8 +19,8 @@ from pipeline.data.samples import Sample
 PARSERS = {"coco": coco.parse, "cvat": cvat.parse, "label_studio": label_studio.parse, "via": via.parse}
 
 
-def replace(samples: Sequence[Sample], root: Path, setting: Replacement) -> None:
-    """Give the samples that the file tells of its marks.
+def replace(samples: Listed, root: Path, setting: Replacement) -> None:
+    """Give the samples that the file tells of its marks; what must be known of it is noted with them.
 
     Raises UserError: E_ANN_MISSING (no such file), E_ANN_FILE (not the file that was imported, or not of its
     tool), E_JOIN (it tells of none of the images).
@@ -31,13 +31,15 @@ def replace(samples: Sequence[Sample], root: Path, setting: Replacement) -> None
         raise UserError(str(Problem("E_ANN_MISSING", setting.file, message)))
     if sha256_file(path) != setting.sha256:
         raise tool_files.refused(path, "was changed since its import; import it again")
-    for sample, new in zip(samples, marked_anew(samples, root, setting.kind, path), strict=True):
+    found = marked_anew(samples, root, setting.kind, path)
+    samples.noticed += found.noticed
+    for sample, new in zip(samples, found, strict=True):
         if new.annotations or new.problem:
             sample.annotations, sample.annotation_size = new.annotations, new.annotation_size
             sample.annotators, sample.problem = None, sample.problem or new.problem
 
 
-def marked_anew(samples: Sequence[Sample], root: Path, kind: str, path: Path) -> list[Sample]:
+def marked_anew(samples: Sequence[Sample], root: Path, kind: str, path: Path) -> Listed:
     """The samples with the marks of a file alone, in the same order; for errors see `replace`."""
     new = [
         changed(sample, annotations=[], annotation_size=None, annotators=None, problem=None)
@@ -45,5 +47,4 @@ def marked_anew(samples: Sequence[Sample], root: Path, kind: str, path: Path) ->
     ]
     listing = Listing(root)
     tool_files.give(listing, [(sample, {}) for sample in new], PARSERS[kind](path), {"file": path.name})
-    listing.finish([])
-    return new
+    return listing.finish(new)

@@ -66,9 +66,11 @@ class Together:
 
 @dataclass(frozen=True)
 class Drawn:
-    """One grey map file of the image's size: drawn by one person, or already averaged."""
+    """One grey map file: drawn by one person, or already averaged."""
 
     path: Path
+    empty: Literal["none", "refuse"] = "refuse"  # all black: nothing was marked, or something went wrong
+    resize: Literal["area", "nearest", "refuse"] = "refuse"  # a map of another size than its image
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,11 @@ class Sample:
     def sample_id(self) -> str:
         """The key of its manifest row."""
         return f"{self.adapter}:{self.native_id}"
+
+    @property
+    def may_be_blank(self) -> bool:
+        """Whether some annotator's map is known to be kept where nothing was marked too."""
+        return any(isinstance(each, Drawn) and each.empty == "none" for each in self.annotations)
 
     @property
     def is_marked(self) -> bool:

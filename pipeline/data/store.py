@@ -2,7 +2,7 @@
 
     images.npy uint8 (N, C, S, S)   maps.npy uint8 (N, S, S), 0 where there is no map, peak 255 where there is
     truth/{causal,shortcut}.npy uint8 (N, S, S)   truth/without_{cause,shortcut}.npy uint8 (N, C, S, S)
-    manifest.csv   protocol.json   audit.json   quarantine.csv   store.json
+    manifest.csv   protocol.json   audit.json   quarantine.csv   noticed.csv   store.json
 
 Row i of every array is row i of the manifest. `truth/` exists for phantoms only, twins where they were drawn.
 """

@@ -1,5 +1,6 @@
 """Human annotations to maps: values by hand, PIL as second opinion, and all ways to say nothing."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -185,11 +186,40 @@ def test_unusable_map_files(tmp_path: Path) -> None:
     assert refused(drawn(tmp_path / "a.png", np.eye(8, 6) * 9)).startswith("E_ANN_DIMS a.png")
     assert refused(drawn(tmp_path / "b.png", np.zeros((6, 8)))).startswith("E_ANN_EMPTY b.png")
     assert refused(drawn(tmp_path / "c.png", np.full((6, 8), 7))).startswith("E_ANN_EMPTY c.png")
-    assert refused(drawn(tmp_path / "e.png", np.zeros((6, 8, 3)))).startswith("E_ANN_RANGE e.png")
+    assert refused(drawn(tmp_path / "e.png", np.arange(144).reshape(6, 8, 3))).startswith("E_ANN_RANGE e.png")
     Image.fromarray(np.eye(6, 8).astype(np.uint16) * 900).save(tmp_path / "f.png")
     assert refused(Drawn(tmp_path / "f.png")).startswith("E_ANN_RANGE f.png")
     (tmp_path / "g.png").write_bytes((tmp_path / "a.png").read_bytes()[:40])
     assert refused(Drawn(tmp_path / "g.png")).startswith("E_DECODE g.png")
+
+
+def test_equal_colours_are_grey(tmp_path: Path) -> None:
+    values = np.arange(48).reshape(6, 8) * 5
+    for name, planes in (("rgb", [values] * 3), ("rgba", [*[values] * 3, np.full((6, 8), 128)])):
+        human_map = mapped(drawn(tmp_path / f"{name}.png", np.stack(planes, axis=2)))
+        np.testing.assert_allclose(human_map, values / 255, atol=1e-6)
+
+
+def test_a_black_map_marks_nothing_where_it_may(tmp_path: Path) -> None:
+    black = replace(drawn(tmp_path / "a.png", np.zeros((6, 8))), empty="none")
+    assert combine(black) is None
+    np.testing.assert_array_equal(np.unique(mapped(black, boxes([0, 0, 8, 3]))), [0, 0.5])  # a share of two
+    white = replace(drawn(tmp_path / "b.png", np.full((6, 8), 255)), empty="none")
+    assert refused(white).startswith("E_ANN_EMPTY b.png")
+
+
+def test_maps_of_another_size_are_squeezed_as_told(tmp_path: Path) -> None:
+    small = drawn(tmp_path / "a.png", [[255, 0], [0, 0]])
+    near = mapped(replace(small, resize="nearest"), width=4, height=4)
+    assert near.tolist() == [[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
+    smooth = np.array([1, 0.75, 0.25, 0])  # between the centres of two pixels
+    area = mapped(replace(small, resize="area"), width=4, height=4)
+    np.testing.assert_allclose(area, np.outer(smooth, smooth), atol=1e-6)
+    large = drawn(tmp_path / "b.png", [[255, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 51]])
+    area = mapped(replace(large, resize="area"), width=2, height=2)
+    np.testing.assert_allclose(area, [[0.25, 0], [0, 0.05]], atol=1e-6)
+    near = mapped(replace(large, resize="nearest"), width=2, height=2)
+    np.testing.assert_allclose(near, [[0, 0], [0, 0.2]], atol=1e-6)  # the pixel below and right of a centre
 
 
 def test_pasted_masks_are_united_and_alpha_is_ignored(tmp_path: Path) -> None:

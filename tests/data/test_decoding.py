@@ -65,6 +65,31 @@ def test_a_missing_map_is_none(tmp_path: Path) -> None:
     assert result.human_map is empty.human_map is None
 
 
+def test_marks_of_other_proportions_are_noticed(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.png")  # 32x32
+    for size, noticed in (((64, 64), []), ((200, 201), []), ((200, 203), ["W_MAP_ASPECT"])):
+        half = Boxes(np.array([[0, 0, size[0] / 2, size[1]]]))
+        result = decode(listed(path, annotations=[half], annotation_size=size), RECIPE)
+        assert isinstance(result, Decoded)
+        assert [found.code for found in result.noticed] == noticed
+        assert result.human_map is not None
+        assert (result.human_map[:, :8] == 255).all()
+        assert (result.human_map[:, 8:] == 0).all()
+    drawn = Drawn(write(tmp_path / "b.png", size=(64, 32)), resize="area")
+    result = decode(listed(path, annotations=[drawn]), RECIPE)
+    assert isinstance(result, Decoded)
+    assert [found.message for found in result.noticed] == [
+        "marks of 64x32 px on an image of 32x32 are squeezed to it"
+    ]
+
+
+def test_a_black_map_of_a_normal_image_is_no_map(tmp_path: Path) -> None:
+    black = Drawn(write(tmp_path / "b.png", corner=0), empty="none")
+    result = decode(listed(write(tmp_path / "a.png"), annotations=[black], label=0), RECIPE)
+    assert isinstance(result, Decoded)
+    assert result.human_map is None
+
+
 def test_a_map_outside_the_crop_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "a.png", size=(64, 32))
     one = listed(path, annotations=[Boxes(np.array([[0, 0, 8, 8]]))])

@@ -75,6 +75,7 @@ def bring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]
     for number in range(16):
         draw(Path(f"raw/{number % 2}/{number:02}.png"))
     mark(Path("raw/maps/03.png"), 6)
+    mark(Path("raw/maps/99.png"), 6)  # of no image
     Image.new("L", (24, 24), 7).save("raw/1/05.png")
     decoded: list[int] = []
     decode_all = intake.decode_all

@@ -8,11 +8,12 @@ Nothing is guessed: every fact is told by one of three settings,
 
 with the facts `image` (a column; not with a glob), `label` and `source` (both needed), `class`, `subject`,
 `group`, `split`, `roi`. What is not found in a row is blank, so unknown. Words of labels are looked up in
-`labels`, whatever their case; of several words joined by `|` one abnormal makes the image abnormal. The class
-is that word where `class` is not told.
+`labels`, whatever their case; of several words between `separators` one abnormal makes the image abnormal.
+The class is that word where `class` is not told. A table may name images without their extension, and with
+`missing: skip` some that are absent: these are left out and counted (W_MISSING).
 
 `maps` says where people's marks are: a kind of `pipeline.data.marks`. `check` names a second opinion
-on the labels: a `table` with the columns `key` (file name of the image) and `label`, in which the word
+on the labels: a `table` with the columns `key` (path or name of the image) and `label`, in which the word
 `normal` means 0. An image whose two labels differ is set aside with E_LABEL_CONFLICT.
 """
 
@@ -23,6 +24,7 @@ from typing import Literal, NamedTuple
 from pipeline.common.errors import UserError, nearest
 from pipeline.data import marks
 from pipeline.data.listing import SPLITS, Listing, existing_root, identifier, pattern, read_table, slug
+from pipeline.data.marks.matching import find_images
 from pipeline.data.problems import Problem
 from pipeline.data.samples import Sample
 
@@ -36,6 +38,17 @@ class ImageEntry(NamedTuple):
     where: str
     listed: str
     cells: dict[str, str]
+
+
+class Words(NamedTuple):
+    """What words for labels mean, and what stands between several of them."""
+
+    labels: dict[str, int]  # case-folded
+    between: re.Pattern[str]
+
+    def split(self, text: str) -> list[str]:
+        """The words of a cell; a blank one is a word if it is all there is."""
+        return [word for part in self.between.split(text) if (word := part.strip())] or [""]
 
 
 class Telling(NamedTuple):
@@ -68,6 +81,8 @@ def read(
     columns: dict[str, str] = {},  # noqa: B006  read as a literal, never changed
     patterns: dict[str, str] = {},  # noqa: B006
     constants: dict[str, str] = {},  # noqa: B006
+    separators: str = "|",
+    missing: Literal["refuse", "skip"] = "refuse",
     source_kind: Literal["site", "generator", "attack_type", "material", "sensor"] = "site",
     maps: dict[str, str | int | float | list[str] | list[int]] | None = None,
     check: dict[str, str] | None = None,
@@ -82,17 +97,17 @@ def read(
     Some samples carry E_LABEL_CONFLICT or E_BOX.
     """
     telling = _read_telling(table, glob, columns, patterns, constants)
-    root = existing_root(root, table or glob or "")
-    listing = Listing(root)
+    listing = Listing(root := existing_root(root, table or glob or ""))
     entries = _read_rows(root / table, columns) if table else _find_files(root, glob or "")
-    aliases = {word.casefold(): int(label) for word, label in labels.items()}
-    samples = _make_samples(listing, entries, telling, aliases, folder, collection)
+    absent = "E_IMAGE_MISSING" if missing == "refuse" else "W_MISSING"
+    words = _read_words(labels, separators)
+    samples = _make_samples(listing, entries, telling, words, folder, absent, collection)
     for sample, _ in samples:
         sample.modality, sample.source_kind = modality, source_kind
     if maps:
         marks.annotate(listing, samples, maps)
     if check:
-        _compare_labels(root, [sample for sample, _ in samples], check)
+        _compare_labels(listing, [sample for sample, _ in samples], check)
     return listing.finish([sample for sample, _ in samples])
 
 
@@ -126,6 +141,17 @@ def _read_telling(
     return Telling(columns, compiled, constants)
 
 
+def _read_words(labels: dict[str, Literal[0, 1]], separators: str) -> Words:
+    """UserError for words that can never be found."""
+    if wrong := [word for word in labels if set(word) & set(separators)]:
+        raise UserError(f"image_table: labels {wrong} hold a character of separators {separators!r}")
+    if not separators:
+        raise UserError("image_table: separators must hold at least one character")
+    return Words(
+        {word.casefold(): label for word, label in labels.items()}, re.compile(f"[{re.escape(separators)}]")
+    )
+
+
 def _read_rows(path: Path, columns: dict[str, str]) -> list[ImageEntry]:
     rows = read_table(path, columns=sorted(set(columns.values())))
     return [ImageEntry(where, cells[columns["image"]], cells) for where, cells in rows]
@@ -140,27 +166,28 @@ def _make_samples(
     listing: Listing,
     entries: list[ImageEntry],
     telling: Telling,
-    aliases: dict[str, int],
+    words: Words,
     folder: str,
+    absent: str,
     collection: str,
 ) -> list[tuple[Sample, dict[str, str]]]:
     """Every image that is there, with its row of the table; absent ones are noted in the listing."""
     samples = []
     for entry in entries:
-        image = listing.file(entry.listed, entry.where, folder=folder)
+        image = listing.image(entry.listed, entry.where, absent, folder)
         if image is not None:
             facts = telling.facts(entry, image.relative_to(listing.root).as_posix())
-            sample = _make_sample(listing, entry.where, facts, aliases, image, collection)
+            sample = _make_sample(listing, entry.where, facts, words, image, collection)
             samples.append((sample, entry.cells))
     return samples
 
 
 def _make_sample(
-    listing: Listing, where: str, facts: dict[str, str], aliases: dict[str, int], image: Path, collection: str
+    listing: Listing, where: str, facts: dict[str, str], words: Words, image: Path, collection: str
 ) -> Sample:
     """One sample without annotations; unknown words are noted in the listing."""
-    words = {word: listing.word(aliases, word, where) or 0 for word in facts["label"].split("|")}
-    decisive = max(words, key=lambda word: words[word])
+    labels = {word: listing.word(words.labels, word, where) or 0 for word in words.split(facts["label"])}
+    decisive = max(labels, key=lambda word: labels[word])
     split = listing.word(SPLITS, facts["split"], where, "E_ENUM") if facts["split"] else ""
     if not facts["source"]:
         listing.add("E_SOURCE", where, "nothing tells this image's source; mend columns or patterns")
@@ -168,7 +195,7 @@ def _make_sample(
     return Sample(
         native_id=f"{collection}:{identifier(path)}",
         image_path=image,
-        label=words[decisive],
+        label=labels[decisive],
         class_name=slug(facts["class"] or decisive),
         source=slug(facts["source"]),
         source_kind="",
@@ -181,18 +208,19 @@ def _make_sample(
     )
 
 
-def _compare_labels(root: Path, samples: list[Sample], check: dict[str, str]) -> None:
+def _compare_labels(listing: Listing, samples: list[Sample], check: dict[str, str]) -> None:
     """Set aside the samples to which a second table gives the other label."""
     if set(check) != set(CHECK):
         raise UserError(f"image_table: check needs exactly {', '.join(CHECK)}; got {', '.join(check)}")
-    rows = read_table(root / check["table"], columns=(check["key"], check["label"]))
+    rows = read_table(listing.root / check["table"], columns=(check["key"], check["label"]))
+    keys = {cells[check["key"]]: where for where, cells in rows}
+    images = find_images(listing, samples, keys, "check.key", warn=False)
     normal = check["normal"].casefold()
-    second = {
-        PurePosixPath(cells[check["key"]]).name: (int(cells[check["label"]].casefold() != normal), where)
-        for where, cells in rows
-    }
-    for sample in samples:
-        label, where = second.get(sample.image_path.name, (sample.label, ""))
+    for where, cells in rows:
+        place = images.get(cells[check["key"]])
+        if place is None:
+            continue
+        sample, label = samples[place], int(cells[check["label"]].casefold() != normal)
         if label != sample.label:
             message = (
                 f"label {sample.label} here, {label} in {where}; correct the wrong one or drop the image"

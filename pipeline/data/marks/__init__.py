@@ -6,7 +6,9 @@ A file has `NEEDED` and `ALLOWED`, the names of its settings beside `kind`, and
 
 which appends to the samples what people marked on them, one annotation per annotator. A wrong setting raises
 UserError; what is wrong with the files is noted in the listing, or set as the problem of one sample. Which
-image a key means is for `matching` to say, so that all kinds read keys alike.
+image a key means is for `matching` to say, so that all kinds read keys alike. Every kind may have
+`reference: [width, height]`, the size in px of the image that positions and map files refer to, where that
+is not the image as stored.
 """
 
 from collections.abc import Callable
@@ -29,7 +31,8 @@ from pipeline.data.marks import (
 )
 from pipeline.data.marks.matching import Marked
 
-LISTS = ("corners", "keep")  # settings that are lists
+COMMON = ("reference",)  # settings that every kind has
+LISTS = ("corners", "keep", "reference")  # settings that are lists
 
 
 class MarkKind(NamedTuple):
@@ -68,13 +71,17 @@ def annotate(listing: Listing, samples: Marked, maps: dict[str, Any]) -> None:
     if problems := _find_problems(kind, maps):
         raise UserError([f"image_table: {problem}" for problem in problems])
     kind.read(listing, samples, maps)
+    if "reference" in maps:
+        width, height = maps["reference"]
+        for sample, _ in samples:
+            sample.annotation_size = (width, height) if sample.annotations else None
 
 
 def _find_problems(kind: MarkKind, maps: dict[str, Any]) -> list[str]:
     """Settings that are absent, unknown, or of another type."""
     which = f"maps of kind {maps['kind']}"
     problems = [f"{which} need {key!r}" for key in kind.needed if key not in maps]
-    known = (*kind.needed, *kind.allowed)
+    known = (*kind.needed, *kind.allowed, *COMMON)
     problems += [
         f"{which} have no {key!r}; {nearest(key, known)}" for key in sorted(set(maps) - {"kind", *known})
     ]
@@ -83,4 +90,7 @@ def _find_problems(kind: MarkKind, maps: dict[str, Any]) -> list[str]:
         for key, value in maps.items()
         if isinstance(value, list) != (key in LISTS)
     ]
+    size = maps.get("reference", [1, 1])
+    if not (len(size) == 2 and all(isinstance(side, int) and side > 0 for side in size)):
+        problems.append(f"maps.reference must be [width, height] in px, got {size!r}")
     return problems

@@ -13,14 +13,15 @@ Parts = tuple[str, ...]
 
 
 def find_images(
-    listing: Listing, samples: Sequence[Sample], keys: Mapping[str, str], setting: str
+    listing: Listing, samples: Sequence[Sample], keys: Mapping[str, str], setting: str, *, warn: bool = True
 ) -> dict[str, int]:
     """The place in `samples` of the image that each key means, without those that mean none.
 
     `keys` are paths or names, with extension or without, and where each stands; `setting` is what tells of
     them, for messages. As many last parts of key and path must be equal as are in the key that fits best,
     or as there are: where folders tell images apart, a name in another folder is another image. Keys that
-    fit several images, or all keys fitting none, are noted in the listing (E_JOIN).
+    fit several images, or all keys fitting none, are noted in the listing (E_JOIN); and some that fit none
+    (W_MAP_UNUSED), if `warn`.
     """
     paths = [_split(sample.image_path.relative_to(listing.root).as_posix()) for sample in samples]
     whole, stems = _index(paths, whole=True), _index(paths, whole=False)
@@ -39,6 +40,8 @@ def find_images(
             _refuse_ambiguous(listing, key, keys[key], [samples[place] for place in best])
         elif best:
             images[key] = best[0]
+        elif warn:
+            listing.add("W_MAP_UNUSED", keys[key], f"marks of {key!r}, which is none of the images")
     if keys and samples and not any(fitting.values()):
         few = ", ".join(repr(key) for key in list(keys)[:SHOWN])
         example = samples[0].image_path.relative_to(listing.root).as_posix()

@@ -226,3 +226,108 @@ def test_labels_are_checked_against_a_second_table(tmp_path: Path) -> None:
     assert one.problem.code == "E_LABEL_CONFLICT"
     assert "entry.csv line 2" in one.problem.message
     assert (two.problem, odd.problem) == (None, None)
+
+
+# names and paths
+
+
+def two_folders(root: Path) -> dict[str, Any]:
+    """Two images of one name, and settings that read them."""
+    for folder in ("a", "b"):
+        picture(root / folder / "NORMAL" / "1.png")
+    return {**FOLDERS, "patterns": {"label": "/([A-Z]+)/"}}
+
+
+def test_two_files_of_one_name_share_neither_map_nor_box(tmp_path: Path) -> None:
+    settings = two_folders(tmp_path)
+    boxes = {"kind": "xyxy", "table": "boxes.csv", "key": "image", "corners": ["x", "y", "c", "b"]}
+    text(tmp_path / "boxes.csv", ["image,x,y,c,b", "/home/x/b/NORMAL/1.png,1,2,3,4"])
+    one, two = read(tmp_path, **settings, maps=boxes)
+    assert ([len(one.annotations), len(two.annotations)]) == [0, 1]
+    text(tmp_path / "boxes.csv", ["image,x,y,c,b", "1.png,1,2,3,4"])
+    with pytest.raises(UserError, match=r"E_JOIN .*fits 2 images: a/NORMAL/1.png, b/NORMAL/1.png"):
+        read(tmp_path, **settings, maps=boxes)
+    path = picture(tmp_path / "maps" / "b" / "NORMAL" / "1.png")
+    one, two = read(
+        tmp_path, **{**settings, "glob": "[ab]/*/*.png"}, maps={"kind": "drawn", "folder": "maps"}
+    )
+    assert (one.annotations, two.annotations) == ([], [Drawn(path)])
+
+
+def test_two_files_of_one_name_share_no_second_opinion(tmp_path: Path) -> None:
+    settings = two_folders(tmp_path)
+    check = {"table": "entry.csv", "key": "Image", "label": "Finding", "normal": "none"}
+    text(tmp_path / "entry.csv", ["Image,Finding", "a/NORMAL/1,mass"])
+    one, two = read(tmp_path, **settings, check=check)
+    assert (one.problem is None, two.problem is None) == (False, True)
+
+
+def test_a_name_in_another_folder_is_another_image(tmp_path: Path) -> None:
+    picture(tmp_path / "train" / "NORMAL" / "1.png")
+    picture(tmp_path / "train" / "NORMAL" / "2.png")
+    rows = ["image,x,y,c,b", "train/NORMAL/2.png,1,2,3,4", "test/NORMAL/1.png,1,2,3,4"]
+    text(tmp_path / "boxes.csv", rows)
+    boxes = {"kind": "xyxy", "table": "boxes.csv", "key": "image", "corners": ["x", "y", "c", "b"]}
+    listed = read(tmp_path, **FOLDERS, maps=boxes)
+    assert [len(sample.annotations) for sample in listed] == [0, 1]
+    assert [found.code for found in listed.noticed] == ["W_MAP_UNUSED"]
+
+
+def test_images_are_named_without_extension(tmp_path: Path) -> None:
+    root = table(tmp_path)
+    edit(root / "list.csv", "99001.png", "99001")
+    assert [sample.image_path.name for sample in read(root, **TABLE)] == ["99001.png", "99002.jpg"]
+    picture(root / "images" / "99001.jpg")
+    with pytest.raises(UserError, match=r"E_JOIN .*'99001' fits 99001.jpg, 99001.png"):
+        read(root, **TABLE)
+
+
+def test_absent_images_are_left_out_and_counted(tmp_path: Path) -> None:
+    root = table(tmp_path)
+    (root / "images" / "99001.png").unlink()
+    listed = read(root, **TABLE, missing="skip")
+    assert [sample.image_path.name for sample in listed] == ["99002.jpg"]
+    assert [(found.code, "99001.png" in found.message) for found in listed.noticed] == [("W_MISSING", True)]
+
+
+def test_words_stand_between_separators(tmp_path: Path) -> None:
+    root = table(tmp_path)
+    edit(root / "list.csv", "A|b", "no finding; a;")
+    assert read(root, **TABLE, separators=";|")[1].class_name == "a"
+    with pytest.raises(UserError, match="hold a character of separators"):
+        read(root, **{**TABLE, "labels": {"a;b": 1}}, separators=";")
+
+
+# map files
+
+
+def test_map_files_by_suffix_and_their_settings(tmp_path: Path) -> None:
+    root = table(tmp_path)
+    normal = picture(root / "images" / "99001_mask.tif")
+    other = picture(root / "images" / "99002_mask.tif")
+    maps = {"kind": "drawn", "folder": "images", "suffix": "_mask", "extension": ".tif"}
+    maps |= {"empty": "none", "resize": "nearest", "reference": [10, 20]}
+    one, two = read(root, **TABLE, maps=maps)
+    assert one.annotations == [Drawn(normal, "none", "nearest")]
+    assert two.annotations == [Drawn(other, "refuse", "nearest")]  # an abnormal film: black is an accident
+    assert two.annotation_size == (10, 20)
+
+
+BAD_FOLDERS: dict[str, tuple[dict[str, Any], str]] = {
+    "absent": ({"folder": "mapps"}, "E_LAYOUT .*expected this folder of maps"),
+    "no map": ({"folder": "images", "suffix": "_m"}, "E_LAYOUT .*no file ends with '_m.png'"),
+    "of no image": ({"folder": "maps"}, "E_JOIN .*names none of the images.*'7', '8'"),
+    "empty": ({"folder": "maps", "empty": "non"}, "did you mean 'none'"),
+    "reference": ({"folder": "maps", "reference": [5, 0]}, r"must be \[width, height\]"),
+    "column": ({"path": "nota"}, "E_HEADER .*did you mean 'note'"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_FOLDERS)
+def test_map_folders_that_fit_nothing_are_refused(tmp_path: Path, case: str) -> None:
+    root = table(tmp_path)
+    for name in ("7", "8"):
+        picture(root / "maps" / f"{name}.png")
+    maps, message = BAD_FOLDERS[case]
+    with pytest.raises(UserError, match=message):
+        read(root, **TABLE, maps={"kind": "drawn", **maps})
