@@ -48,6 +48,9 @@ def show(name: str, settings: Dataset, audit: dict[str, Any]) -> None:
     for finding in audit["findings"]:
         told = f"{finding['code']} {finding['where']}: {finding['message']}; {finding['remedy']}"
         console.print(told, markup=False, highlight=False, soft_wrap=True)
+    if (agreed := audit["agreement"])["images"]:
+        told = f"mean Dice {agreed['dice']:.2f}, lowest {agreed['lowest']:.2f}"
+        console.print(f"annotators agree on {agreed['images']} images marked by several: {told}")
     rows = sum(line["rows"] for line in audit["counts"])
     console.print(f"{name}: {rows} rows, {audit['quarantined']} quarantined")
 

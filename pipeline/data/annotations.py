@@ -51,7 +51,7 @@ def combine(
     """
     if not annotations:
         return None
-    human_map = np.mean([_map_annotation(annotation, width, height) for annotation in annotations], axis=0)
+    human_map = np.mean([map_annotation(annotation, width, height) for annotation in annotations], axis=0)
     if granularity == "box":
         human_map = bounding_boxes(human_map)
     if blur > 0:
@@ -251,7 +251,7 @@ def _map_together(together: Together, width: int, height: int) -> np.ndarray:
     """Union of marks of several kinds."""
     union = np.zeros(_grid_shape(width, height))
     for part in together.parts:
-        np.maximum(union, _map_annotation(part, width, height), out=union)
+        np.maximum(union, map_annotation(part, width, height), out=union)
     return union
 
 
@@ -289,6 +289,6 @@ MAPS: dict[type, Callable[[Any, int, int], np.ndarray]] = {
 }
 
 
-def _map_annotation(annotation: Annotation, width: int, height: int) -> np.ndarray:
+def map_annotation(annotation: Annotation, width: int, height: int) -> np.ndarray:
     """One annotator's map, float (h, w) in [0, 1]; zeros where the annotator marked nothing."""
     return MAPS[type(annotation)](annotation, width, height)

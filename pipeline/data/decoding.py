@@ -9,6 +9,7 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from pipeline.data import annotations, images
+from pipeline.data.agreement import agreement
 from pipeline.data.picture import Picture
 from pipeline.data.problems import Finding, Problem, UnusableImage
 from pipeline.data.samples import Drawn, Sample
@@ -50,6 +51,7 @@ class Decoded:
     truths: dict[str, np.ndarray]
     twins: dict[str, np.ndarray]
     noticed: tuple[Finding, ...] = ()
+    agreement: float | None = None  # of several annotators, see `agreement`
 
 
 def decode_all(samples: Sequence[Sample], recipe: Recipe, workers: int) -> Iterator[Decoded | Problem]:
@@ -74,6 +76,8 @@ def decode(sample: Sample, recipe: Recipe) -> Decoded | Problem:
         _check_form(sample, picture)
         square = _crop_picture(picture, sample, recipe)
         human_map = _prepare_map(sample, picture, recipe)
+        size = sample.annotation_size or (picture.width, picture.height)
+        agreed = None if human_map is None else agreement(sample.annotations, *size)
         kinds = TRUTHS if sample.truth else ()
         truths = {kind: _read_truth(sample, kind, recipe) for kind in kinds}
         twins = {
@@ -90,7 +94,7 @@ def decode(sample: Sample, recipe: Recipe) -> Decoded | Problem:
         "photometric": picture.photometric,
         "phi_flag": picture.phi_flag,
     }
-    return Decoded(facts, square, human_map, truths, twins, _compare_aspects(sample, picture))
+    return Decoded(facts, square, human_map, truths, twins, _compare_aspects(sample, picture), agreed)
 
 
 def _check_form(sample: Sample, picture: Picture) -> None:

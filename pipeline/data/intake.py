@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from pipeline.common.errors import UserError
-from pipeline.common.files import sha256_file
+from pipeline.common.files import sha256_file, write_csv
 from pipeline.common.progress import track
-from pipeline.data import manifest, store
+from pipeline.data import agreement, manifest, store
 from pipeline.data.decoding import Recipe, decode_all
 from pipeline.data.listing import Listed
 from pipeline.data.problems import Finding, Problem, refuse
@@ -111,6 +111,7 @@ def decode_into(
     """Decode all usable samples into a store's arrays; row i of the manifest is row i of the arrays."""
     noticed = list(samples.noticed)
     rows: list[dict[str, Any]] = []
+    agreed: list[tuple[str, float]] = []
     usable = [sample for sample in samples if not sample.problem]
     with _grow_arrays(folder, samples, recipe) as arrays:
         results = track(decode_all(usable, recipe, workers), "decoding images", len(usable))
@@ -124,9 +125,12 @@ def decode_into(
             arrays["maps"].append(np.zeros_like(result.image[0]) if human_map is None else human_map)
             for kind, pixels in (result.truths | result.twins).items():
                 arrays[f"truth/{kind}"].append(pixels)
+            agreed += [] if result.agreement is None else [(sample.sample_id, result.agreement)]
             people = len(sample.annotations) if sample.annotators is None else sample.annotators
             known = {"sha256": hashes[sample.sample_id], "annotators": 0 if human_map is None else people}
             rows.append(manifest.listed(sample, root) | result.facts | known)
+    if agreed:
+        write_csv(folder / agreement.FILE, pd.DataFrame(agreed, columns=["sample_id", "dice"]))
     told = pd.DataFrame(noticed, columns=Finding._fields, dtype="str")
     return Taken(manifest.table(rows), _table_of_unusable(samples, root), told)
 

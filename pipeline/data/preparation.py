@@ -21,7 +21,7 @@ from pipeline.common.data_settings import Dataset, Prepare
 from pipeline.common.errors import UserError
 from pipeline.common.files import building, canonical_json, sha256_file, sha256_text, write_json, write_text
 from pipeline.common.tree import hash_tree
-from pipeline.data import auditing, intake, manifest, protocol, replacing, splits, store
+from pipeline.data import agreement, auditing, intake, manifest, protocol, replacing, splits, store
 from pipeline.data.codes import CODES
 from pipeline.data.decoding import Recipe
 from pipeline.data.duplicates import near_duplicates
@@ -145,7 +145,7 @@ def list_samples(dataset: Dataset) -> Listed:
 
 def _take_over(old: Path, new: Path) -> intake.Taken:
     """Copy the arrays of a store; gives the rest as `_decode` gave it."""
-    for array in old.rglob("*.npy"):
+    for array in (*old.rglob("*.npy"), *old.glob(agreement.FILE)):
         copied = new / array.relative_to(old)
         copied.parent.mkdir(exist_ok=True)
         shutil.copyfile(array, copied)
@@ -189,6 +189,7 @@ def arrange(
     audited = {
         "findings": [found._asdict() | {"remedy": CODES[found.code].remedy} for found in findings],
         "counts": auditing.counts(frame, open_set),
+        "agreement": agreement.summarise(folder),
         "quarantined": len(unusable),
     }
     write_json(folder / "audit.json", audited)
