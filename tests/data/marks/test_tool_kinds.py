@@ -22,9 +22,11 @@ from pydicom.uid import generate_uid
 
 from pipeline.common.errors import UserError
 from pipeline.data import annotations
+from pipeline.data.listing import Listing
 from pipeline.data.marks import brush, coco, cvat
 from pipeline.data.problems import UnusableImage
 from pipeline.data.samples import Boxes, Polygons, Runs, Sample, Together
+from tests.data.adapters.trees import picture
 from tests.data.dicom_files import write as write_dicom
 from tests.data.marks.exports import (
     SIZE,
@@ -245,6 +247,15 @@ def test_the_brush_of_label_studio() -> None:
     assert np.array_equal(expand(brush.unpack(STUDIO_BRUSH, 6, 4)), np.array(STUDIO_MASK, bool))
 
 
+@pytest.mark.parametrize("alpha", [0, 9])
+def test_a_brush_marks_by_its_alpha(alpha: int) -> None:
+    """Four single values, by hand: a white pixel that is transparent marks nothing."""
+    head = f"{4:032b}" + f"{7:05b}" + f"{2:04b}" * 4
+    bits = head + "0" + "00" + f"{3:03b}" + f"{255:08b}" * 3 + f"{alpha:08b}"
+    packed = np.packbits([int(bit) for bit in bits]).tolist()
+    assert expand(brush.unpack(packed, 1, 1)).tolist() == [[alpha > 0]]
+
+
 @given(MASKS)
 def test_brushes_come_back(mask: np.ndarray) -> None:
     height, width = mask.shape
@@ -300,6 +311,17 @@ def test_cvat_points_are_counted(tmp_path: Path) -> None:
     )
     (marking,) = cvat.parse(path)
     assert (marking.skipped, list(marking.shapes)) == (2, [])
+
+
+def test_what_is_left_out_is_noticed(tmp_path: Path) -> None:
+    picture(tmp_path / "images" / "a.png", SIZE)
+    save(tmp_path / "annotations.xml", cvat_file('<points label="x" points="1,1"/>'))
+    listing = Listing(tmp_path)
+    sample = Sample("a", tmp_path / "images" / "a.png", 1, "x", "s", "site", "cxr")
+    cvat.read(listing, [(sample, {})], {"kind": "cvat", "file": "annotations.xml"})
+    (found,) = listing.finish([sample]).noticed
+    assert (found.code, found.where) == ("W_ANN_SKIPPED", "annotations.xml")
+    assert found.message.startswith("1 points")
 
 
 @pytest.mark.parametrize(
