@@ -31,6 +31,7 @@ from pipeline.present import (
     evidence,
     evidence_details,
     generalisation,
+    left_out,
     markup,
     page,
 )
@@ -105,6 +106,7 @@ def tables(
 ) -> list[Table]:
     """The other tables in the order of the page; those of attacks where some are planned."""
     return [
+        *left_out.tables(values["metrics"], grid),
         *decision_errors.tables(values["metrics"], values["scores"], grid, prevalence),
         details.alignment(values["alignment"], grid),
         details.faithfulness(values["faithfulness"], grid),

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from pipeline.common.limits import Name, Positive, Share
 from pipeline.common.section import Choice, Section, Seeds
@@ -55,6 +55,13 @@ class Protocol(Section):
     novel: list[Name] = Field(default_factory=list)  # held-out sources whose causes no known source has
     threshold: Threshold
 
+    @field_validator("held_out", mode="before")
+    @classmethod
+    def _refuse_each(cls, value: object) -> object:
+        if value == "each":
+            raise ValueError("each source in turn is for profiles/<name>.yaml, whose folds are written out")
+        return value
+
 
 class Dataset(Section):
     """One data set: where it lies, who reads it, how it is cropped, split and held out."""
@@ -74,6 +81,7 @@ class Dataset(Section):
     methods: list[Name] | None = None  # None: all
     seeds: Seeds | None = None  # of its cells; None: train.seeds
     draw_of: Name | None = None  # whose independent draw it is; tables join draws under that name
+    fold_of: Name | None = None  # the data set with `held_out: each` that it is a fold of (common/folds.py)
     variant: str | None = None  # how it differs from draw_of, in a few words; never joined with plain draws
 
 

@@ -19,6 +19,7 @@ from pipeline.common.cli import exit_with
 from pipeline.common.config import load, parse
 from pipeline.common.errors import UserError, nearest
 from pipeline.common.files import write_text
+from pipeline.common.folds import unfold
 from pipeline.common.paths import PHANTOMS
 
 PROJECT = Path(__file__).parents[2]
@@ -45,7 +46,7 @@ def workspace(profile: str) -> Path:
     if not source.is_file():
         known = [path.stem for path in (PROJECT / "profiles").glob("*.yaml")]
         raise UserError(f"profile {profile!r} is not in profiles/: {nearest(profile, known)}")
-    settings = merge(_read(PROJECT / "params.yaml"), _expand(_read(source)))
+    settings = unfold(merge(_read(PROJECT / "params.yaml"), _expand(_read(source))))
     parse(settings, f"profiles/{profile}.yaml over params.yaml")
     folder = PROJECT / "workspaces" / profile
     for dataset in settings["datasets"].values():

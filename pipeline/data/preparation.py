@@ -3,10 +3,12 @@
 Two keys stand in `store.json`. `decoding` covers what makes the arrays: the files, the adapters and their
 settings, the size and crop, and the code of these; `all` covers split, protocol and audit as well. A store
 is kept while its files are as they were sealed and `all` is the same; where only `decoding` is, its arrays
-are taken over. Made anew, taken over or kept: the bytes are the same. What an exception says counts for
-neither key, so a message in `quarantine.csv` may be older than the code.
+are taken over, be it from the store of another data set beside it, as folds are. Made anew, taken over or
+kept: the bytes are the same. What an exception says counts for neither key, so a message in `quarantine.csv`
+may be older than the code.
 """
 
+import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -53,11 +55,9 @@ def prepare_store(folder: Path, name: str, dataset: Dataset, settings: Prepare, 
     old = (store.intact(folder) or {}).get("keys", {})
     if old == keys._asdict():
         return
+    same = folder if old.get("decoding") == keys.decoding else _find_sibling(folder, keys.decoding)
     with building(folder) as new:
-        if old.get("decoding") == keys.decoding:
-            taken = _take_over(folder, new)
-        else:
-            taken = _decode(new, dataset, settings, files, workers)
+        taken = _take_over(same, new) if same else _decode(new, dataset, settings, files, workers)
         arrange(new, taken, files, dataset, settings)
         store.seal(new, {**_describe(name, dataset, settings, len(taken.frame)), "keys": keys._asdict()})
 
@@ -141,6 +141,15 @@ def list_samples(dataset: Dataset) -> Listed:
         for choice in dataset.adapters
     ]
     return intake.list_samples(root, adapters, dataset.phantom)
+
+
+def _find_sibling(folder: Path, decoding: str) -> Path | None:
+    """Another prepared data set with the same arrays, such as another fold of one; None if there is none."""
+    for path in sorted(folder.parent.glob("[!.]*/store.json")):
+        told = json.loads(path.read_text(encoding="utf-8"))
+        if told.get("keys", {}).get("decoding") == decoding and store.intact(path.parent):
+            return path.parent
+    return None
 
 
 def _take_over(old: Path, new: Path) -> intake.Taken:

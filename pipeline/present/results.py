@@ -58,6 +58,13 @@ class DatasetNote(NamedTuple):
     task: str = ""  # such as cxr_anomaly
 
 
+class Fold(NamedTuple):
+    """Which data set with `held_out: each` a data set is a fold of, and the source that it leaves out."""
+
+    of: str
+    source: str
+
+
 @dataclass(frozen=True)
 class Grid:
     """The planned cells and how they are compared."""
@@ -73,6 +80,7 @@ class Grid:
     beside: pd.DataFrame = field(default_factory=pd.DataFrame)  # cells of floors, and of ceilings elsewhere
     rule: str = ""  # how epochs and alphas are chosen
     draws: dict[str, Joined] = field(default_factory=dict)  # data set -> what is joined in it
+    folds: dict[str, Fold] = field(default_factory=dict)  # by name in params.yaml, like draws
 
     @cached_property
     def rows(self) -> pd.DataFrame:
@@ -243,8 +251,17 @@ def _grid(
     rule = _rule(params)
     return Grid(
         notes, controls, references, params.report.confidence, planned, attacks,
-        ceilings=ceilings, rule=rule, draws=draws,
+        ceilings=ceilings, rule=rule, draws=draws, folds=_folds(params),
     )  # fmt: skip
+
+
+def _folds(params: Params) -> dict[str, Fold]:
+    held_out = {name: dataset.protocol.held_out.get("1", []) for name, dataset in params.datasets.items()}
+    return {
+        name: Fold(dataset.fold_of, held_out[name][0])
+        for name, dataset in params.datasets.items()
+        if dataset.fold_of and held_out[name]
+    }
 
 
 def _rule(params: Params) -> str:

@@ -128,6 +128,21 @@ def test_arrays_are_taken_over_where_they_would_be_the_same(bring: Callable[...,
     assert store.open_store(OUT).info["title"] == "Tiny"
 
 
+def test_arrays_are_taken_over_from_another_fold(bring: Callable[..., int]) -> None:
+    bring()
+    before = hash_tree(OUT)
+    OUT.rename(OUT.with_name("fold"))
+    assert bring(protocol=threshold("bpcer", 0.1), title="Another fold") == 0
+    assert {name for name, digest in hash_tree(OUT).items() if digest != before[name]} == {
+        "protocol.json",
+        "store.json",
+    }
+    assert hash_tree(OUT.with_name("fold")) == before
+    (OUT.with_name("fold") / "images.npy").write_bytes(b"hurt")
+    shutil.rmtree(OUT)
+    assert bring() == 16
+
+
 def test_a_threshold_rule_is_no_part_of_what_training_sees(bring: Callable[..., int]) -> None:
     bring()
     before = store.open_store(OUT).digest("train", "val", "test_closed")
