@@ -24,6 +24,7 @@ EXAMPLES = {
     "report": "report",
     "track": "track",
     "predict": "predict --model runs/cxr/compact/transplant/0 images/ --out scores.csv --page looked.html",
+    "annotate": "annotate export --model runs/cxr/compact/cyborg/0 --to label_studio --out tasks",
     "attack": "attack --model runs/iris/compact/cross_entropy/0 --attack hoax_both",
     "audit": "audit --model mine.py:network --data iris",
     "trace": "trace evidence 2 --to used.csv",

@@ -13,6 +13,7 @@ PATH. Print the script again after an update.
 import argparse
 import ast
 import importlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.common.cli import dataset_stage_parser, exit_with, stage_parser
@@ -20,7 +21,7 @@ from pipeline.common.cli import dataset_stage_parser, exit_with, stage_parser
 SHELLS = ("bash", "zsh")
 STAGES = ("phantoms", "report", "track")
 DATASET_STAGES = ("prepare", "train", "evaluate", "identify", "robustness")
-FILES = ("inputs", "params", "out", "page", "table", "text", "to", "weights")
+FILES = ("file", "inputs", "params", "out", "page", "table", "text", "to", "weights")
 FOLDERS = ("overlays", "images", "maps")
 KEYS = r"s/^{indent}\([a-z0-9_]*\):.*/\1/p' params.yaml"
 DATASETS = "sed -n '/^datasets:/,/^[a-z]*:/" + KEYS.format(indent="  ")
@@ -44,12 +45,21 @@ def script(shell: str) -> str:
     for path in sorted(Path(__file__).parent.glob("[!_]*.py")):
         about, *_ = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n")
         command = commands.add_parser(path.stem, parents=[_parser(path.stem)], add_help=False, help=about)
-        for action in command._actions:
+        for action in _options(command):
             if action.dest in WORDS:
                 action.complete = _listing(action.dest)  # type: ignore[attr-defined]
             elif action.dest in FILES + FOLDERS:
                 action.complete = shtab.FILE if action.dest in FILES else shtab.DIRECTORY  # type: ignore[attr-defined]
     return str(shtab.complete(whole, shell=shell))
+
+
+def _options(command: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    """What a command takes, and what its sub-commands take."""
+    for action in command._actions:
+        yield action
+        if isinstance(action, argparse._SubParsersAction):
+            for part in action.choices.values():
+                yield from _options(part)
 
 
 def _parser(name: str) -> argparse.ArgumentParser:

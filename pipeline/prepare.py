@@ -58,6 +58,9 @@ def show(name: str, settings: Dataset, audit: dict[str, Any]) -> None:
         found = ", ".join(f"{group} {value:.2f}" for group, value in audit["looks"]["auroc"].items())
         told = f"AUROC of the label by the looks of training images alone (0.5: nothing): {found}"
         console.print(told, markup=False, highlight=False, soft_wrap=True)
+    if (agreed := audit["agreement"])["images"]:
+        told = f"mean Dice {agreed['dice']:.2f}, lowest {agreed['lowest']:.2f}"
+        console.print(f"annotators agree on {agreed['images']} images marked by several: {told}")
     rows = sum(line["rows"] for line in audit["counts"])
     console.print(Text(f"{name}: {rows} rows, {audit['quarantined']} quarantined"))
 

@@ -138,7 +138,7 @@ def test_two_runs_give_identical_bytes(run: Callable[..., store.Store]) -> None:
     assert contents(OUT) == first
     assert set(first) == {
         *("images.npy", "maps.npy", "manifest.csv", "protocol.json", "audit.json", "duplicates.csv"),
-        *("quarantine.csv", "noticed.csv", "store.json"),
+        *("quarantine.csv", "noticed.csv", "agreement.csv", "store.json"),
     }
     assert first["noticed.csv"] == b"code,where,what\n"
     assert first["quarantine.csv"] == b"sample_id,image_path,code,where,message\n"

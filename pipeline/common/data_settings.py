@@ -15,11 +15,20 @@ class Phantoms(Section):
     tasks: dict[Name, Choice]
 
 
+class Replacement(Section):
+    """Newer marks of some images in place of those that the adapter reads (`camdivide annotate import`)."""
+
+    kind: Literal["coco", "cvat", "label_studio", "via"]
+    file: str  # relative to where the pipeline runs
+    sha256: str  # of the file: other marks are other data
+
+
 class Annotations(Section):
     """How human annotations become one map per image (docs/formats.md)."""
 
     granularity: Literal["map", "box"]
     blur: Annotated[float, Field(ge=0, le=0.5)]  # Gaussian sigma as a share of the image width
+    replace: Replacement | None = None
 
 
 class Split(Section):

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
+from pipeline.data.gaze import map_fixations
 from pipeline.data.images import shrink
 from pipeline.data.mask_file import read_mask
 from pipeline.data.picture_file import read_picture
@@ -27,12 +28,12 @@ from pipeline.data.samples import (
     Pasted,
     Polygons,
     Runs,
+    Together,
 )
 
 GRID = 256  # cells on the longer side: several times finer than what any class activation map resolves
 MAP_BUDGET = {"max_megapixels": 256.0, "max_megabytes": 2048.0}  # before a map's size meets its image's
 MAX_OUTSIDE = 2  # px that a rectangle may reach over the image's edge; more is a wrong coordinate system
-FAINT = 1e-3  # share of a Gaussian's peak below which only its far tail reaches what was shown
 SUPPORT = 0.5  # share of the peak from which a cell counts as marked when boxes are drawn
 
 
@@ -53,7 +54,7 @@ def combine(
     """
     if not annotations:
         return None
-    human_map = np.mean([_map_annotation(annotation, width, height) for annotation in annotations], axis=0)
+    human_map = np.mean([map_annotation(annotation, width, height) for annotation in annotations], axis=0)
     if granularity == "box":
         human_map = bounding_boxes(human_map)
     if blur > 0:
@@ -77,38 +78,8 @@ def bounding_boxes(human_map: np.ndarray) -> np.ndarray:
     return boxes
 
 
-def _map_fixations(gaze: Fixations, width: int, height: int) -> np.ndarray:
-    """Sum of weighted Gaussians, cut to what was shown; a sum of outer products, so one matrix product."""
-    numbers = (gaze.x, gaze.y, gaze.sigma_x, gaze.sigma_y, gaze.weight)
-    if not all(np.isfinite(values).all() for values in numbers):
-        raise _as_unusable("E_FIX", "a fixation's position, size or duration is not a number")
-    inside = (gaze.x >= 0) & (gaze.x < width) & (gaze.y >= 0) & (gaze.y < height)
-    keep = inside & (gaze.weight > 0) & (gaze.sigma_x > 0) & (gaze.sigma_y > 0)
-    if not keep.any():
-        message = (
-            f"none of {len(gaze.x)} fixations lies inside the image of {width}x{height} px and lasts longer "
-            "than 0 s; are positions in px of this image?"
-        )
-        raise _as_unusable("E_FIX", message)
-    shown = np.array([[0, 0, width, height]]) if gaze.shown is None else gaze.shown[keep]
-    h, w = _grid_shape(width, height)
-    across = _sample_gaussians(gaze.x[keep], gaze.sigma_x[keep], shown[:, 0], shown[:, 2], width, w)
-    down = _sample_gaussians(gaze.y[keep], gaze.sigma_y[keep], shown[:, 1], shown[:, 3], height, h)
-    total = (down * gaze.weight[keep, None]).T @ across
-    if total.max() < FAINT * gaze.weight[keep].max():
-        raise _as_unusable("E_FIX", "all fixations lie outside the part of the image that was shown")
-    return total / total.max()
-
-
-def _sample_gaussians(
-    centre: np.ndarray, sigma: np.ndarray, start: np.ndarray, stop: np.ndarray, length: int, cells: int
-) -> np.ndarray:
-    """Gaussians along one axis, (n, cells), zero outside [start, stop); px i has its centre at i."""
-    step = length / cells
-    position = (np.arange(cells) + 0.5) * step - 0.5
-    wide = np.maximum(sigma, step / 2)[:, None]  # never so narrow that it falls between two cells
-    bells = np.exp(-0.5 * ((position - centre[:, None]) / wide) ** 2)
-    return bells * ((position >= start[:, None] - 0.5) & (position < stop[:, None] - 0.5))
+def _map_gaze(gaze: Fixations, width: int, height: int) -> np.ndarray:
+    return map_fixations(gaze, width, height, _grid_shape(width, height))
 
 
 def _map_boxes(boxes: Boxes, width: int, height: int) -> np.ndarray:
@@ -253,6 +224,14 @@ def _map_masked(masked: Masked, width: int, height: int) -> np.ndarray:
     return shrink(read_mask(masked, width, height, MAP_BUDGET), _grid_shape(width, height))
 
 
+def _map_together(together: Together, width: int, height: int) -> np.ndarray:
+    """Union of marks of several kinds."""
+    union = np.zeros(_grid_shape(width, height))
+    for part in together.parts:
+        np.maximum(union, map_annotation(part, width, height), out=union)
+    return union
+
+
 def _read_map(path: Path) -> np.ndarray:
     if not path.is_file():
         raise _as_unusable("E_ANN_MISSING", "expected a map file, there is none", path)
@@ -276,7 +255,7 @@ def map_size(drawn: Drawn) -> tuple[int, int]:
 
 
 MAPS: dict[type, Callable[[Any, int, int], np.ndarray]] = {
-    Fixations: _map_fixations,
+    Fixations: _map_gaze,
     Boxes: _map_boxes,
     Ellipses: _map_ellipses,
     Polygons: _map_polygons,
@@ -284,9 +263,10 @@ MAPS: dict[type, Callable[[Any, int, int], np.ndarray]] = {
     Drawn: _map_drawn,
     Pasted: _map_pasted,
     Masked: _map_masked,
+    Together: _map_together,
 }
 
 
-def _map_annotation(annotation: Annotation, width: int, height: int) -> np.ndarray:
+def map_annotation(annotation: Annotation, width: int, height: int) -> np.ndarray:
     """One annotator's map, float (h, w) in [0, 1]; zeros where the annotator marked nothing."""
     return MAPS[type(annotation)](annotation, width, height)

@@ -13,9 +13,10 @@ import pandas as pd
 from pipeline.common.data_settings import Dataset, Prepare
 from pipeline.common.files import sha256_file, write_json, write_text
 from pipeline.data import auditing, duplicates, manifest, probe, protocol, splits
+from pipeline.data.agreement import summarise
 from pipeline.data.codes import CODES
 from pipeline.data.duplicates import Copy
-from pipeline.data.intake import Taken
+from pipeline.data.intake import BESIDE, Taken
 from pipeline.data.problems import Finding, Problem, counted, refuse
 from pipeline.data.pseudonyms import Names
 
@@ -28,7 +29,7 @@ def arrange(
     Raises UserError: more unusable images than allowed, every broken rule of the manifest, every leak and
     every fault of the protocol.
     """
-    frame, unusable, noticed = taken
+    frame, unusable, noticed, agreed = taken
     images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
     copies = duplicates.find_copies(images, *(frame[name].to_numpy() for name in ("subject_id", "group_id")))
     conflicts = duplicates.conflicts(copies, frame)
@@ -40,21 +41,20 @@ def arrange(
     manifest.write(folder / "manifest.csv", shown)
     open_set["manifest_sha256"] = sha256_file(folder / "manifest.csv")
     write_json(folder / "protocol.json", open_set)
-    beside = {
-        "duplicates.csv": duplicates.table(copies, shown),
-        "quarantine.csv": named.hide(unusable),
-        "noticed.csv": named.hide(noticed),
-    }
+    told = named.hide(noticed)
+    beside = dict(zip(BESIDE, (named.hide(unusable), told, named.hide(agreed)), strict=True))
+    beside["duplicates.csv"] = duplicates.table(copies, shown)
     for name, table in beside.items():
         write_text(folder / name, table.to_csv(index=False, lineterminator="\n"))
     extra = auditing.unlisted(files, [*frame["image_path"], *unusable["image_path"]])
     extra = {named.hide_path(place): count for place, count in extra.items()}
     looks = _probe(folder, images, frame, open_set, unit)
     findings = auditing.warnings(shown, open_set, copies=copies, unit=unit, extra_files=extra, looks=looks)
-    findings += counted(Finding(*row) for row in beside["noticed.csv"].to_numpy())
+    findings += counted(Finding(*row) for row in told.to_numpy())
     audited = {
         "findings": [found._asdict() | {"remedy": CODES[found.code].remedy} for found in findings],
         "counts": auditing.counts(shown, open_set),
+        "agreement": summarise(agreed["dice"].astype(float)),
         "quarantined": len(unusable),
         "looks": {"auroc": looks.auroc, "p": looks.p} if looks else None,
     }

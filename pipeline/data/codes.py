@@ -27,6 +27,10 @@ CODES = {
         "a map marks nothing, or everything, of the image or of the part that is kept of it",
         "delete the map if nobody marked anything, or set `maps.empty`; check `crop`",
     ),
+    "E_ANN_FILE": Code(
+        "a file is not what its annotation tool would have written, or is too large",
+        "export it again, in the format that docs/howto/annotation_tools.md names",
+    ),
     "E_ANN_MISSING": Code(
         "a file with annotations that a list names is absent",
         "restore the file, or drop the line that names it",
@@ -195,6 +199,10 @@ CODES = {
     "P_STALE": Code(
         "the protocol belongs to another manifest",
         "run `prepare` again",
+    ),
+    "W_ANN_SKIPPED": Code(
+        "marks without an area, such as points and lines, are left out",
+        "draw them as areas if they should count",
     ),
     "W_ANN_SPARSE": Code(
         "fewer than half of the training images of a class have a human map",

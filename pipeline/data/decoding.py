@@ -12,6 +12,7 @@ import numpy as np
 
 from pipeline.common import expendable
 from pipeline.data import annotations, images, video
+from pipeline.data.agreement import agreement
 from pipeline.data.picture import Picture
 from pipeline.data.picture_file import read_picture
 from pipeline.data.problems import Finding, Problem, UnusableImage
@@ -60,6 +61,7 @@ class Decoded:
     truths: dict[str, np.ndarray]
     twins: dict[str, np.ndarray]
     noticed: tuple[Finding, ...] = ()
+    agreement: float | None = None  # of several annotators, see `agreement`
 
 
 def decode_all(samples: Sequence[Sample], recipe: Recipe, workers: int) -> Iterator[Decoded | Problem]:
@@ -100,6 +102,8 @@ def decode(sample: Sample, recipe: Recipe) -> Decoded | Problem:
         _check_form(sample, picture)
         square = _crop_picture(picture, sample, recipe)
         human_map = _prepare_map(sample, picture, recipe)
+        size = sample.annotation_size or (picture.width, picture.height)
+        agreed = None if human_map is None else agreement(sample.annotations, *size)
         truths, twins = _read_truths(sample, picture, square, recipe) if sample.truth else ({}, {})
     except UnusableImage as error:
         return error.problem
@@ -111,7 +115,7 @@ def decode(sample: Sample, recipe: Recipe) -> Decoded | Problem:
         "photometric": picture.photometric,
         "phi_flag": picture.phi_flag,
     }
-    return Decoded(facts, square, human_map, truths, twins, _compare_aspects(sample, picture))
+    return Decoded(facts, square, human_map, truths, twins, _compare_aspects(sample, picture), agreed)
 
 
 def _read_picture(sample: Sample, recipe: Recipe) -> Picture:

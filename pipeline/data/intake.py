@@ -20,6 +20,9 @@ from pipeline.data.samples import Drawn, Found, Masked, Pasted, Sample
 QUARANTINE = ("sample_id", "image_path", "code", "where", "message")
 NOTICED = ("code", "where", "what")  # of Findings, whose messages name no file and nobody; their places do
 
+AGREED = ("sample_id", "dice")
+BESIDE = ("quarantine.csv", "noticed.csv", "agreement.csv")  # files of a store: what `Taken` has besides rows
+
 
 class Taken(NamedTuple):
     """What was taken in, as tables of the store; the manifest is still unsplit."""
@@ -27,6 +30,7 @@ class Taken(NamedTuple):
     frame: pd.DataFrame
     unusable: pd.DataFrame  # the columns QUARANTINE
     noticed: pd.DataFrame  # the columns NOTICED, one row each time
+    agreed: pd.DataFrame  # the columns AGREED, a row per image with several annotators
 
 
 class Adapter(NamedTuple):
@@ -135,6 +139,7 @@ def decode_into(
     """Decode all usable samples into a store's arrays; row i of the manifest is row i of the arrays."""
     noticed = list(samples.noticed)
     rows: list[dict[str, Any]] = []
+    agreed: list[tuple[str, str]] = []
     usable = [sample for sample in samples if not sample.problem]
     with _grow_arrays(folder, samples, recipe) as arrays:
         results = track(decode_all(usable, recipe, workers), "decoding images", len(usable))
@@ -148,11 +153,13 @@ def decode_into(
             arrays["maps"].append(np.zeros_like(result.image[0]) if human_map is None else human_map)
             for kind, pixels in (result.truths | result.twins).items():
                 arrays[f"truth/{kind}"].append(pixels)
+            agreed += [] if result.agreement is None else [(sample.sample_id, f"{result.agreement:.10g}")]
             people = len(sample.annotations) if sample.annotators is None else sample.annotators
             known = {"sha256": hashes[sample.sample_id], "annotators": 0 if human_map is None else people}
             rows.append(manifest.listed(sample, root) | result.facts | known)
     told = pd.DataFrame(noticed, columns=NOTICED, dtype="str")
-    return Taken(manifest.table(rows), _table_of_unusable(samples, root), told)
+    dice = pd.DataFrame(agreed, columns=AGREED, dtype="str")
+    return Taken(manifest.table(rows), _table_of_unusable(samples, root), told, dice)
 
 
 @contextmanager

@@ -27,10 +27,11 @@ from pipeline.common.errors import UserError
 from pipeline.common.files import building, canonical_json, sha256_text
 from pipeline.common.paths import NAMES
 from pipeline.common.tree import hash_tree
-from pipeline.data import intake, manifest, protocol, pseudonyms, store
+from pipeline.data import intake, manifest, protocol, pseudonyms, replacing, store
 from pipeline.data.arranging import arrange
 from pipeline.data.decoding import Recipe
 from pipeline.data.problems import Problem, refuse
+from pipeline.data.samples import Found
 
 ADAPTERS = "data/adapters"
 
@@ -82,11 +83,14 @@ def find_keys(
         "root": dataset.root,  # stands in the places that the quarantine tells
         "adapters": adapters,
         "phantom": dataset.phantom,
-        "recipe": _make_recipe(dataset, settings)._asdict(),
+        "recipe": make_recipe(dataset, settings)._asdict(),
         "files": files,
         "order": "files" if hidden_by else "ids",
         "code": code_hash(*reading, *entries),
     }
+    if dataset.annotations.replace:
+        decoding["replaced"] = dataset.annotations.replace.model_dump()
+        decoding["replacing"] = code_hash("pipeline.data.replacing:replace")
     decoding_key = sha256_text(canonical_json(decoding))
     whole = {
         "decoding": decoding_key,
@@ -100,7 +104,8 @@ def find_keys(
     return Keys(decoding_key, sha256_text(canonical_json(whole)))
 
 
-def _make_recipe(dataset: Dataset, settings: Prepare) -> Recipe:
+def make_recipe(dataset: Dataset, settings: Prepare) -> Recipe:
+    """How the images of a data set become squares."""
     return Recipe(
         image_size=settings.image_size,
         channels=dataset.channels,
@@ -115,7 +120,7 @@ def _make_recipe(dataset: Dataset, settings: Prepare) -> Recipe:
 
 def _describe(name: str, dataset: Dataset, settings: Prepare, n: int) -> dict[str, Any]:
     """What `store.json` says of a store of `n` rows, besides its keys and hashes."""
-    recipe = _make_recipe(dataset, settings)._asdict()
+    recipe = make_recipe(dataset, settings)._asdict()
     shown = ("image_size", "channels", "crop", "max_megapixels", "max_megabytes", "dicom_frame")
     return {
         "dataset": name,
@@ -133,18 +138,26 @@ def _decode(
 ) -> intake.Taken:
     """Fill the arrays from the data set's files."""
     root = Path(dataset.root)
-    adapters = [
-        intake.Adapter(choice["name"], root / choice.get("root", "."), catalogue.make(ADAPTERS, choice))
-        for choice in dataset.adapters
-    ]
-    samples = intake.list_samples(root, adapters, dataset.phantom)
+    samples = list_samples(dataset)
+    if dataset.annotations.replace:
+        replacing.replace(samples, root, dataset.annotations.replace)
     listed = manifest.table(manifest.listed(sample, root) for sample in samples)
     open_set = protocol.build(dataset.protocol.model_dump(), dataset.split.by)
     refuse(protocol.source_problems(listed, open_set))  # before hours of decoding
     hashes = intake.hash_images(samples, root, files)
     if pseudonyms.wanted(dataset, settings):
         samples.sort(key=lambda sample: hashes[sample.sample_id])
-    return intake.decode_into(folder, root, samples, hashes, _make_recipe(dataset, settings), workers)
+    return intake.decode_into(folder, root, samples, hashes, make_recipe(dataset, settings), workers)
+
+
+def list_samples(dataset: Dataset) -> Found:
+    """What the adapters of a data set find, by sample_id; UserError with every problem of the lists."""
+    root = Path(dataset.root)
+    adapters = [
+        intake.Adapter(choice["name"], root / choice.get("root", "."), catalogue.make(ADAPTERS, choice))
+        for choice in dataset.adapters
+    ]
+    return intake.list_samples(root, adapters, dataset.phantom)
 
 
 def _find_decoded(folder: Path, decoding: str, hidden: bool) -> Path | None:
@@ -173,12 +186,12 @@ def _take_over(old: Path, new: Path, named: pseudonyms.Names) -> intake.Taken:
         copied = new / array.relative_to(old)
         copied.parent.mkdir(exist_ok=True)
         shutil.copyfile(array, copied)
-    frame, unusable, noticed = map(named.restore, _read_tables(old))
-    return intake.Taken(frame.assign(split=""), unusable, noticed)
+    frame, *beside = map(named.restore, _read_tables(old))
+    return intake.Taken(frame.assign(split=""), *beside)
 
 
 def _read_tables(folder: Path) -> intake.Taken:
     """The tables of a store, as they were written."""
-    beside = (folder / name for name in ("quarantine.csv", "noticed.csv"))
+    beside = (folder / name for name in intake.BESIDE)
     tables = (pd.read_csv(path, dtype="str", keep_default_na=False) for path in beside)
     return intake.Taken(manifest.read(folder / "manifest.csv"), *tables)

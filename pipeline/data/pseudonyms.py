@@ -21,6 +21,7 @@ import pandas as pd
 from pipeline.common.data_settings import Dataset, Prepare
 from pipeline.common.errors import UserError
 from pipeline.common.files import write_text
+from pipeline.common.paths import NAMES
 from pipeline.common.spreadsheet import as_path, as_text, from_text
 from pipeline.data.searching import SUFFIXES
 
@@ -141,6 +142,17 @@ def wanted(dataset: Dataset, settings: Prepare) -> bool:
 def of(folder: Path, dataset: str, *, hidden: bool) -> Names:
     """The names of a data set: `hidden` behind pseudonyms, or as they are."""
     return Pseudonyms(folder, dataset) if hidden else Names()
+
+
+def real_names(rows: pd.DataFrame, name: str, dataset: Dataset, settings: Prepare) -> pd.DataFrame:
+    """The rows of a prepared data set's manifest with their real names, for the owner of the data.
+
+    Raises UserError if they are hidden and the table of names is not here.
+    """
+    named = of(NAMES, name, hidden=wanted(dataset, settings))
+    if not named.knows(rows):
+        raise UserError(f"{NAMES}: no table with the names of {name}; work where these data were prepared")
+    return named.restore(rows)
 
 
 def read(table: Path) -> dict[str, tuple[str, str]]:

@@ -59,6 +59,13 @@ class Runs:
 
 
 @dataclass(frozen=True)
+class Together:
+    """One annotator's marks of several kinds; the map is their union. Without parts: nothing was marked."""
+
+    parts: "tuple[Annotation, ...]"
+
+
+@dataclass(frozen=True)
 class Drawn:
     """One grey map file: drawn by one person, or already averaged."""
 
@@ -85,7 +92,7 @@ class Masked:
     frame: int | None = None  # of a video, from 0; None: the file is a picture
 
 
-Annotation = Fixations | Boxes | Ellipses | Polygons | Runs | Drawn | Pasted | Masked
+Annotation = Fixations | Boxes | Ellipses | Polygons | Runs | Drawn | Pasted | Masked | Together
 
 
 @dataclass
@@ -140,6 +147,8 @@ class Found(list[Sample]):
 
 
 def _count_marks(annotation: Annotation) -> int:
+    if isinstance(annotation, Together):
+        return sum(map(_count_marks, annotation.parts))
     if isinstance(annotation, Boxes | Ellipses):
         return len(annotation.corners)
     if isinstance(annotation, Polygons):

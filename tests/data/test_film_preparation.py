@@ -12,7 +12,7 @@ from PIL import Image
 
 from pipeline.common.config import Params, parse
 from pipeline.common.errors import UserError
-from pipeline.data import intake, preparation, store
+from pipeline.data import duplicates, intake, preparation, store
 from pipeline.data.adapters.oulu_npu import read
 from tests.data.adapters.trees import faceforensics, faces_140k, oulu_npu, replay_attack, text
 from tests.data.videos import film, pictures

@@ -230,7 +230,7 @@ def test_the_code_that_computes_counts(bring: Callable[..., int], monkeypatch: p
     found = reached(*(f"pipeline.data.intake:{step}" for step in steps))
     parts = {
         "annotations:_map_ellipses",
-        "annotations:_map_fixations",
+        "gaze:map_fixations",
         "dicom_grey:_apply_window",
         "picture:check_pixels",
     }

@@ -16,7 +16,19 @@ from typing import Any, NamedTuple
 
 from pipeline.common.errors import UserError, nearest
 from pipeline.data.listing import Listing
-from pipeline.data.marks import boxes, drawn, pasted
+from pipeline.data.marks import (
+    boxes,
+    coco,
+    cvat,
+    dicom_seg,
+    drawn,
+    fixations,
+    label_studio,
+    labelme,
+    nifti,
+    pasted,
+    via,
+)
 from pipeline.data.marks.matching import Marked
 
 COMMON = ("reference",)  # settings that every kind has
@@ -32,6 +44,14 @@ class MarkKind(NamedTuple):
 
 
 KINDS = {
+    "coco": MarkKind(coco.read, coco.NEEDED, coco.ALLOWED),
+    "cvat": MarkKind(cvat.read, cvat.NEEDED, cvat.ALLOWED),
+    "dicom_seg": MarkKind(dicom_seg.read, dicom_seg.NEEDED, dicom_seg.ALLOWED),
+    "fixations": MarkKind(fixations.read, fixations.NEEDED, fixations.ALLOWED),
+    "label_studio": MarkKind(label_studio.read, label_studio.NEEDED, label_studio.ALLOWED),
+    "labelme": MarkKind(labelme.read, labelme.NEEDED, labelme.ALLOWED),
+    "nifti": MarkKind(nifti.read, nifti.NEEDED, nifti.ALLOWED),
+    "via": MarkKind(via.read, via.NEEDED, via.ALLOWED),
     "drawn": MarkKind(drawn.read, drawn.NEEDED, drawn.ALLOWED),
     "pasted": MarkKind(pasted.read, pasted.NEEDED, pasted.ALLOWED),
     "xywh": MarkKind(boxes.read, boxes.NEEDED, boxes.ALLOWED),

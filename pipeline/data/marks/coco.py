@@ -1,0 +1,142 @@
+"""Boxes, polygons and run lengths in COCO's JSON (https://cocodataset.org/#format-data).
+
+    {kind: coco, file: instances.json}
+
+An annotation's `segmentation` counts, or its `bbox` where there is none: [x, y, width, height] in px. Run
+lengths go column by column; compressed ones are the text that pycocotools writes.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field
+
+from pipeline.data.listing import Listing
+from pipeline.data.marks import tool_files
+from pipeline.data.marks.matching import Marked
+from pipeline.data.marks.tool_files import Marking, Number, Side, Told
+from pipeline.data.problems import Problem, UnusableImage
+from pipeline.data.samples import Annotation, Boxes, Polygons, Runs
+
+NEEDED, ALLOWED = tool_files.NEEDED, tool_files.ALLOWED
+MOST_DIGITS = 7  # of a compressed run length, 5 bits each
+
+Ring = Annotated[list[Number], Field(min_length=6)]
+
+
+class CocoRuns(Told):
+    """A mask: height and width, and its run lengths, listed or compressed."""
+
+    size: Annotated[list[Side], Field(min_length=2, max_length=2)]
+    counts: str | list[Annotated[int, Field(ge=0)]]
+
+
+class CocoImage(Told):
+    """One image of the file."""
+
+    id: int | str
+    file_name: str
+    width: Side
+    height: Side
+
+
+class CocoAnnotation(Told):
+    """One object on one image."""
+
+    image_id: int | str
+    category_id: int | str | None = None
+    segmentation: CocoRuns | list[Ring] | None = None
+    bbox: Annotated[list[Number], Field(min_length=4, max_length=4)] | None = None
+
+
+class CocoCategory(Told):
+    """What an object is called."""
+
+    id: int | str
+    name: str
+
+
+class CocoFile(Told):
+    """The whole file."""
+
+    images: list[CocoImage]
+    annotations: tuple[CocoAnnotation, ...] = ()
+    categories: tuple[CocoCategory, ...] = ()
+
+
+def read(listing: Listing, samples: Marked, maps: dict[str, Any]) -> None:
+    """Append one annotation per file to each sample that it lists; see `tool_files` for what is refused."""
+    files = tool_files.find(listing, maps["file"])
+    tool_files.give(listing, samples, [found for path in files for found in parse(path)], maps)
+
+
+def parse(path: Path) -> Iterator[Marking]:
+    """What a file says of each of its images; UserError (E_ANN_FILE) if it is not COCO's."""
+    told = tool_files.read_json(path, CocoFile)
+    names = {category.id: category.name for category in told.categories}
+    objects: dict[int | str, list[CocoAnnotation]] = defaultdict(list)
+    for each in told.annotations:
+        objects[each.image_id].append(each)
+    if unknown := objects.keys() - {image.id for image in told.images}:
+        raise tool_files.refused(
+            path, f"annotations of images that it does not list: {sorted(unknown, key=str)[:5]}"
+        )
+    for image in told.images:
+        marked = [each for each in objects[image.id] if each.segmentation or each.bbox]
+        shapes = [
+            (names.get(each.category_id or "", str(each.category_id)), partial(_make_shape, each, image))
+            for each in marked
+        ]
+        where = f"{path.name} image {image.id}"
+        skipped = len(objects[image.id]) - len(marked)
+        yield Marking(image.file_name, where, path.as_posix(), (image.width, image.height), shapes, skipped)
+
+
+def _make_shape(told: CocoAnnotation, image: CocoImage) -> Annotation:
+    segmentation = told.segmentation
+    if isinstance(segmentation, CocoRuns):
+        height, width = segmentation.size
+        if (width, height) != (image.width, image.height):
+            message = f"mask of {width}x{height} px on an image of {image.width}x{image.height}"
+            raise UnusableImage(Problem("E_ANN_DIMS", "annotation", f"{message}; expected one size"))
+        counts = segmentation.counts
+        lengths = np.array(counts, np.int64) if isinstance(counts, list) else unpack(counts)
+        return Runs((lengths,), height, width, "F")
+    if segmentation:
+        if any(len(ring) % 2 for ring in segmentation):
+            raise UnusableImage(Problem("E_SHAPE", "annotation", "an outline with an odd count of numbers"))
+        return Polygons(tuple(np.array(ring).reshape(-1, 2) for ring in segmentation))
+    left, top, across, down = told.bbox or (0, 0, 0, 0)
+    return Boxes(np.array([[left, top, left + across, top + down]]))
+
+
+def unpack(text: str) -> np.ndarray:
+    """The run lengths in COCO's compressed text, int64.
+
+    Each is written by digits of 5 bits from 48 on, lowest first, 32 added where more follow; from the fourth
+    on as its difference from the second before it. So pycocotools writes them, against which tests run.
+
+    Raises UnusableImage (E_RLE): other characters, a number that never ends.
+
+    >>> unpack("12:").tolist()
+    [1, 2, 10]
+    """
+    lengths: list[int] = []
+    value = shift = 0
+    for character in text:
+        digit = ord(character) - 48
+        if not 0 <= digit < 64 or shift >= 5 * MOST_DIGITS:
+            raise UnusableImage(Problem("E_RLE", "annotation", "not COCO's compressed run lengths"))
+        value |= (digit & 31) << shift
+        shift += 5
+        if not digit & 32:
+            value -= (1 << shift) if digit & 16 else 0
+            lengths.append(value + (lengths[-2] if len(lengths) > 2 else 0))
+            value = shift = 0
+    if shift:
+        raise UnusableImage(Problem("E_RLE", "annotation", "the compressed run lengths are cut off"))
+    return np.array(lengths, dtype=np.int64)
