@@ -121,3 +121,18 @@ def test_fewer_stages_give_finer_maps(stages: int, shape: tuple[int, int, int]) 
 def test_stages_have_limits() -> None:
     with pytest.raises(UserError, match="stages: Input should be less than or equal to 7"):
         build({"name": NAME, "stages": 8})
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize(("height", "width"), [(6, 7), (9, 8)])
+def test_padding_is_tensorflows_same(kernel: int, height: int, width: int) -> None:
+    """ceil(n / 2) places, each `kernel` wide, two apart; of what is added, the smaller half comes first."""
+    padded = efficientnet_lite0._UnevenPadding(kernel)(torch.ones(1, 1, height, width))[0, 0]
+    expected = []
+    for size in (height, width):
+        added = 2 * ((size + 1) // 2 - 1) + kernel - size
+        expected.append((added // 2, size + added))
+    (top, high), (left, wide) = expected
+    assert padded.shape == (high, wide)
+    assert torch.equal(padded.nonzero()[0], torch.tensor([top, left]))
+    assert padded.sum() == height * width
