@@ -64,7 +64,7 @@ def new(
     labels = decide_labels([entry.label for entry in entries], answers, talk)
     found = [label_of(entry.label, labels) for entry in entries]
     held_out = decide_held_out(entries, found, answers, talk)
-    facts = gather(name, folder, entries, labels, held_out)
+    facts = gather(folder, entries, labels, held_out)
     for line in describe(collection, columns, entries, facts):
         print(line)
     if not talk.agrees("Write these settings?"):
@@ -99,7 +99,7 @@ def refuse_published(folder: Path) -> None:
 
 
 def gather(
-    name: str, folder: Path, entries: Sequence[Entry], labels: Mapping[str, int], held_out: Sequence[str]
+    folder: Path, entries: Sequence[Entry], labels: Mapping[str, int], held_out: Sequence[str]
 ) -> starter.Facts:
     """All that settings need to know of a collection."""
     found = [label_of(entry.label, labels) for entry in entries]
@@ -112,7 +112,7 @@ def gather(
         split_by=proposal.propose_split(splits, [entry.subject for entry in entries], found),
         channels=1 if all(is_grey(folder / entries[index].image, settings) for index in some) else 3,
         guided=starter.has_enough_maps(entries, found),
-        pretrained=has_weights(name),
+        pretrained=has_weights(),
     )
 
 
@@ -126,19 +126,15 @@ def is_grey(path: Path, settings: Prepare) -> bool:
     return pixels.ndim == 2 or float(np.ptp(pixels, axis=2).max()) < 0.02
 
 
-def has_weights(name: str) -> bool:
-    """Whether ImageNet's weights are where the workspace will look for them."""
+def has_weights() -> bool:
+    """Whether ImageNet's weights are there; a workspace has those of the project."""
     from pipeline.model import weights
 
-    folder = workspace.PROJECT / "workspaces" / name
-    folder.mkdir(parents=True)
     try:
-        with chdir(folder):
+        with chdir(workspace.PROJECT):
             weights.find(starter.BACKBONE, "imagenet")
     except UserError:
         return False
-    finally:
-        folder.rmdir()
     return True
 
 

@@ -29,9 +29,9 @@ from pipeline.model import augment, save
 from pipeline.model.batches import StoreRows
 from pipeline.model.devices import choose_device
 from pipeline.model.map_sources import maps_of
+from pipeline.model.packaged import find
 from pipeline.model.selection import COLUMNS, Row
 from pipeline.model.training import State, fit
-from pipeline.model.weights import find
 from pipeline.tracking import sync
 
 RUNS = CELLS["train"]

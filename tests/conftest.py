@@ -1,4 +1,4 @@
-"""Shared fixtures: the real sample images, when they are at hand."""
+"""Shared fixtures: the project's real chest films, and further sample images when they are at hand."""
 
 import os
 import shutil
@@ -15,8 +15,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
+def real_films() -> Path:
+    """Folder of the real chest films that lie in the project, see data/samples/ATTRIBUTION.md. Read only."""
+    return REPOSITORY / "data" / "samples" / "cxr"
+
+
+@pytest.fixture(scope="session")
 def sample_data() -> Path:
-    """Folder of real sample images; tests that need it skip where it is absent."""
+    """Folder of real images that may not be given away; tests that need it skip where it is absent."""
     folder = Path(os.environ.get("CAMDIVIDE_SAMPLE_DATA", REPOSITORY.parent / "shared" / "data"))
     if not folder.is_dir():
         pytest.skip(f"sample data absent: {folder} (set CAMDIVIDE_SAMPLE_DATA)")

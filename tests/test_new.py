@@ -301,10 +301,10 @@ def test_the_command_line_says_one_line_and_leaves_with_1(tmp_path: Path) -> Non
 
 
 def test_real_films_in_folders_need_no_answer(
-    project: Path, sample_data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    project: Path, real_films: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for label in ("NORMAL", "PNEUMONIA"):
-        for path in sorted((sample_data / "cxr" / "kermany_224" / "train" / label).iterdir())[:20]:
+        for path in sorted((real_films / "kermany_224" / "train" / label).iterdir())[:20]:
             copy = tmp_path / "films" / label / path.name
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(path.read_bytes())

@@ -410,7 +410,7 @@ def test_a_failed_run_keeps_the_last_good_store(run: Callable[..., store.Store])
 
 
 def test_the_audit_finds_what_is_wrong_with_real_films(
-    sample_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    real_films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     nih64 = {
@@ -431,7 +431,7 @@ def test_the_audit_finds_what_is_wrong_with_real_films(
     }
     listed = {"known": {"0": ["nih64"], "1": ["nih64"]}, "held_out": {}}
     changes: dict[str, Any] = {
-        "root": str(sample_data / "cxr"),
+        "root": str(real_films),
         "adapters": [nih64],
         "max_quarantined": 1,
         "protocol": {**listed, "threshold": {"rule": "eer", "value": 0}},

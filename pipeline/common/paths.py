@@ -3,6 +3,7 @@
 from pathlib import Path
 
 PHANTOMS = Path("data/raw/phantoms")  # /<task>
+WEIGHTS = Path("data/weights")  # files of first weights; workspaces share them
 PREPARED = Path("data/prepared")  # /<data set>
 NAMES = Path("data/names")  # /<data set>.csv and the key of pseudonyms; never tracked, see data/pseudonyms.py
 CELLS = {  # stage -> its folder, below which each cell has <data set>/<backbone>/<method>/<seed>

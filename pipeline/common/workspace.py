@@ -2,9 +2,9 @@
 
     python -m pipeline.common.workspace [profile]      checks the settings and prints that folder
 
-A profile (`profiles/<name>.yaml`) says only what differs from `params.yaml`. Its workspace shares the code
-and DVC's cache with the project, so no default result is overwritten. Git sees its settings and lock alone,
-so that DVC can compare it with what was committed, and experiment in it.
+A profile (`profiles/<name>.yaml`) says only what differs from `params.yaml`. Its workspace shares the code,
+first weights and DVC's cache with the project, so no default result is overwritten. Git sees its settings and
+lock alone, so that DVC can compare it with what was committed, and experiment in it.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from pipeline.common.config import load, parse
 from pipeline.common.errors import UserError, nearest
 from pipeline.common.files import write_text
 from pipeline.common.folds import unfold
-from pipeline.common.paths import PHANTOMS
+from pipeline.common.paths import PHANTOMS, WEIGHTS
 
 PROJECT = Path(__file__).parents[2]
 # A profile's axes, not a mixture with those of params.yaml.
@@ -56,9 +56,9 @@ def workspace(profile: str) -> Path:
     for name in (".dvcignore", "dvc.yaml"):
         write_text(folder / name, (PROJECT / name).read_text(encoding="utf-8"))
     write_text(folder / "params.yaml", yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
-    code = folder / "pipeline"
-    if not code.is_symlink():
-        code.symlink_to(Path("..", "..", "pipeline"))
+    (PROJECT / WEIGHTS).mkdir(parents=True, exist_ok=True)
+    for shared in (Path("pipeline"), WEIGHTS):
+        _link(folder, shared)
     return folder
 
 
@@ -74,6 +74,14 @@ def merge(base: Any, over: Any) -> Any:
     for key, value in over.items():
         merged[key] = value if key in REPLACED_WHOLE else merge(base.get(key), value)
     return merged
+
+
+def _link(folder: Path, shared: Path) -> None:
+    """Let what lies at `shared` in the project be at the same place in a workspace."""
+    place = folder / shared
+    if not place.is_symlink():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(os.path.relpath(PROJECT / shared, place.parent))
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from pipeline.model.classifier import IMAGENET_MEAN, IMAGENET_STD
 
 FIRST = "features.conv0.weight"
 HEAD = ("classifier.weight", "classifier.bias")
-WHITE = 1024.0  # TorchXRayVision's; black is -WHITE
 
 
 class DenseNetFile(nn.Module):
@@ -40,7 +39,8 @@ class DenseNetFile(nn.Module):
         weight, bias = (tensors[name] for name in HEAD)
         self.classifier = nn.Linear(weight.shape[1], len(weight))
         self.classifier.load_state_dict({"weight": weight, "bias": bias})
-        mean, std = ((0.5,), (0.5 / WHITE,)) if channels == 1 else (IMAGENET_MEAN, IMAGENET_STD)
+        grey = densenet121.XRAY_MEAN, densenet121.XRAY_STD
+        mean, std = grey if channels == 1 else (IMAGENET_MEAN, IMAGENET_STD)
         self.register_buffer("mean", weight.new_tensor(mean)[:, None, None])
         self.register_buffer("std", weight.new_tensor(std)[:, None, None])
 

@@ -11,6 +11,7 @@ import yaml
 from pipeline.common import catalogue, workspace
 from pipeline.common.config import load
 from pipeline.common.errors import UserError
+from pipeline.model.weights import find
 
 PROJECT = Path(__file__).parents[2]
 
@@ -154,3 +155,17 @@ def test_dvc_compares_a_study_with_what_git_has(project: Path) -> None:
     command = [sys.executable, "-m", "dvc", "params", "diff", "--json"]
     told = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
     assert json.loads(told) == {"params.yaml": {"train.epochs": {"old": 2, "new": 3, "diff": 1}}}
+
+
+def test_first_weights_are_put_into_the_project_once(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(project, "first", "")
+    write(project, "second", "")
+    for name in ("first", "second", "first"):
+        folder = workspace.workspace(name)
+    (workspace.workspace("second") / "data" / "weights" / "one.safetensors").touch()
+    assert (project / "data" / "weights" / "one.safetensors").is_file()
+    assert (folder / "data" / "weights" / "one.safetensors").is_file()
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("CAMDIVIDE_WEIGHTS", raising=False)
+    (project / "data" / "weights" / "densenet121.safetensors").touch()
+    assert find("densenet121", "imagenet").is_file()

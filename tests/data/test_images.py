@@ -274,12 +274,16 @@ def test_maps_follow_their_pictures(crop: str, roi: str) -> None:
     np.testing.assert_allclose(mapped, square, atol=0.51 / 255 + 1e-6)
 
 
-def test_real_files(sample_data: Path) -> None:
-    """RGBA, grey and colour files of the sample data decode; grey content stays grey."""
-    folder = sample_data / "cxr" / "nih64" / "train" / "0_normal"
-    for path in sorted(folder.glob("*.png"))[:60]:
+def test_real_films(real_films: Path) -> None:
+    """RGB, RGBA and grey files decode; grey content stays grey."""
+    for path in sorted((real_films / "nih64" / "train" / "0_normal").glob("*.png"))[:60]:
         loaded = load(path)
         assert (loaded.width, loaded.height, loaded.photometric) == (64, 64, "RGB")
         assert np.ptp(loaded.pixels, axis=2).max() == 0
+    film = load(real_films / "hannover" / "films" / "00870a9c.jpeg")
+    assert (film.width, film.height, film.photometric) == (320, 262, "L") and film.pixels.ndim == 2
+
+
+def test_a_real_webp_file(sample_data: Path) -> None:
     webp = next((sample_data / "synthetic_face" / "stylegan2" / "webp").glob("*.webp"))
     assert load(webp).pixels.shape == (256, 256, 3)

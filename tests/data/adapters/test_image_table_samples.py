@@ -4,16 +4,17 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from pipeline.data.adapters.image_table import read
 from pipeline.data.annotations import combine
 from pipeline.data.images import load
-from pipeline.data.samples import Pasted
+from pipeline.data.samples import Drawn, Pasted
 
 
-def test_kermany(sample_data: Path) -> None:
+def test_kermany(real_films: Path) -> None:
     samples = read(
-        sample_data / "cxr" / "kermany_224",
+        real_films / "kermany_224",
         collection="kermany",
         modality="cxr",
         glob="train/*/*.jpeg",
@@ -55,9 +56,34 @@ def test_generalblockchain(sample_data: Path) -> None:
     assert 0 < np.mean(human_map) < 0.5
 
 
-def test_nih_label_conflict_is_found(sample_data: Path) -> None:
+def test_lung_masks_lie_on_the_lungs_of_hannover(real_films: Path) -> None:
+    """Lungs are dark: on every film the mask covers a plausible share, less bright than the rest."""
     samples = read(
-        sample_data / "cxr" / "nih64",
+        real_films / "hannover",
+        collection="hannover",
+        modality="cxr",
+        table="films.csv",
+        folder="films",
+        columns={"image": "film", "subject": "patient_id"},
+        labels={"COVID-19": 1},
+        constants={"label": "COVID-19", "source": "hannover"},
+        maps={"kind": "drawn", "folder": "lungs"},
+    )
+    assert len(samples) == 53 and len({s.subject_id for s in samples}) == 28
+    darker = []
+    for sample in samples:
+        (drawn,) = sample.annotations
+        assert isinstance(drawn, Drawn)
+        mask, film = (np.asarray(Image.open(path)) for path in (drawn.path, sample.image_path))
+        assert mask.shape == film.shape and set(np.unique(mask)) == {0, 255}
+        assert 0.1 < (mask > 0).mean() < 0.7
+        darker.append(film[mask > 0].mean() < film[mask == 0].mean())
+    assert np.mean(darker) > 0.8
+
+
+def test_nih_label_conflict_is_found(real_films: Path) -> None:
+    samples = read(
+        real_films / "nih64",
         collection="nih",
         modality="cxr",
         glob="*/*/*.png",
