@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
+from pipeline.data.coco_runs import decode_counts
 from pipeline.data.listing import Listing
 from pipeline.data.marks import tool_files
 from pipeline.data.marks.matching import Marked
@@ -23,7 +24,6 @@ from pipeline.data.problems import Problem, UnusableImage
 from pipeline.data.samples import Annotation, Boxes, Polygons, Runs
 
 NEEDED, ALLOWED = tool_files.NEEDED, tool_files.ALLOWED
-MOST_DIGITS = 7  # of a compressed run length, 5 bits each
 
 Ring = Annotated[list[Number], Field(min_length=6)]
 
@@ -104,7 +104,7 @@ def _make_shape(told: CocoAnnotation, image: CocoImage) -> Annotation:
             message = f"mask of {width}x{height} px on an image of {image.width}x{image.height}"
             raise UnusableImage(Problem("E_ANN_DIMS", "annotation", f"{message}; expected one size"))
         counts = segmentation.counts
-        lengths = np.array(counts, np.int64) if isinstance(counts, list) else unpack(counts)
+        lengths = np.array(counts, np.int64) if isinstance(counts, list) else _unpack(counts)
         return Runs((lengths,), height, width, "F")
     if segmentation:
         if any(len(ring) % 2 for ring in segmentation):
@@ -114,29 +114,8 @@ def _make_shape(told: CocoAnnotation, image: CocoImage) -> Annotation:
     return Boxes(np.array([[left, top, left + across, top + down]]))
 
 
-def unpack(text: str) -> np.ndarray:
-    """The run lengths in COCO's compressed text, int64.
-
-    Each is written by digits of 5 bits from 48 on, lowest first, 32 added where more follow; from the fourth
-    on as its difference from the second before it. So pycocotools writes them, against which tests run.
-
-    Raises UnusableImage (E_RLE): other characters, a number that never ends.
-
-    >>> unpack("12:").tolist()
-    [1, 2, 10]
-    """
-    lengths: list[int] = []
-    value = shift = 0
-    for character in text:
-        digit = ord(character) - 48
-        if not 0 <= digit < 64 or shift >= 5 * MOST_DIGITS:
-            raise UnusableImage(Problem("E_RLE", "annotation", "not COCO's compressed run lengths"))
-        value |= (digit & 31) << shift
-        shift += 5
-        if not digit & 32:
-            value -= (1 << shift) if digit & 16 else 0
-            lengths.append(value + (lengths[-2] if len(lengths) > 2 else 0))
-            value = shift = 0
-    if shift:
-        raise UnusableImage(Problem("E_RLE", "annotation", "the compressed run lengths are cut off"))
-    return np.array(lengths, dtype=np.int64)
+def _unpack(counts: str) -> np.ndarray:
+    try:
+        return decode_counts(counts)
+    except ValueError as error:
+        raise UnusableImage(Problem("E_RLE", "annotation", str(error))) from None
