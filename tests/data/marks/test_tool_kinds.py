@@ -20,6 +20,7 @@ from pycocotools import mask as cocomask
 from pydicom.sr.codedict import codes as dicom_codes
 from pydicom.uid import generate_uid
 
+from pipeline.common import expendable
 from pipeline.common.errors import UserError
 from pipeline.data import annotations
 from pipeline.data.listing import Listing
@@ -497,6 +498,26 @@ def test_what_is_no_segmentation_is_refused(tmp_path: Path) -> None:
     dicom_image(tmp_path / "images" / "film.dcm")
     message = refused(tmp_path, {"kind": "dicom_seg", "file": "images/film.dcm"})
     assert message.startswith("E_ANN_FILE film.dcm")
+
+
+def test_what_is_wrong_with_a_segmentation_quotes_nothing_of_it(tmp_path: Path) -> None:
+    told = segmentation(dicom_image(tmp_path / "images" / "film.dcm"), rectangle(5, 2, 9, 8), "BINARY")
+    told.SegmentSequence[0].add_new("SegmentNumber", "LO", "Jane Doe")  # as a number, of which pydicom tells
+    told.save_as(tmp_path / "images" / "seg.dcm")
+    message = refused(tmp_path, {"kind": "dicom_seg", "file": "images/seg.dcm"})
+    assert message == "E_ANN_FILE seg.dcm: no DICOM Segmentation that can be read (ValueError)"
+
+
+def test_a_segmentation_that_ends_its_decoder_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lose(*_: object) -> None:
+        raise expendable.Lost("died (SIGSEGV)")
+
+    dicom_image(tmp_path / "images" / "film.dcm")
+    monkeypatch.setattr(expendable, "call", lose)
+    message = refused(tmp_path, {"kind": "dicom_seg", "file": "images/film.dcm"})
+    assert message.startswith("E_ANN_FILE film.dcm: its decoder died (SIGSEGV)")
 
 
 # NIfTI
