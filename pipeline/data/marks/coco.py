@@ -10,15 +10,13 @@ from collections import defaultdict
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
 from pipeline.data.coco_runs import decode_counts
-from pipeline.data.listing import Listing
 from pipeline.data.marks import tool_files
-from pipeline.data.marks.matching import Marked
 from pipeline.data.marks.tool_files import Marking, Number, Side, Told
 from pipeline.data.problems import Problem, UnusableImage
 from pipeline.data.samples import Annotation, Boxes, Polygons, Runs
@@ -68,12 +66,6 @@ class CocoFile(Told):
     categories: tuple[CocoCategory, ...] = ()
 
 
-def read(listing: Listing, samples: Marked, maps: dict[str, Any]) -> None:
-    """Append one annotation per file to each sample that it lists; see `tool_files` for what is refused."""
-    files = tool_files.find(listing, maps["file"])
-    tool_files.give(listing, samples, [found for path in files for found in parse(path)], maps)
-
-
 def parse(path: Path) -> Iterator[Marking]:
     """What a file says of each of its images; UserError (E_ANN_FILE) if it is not COCO's."""
     told = tool_files.read_json(path, CocoFile)
@@ -94,6 +86,9 @@ def parse(path: Path) -> Iterator[Marking]:
         where = f"{path.name} image {image.id}"
         skipped = len(objects[image.id]) - len(marked)
         yield Marking(image.file_name, where, path.as_posix(), (image.width, image.height), shapes, skipped)
+
+
+read = tool_files.reader(parse)
 
 
 def _make_shape(told: CocoAnnotation, image: CocoImage) -> Annotation:
