@@ -28,6 +28,7 @@ from pipeline.common.errors import UserError, nearest
 from pipeline.common.files import building, sha256_file, write_csv
 from pipeline.common.paths import CELLS, PREPARED
 from pipeline.data import images
+from pipeline.data.decoding import load_apart
 from pipeline.data.marks import studio_tasks
 from pipeline.data.marks.studio_tasks import StudioSuggestion
 from pipeline.data.pseudonyms import real_names
@@ -111,7 +112,7 @@ def _suggest(
     cell: Trained, root: Path, salience: np.ndarray, told: Mapping[Any, Any], model: Path
 ) -> StudioSuggestion:
     """The whole picture of an image, and the regions in which the model looks."""
-    picture = images.load(root / told["image_path"], **cell.recipe.limits)
+    picture = load_apart(root / told["image_path"], cell.recipe.limits)
     width, height, crop = picture.width, picture.height, cell.recipe.crop
     parts = disagreement.parts(salience, SHARE).astype(float)
     found = [images.from_square(part, width=width, height=height, crop=crop) >= 0.5 for part in parts]

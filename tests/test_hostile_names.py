@@ -62,7 +62,8 @@ def test_a_title_is_text_on_a_terminal(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     dataset = planted_people.settings().datasets["ward"].model_copy(update={"title": TITLE, "notice": "[b]n"})
-    prepare.show("x[red]", dataset, {"counts": [], "findings": [], "quarantined": 0})
+    audit = {"counts": [], "findings": [], "quarantined": 0, "agreement": {"images": 0}, "looks": None}
+    prepare.show("x[red]", dataset, audit)
     said = capsys.readouterr().out
     assert said.startswith(TITLE) and "[b]n" in said and "x[red]: 0 rows" in said
 

@@ -15,8 +15,7 @@ from scipy import ndimage
 
 from pipeline.data.gaze import map_fixations
 from pipeline.data.images import shrink
-from pipeline.data.mask_file import read_mask
-from pipeline.data.picture_file import read_picture
+from pipeline.data.mask_file import read_mask, read_stored
 from pipeline.data.problems import Problem, UnusableImage
 from pipeline.data.samples import (
     Annotation,
@@ -32,7 +31,6 @@ from pipeline.data.samples import (
 )
 
 GRID = 256  # cells on the longer side: several times finer than what any class activation map resolves
-MAP_BUDGET = {"max_megapixels": 256.0, "max_megabytes": 2048.0}  # before a map's size meets its image's
 MAX_OUTSIDE = 2  # px that a rectangle may reach over the image's edge; more is a wrong coordinate system
 SUPPORT = 0.5  # share of the peak from which a cell counts as marked when boxes are drawn
 
@@ -196,7 +194,7 @@ def _map_drawn(drawn: Drawn, width: int, height: int) -> np.ndarray:
 
 def _read_grey(path: Path) -> np.ndarray:
     """A map file as uint8 (H, W); three colours that are equal everywhere are one."""
-    stored = _read_map(path)
+    stored = read_stored(path)
     if stored.ndim == 3 and (stored == stored[..., :1]).all():
         stored = stored[..., 0]
     if stored.ndim != 2 or stored.dtype != np.uint8:
@@ -210,7 +208,7 @@ def _map_pasted(pasted: Pasted, width: int, height: int) -> np.ndarray:
     """Union of masks, each put at its corner."""
     union = np.zeros((height, width), dtype=bool)
     for path, left, top in pasted.parts:
-        stored = _read_map(path)
+        stored = read_stored(path)
         marked = np.asarray(stored.any(axis=2) if stored.ndim == 3 else stored > 0)
         part = np.array([left, top, left + marked.shape[1], top + marked.shape[0]], dtype=float)
         x0, y0, x1, y1 = _clip_to_image(part, width, height).astype(int)
@@ -221,7 +219,7 @@ def _map_pasted(pasted: Pasted, width: int, height: int) -> np.ndarray:
 
 
 def _map_masked(masked: Masked, width: int, height: int) -> np.ndarray:
-    return shrink(read_mask(masked, width, height, MAP_BUDGET), _grid_shape(width, height))
+    return shrink(read_mask(masked, width, height), _grid_shape(width, height))
 
 
 def _map_together(together: Together, width: int, height: int) -> np.ndarray:
@@ -232,12 +230,6 @@ def _map_together(together: Together, width: int, height: int) -> np.ndarray:
     return union
 
 
-def _read_map(path: Path) -> np.ndarray:
-    if not path.is_file():
-        raise _as_unusable("E_ANN_MISSING", "expected a map file, there is none", path)
-    return read_picture(path, **MAP_BUDGET)[0]
-
-
 def _grid_shape(width: int, height: int) -> tuple[int, int]:
     """Rows and columns of the map of an image; never more than the image has."""
     scale = min(1.0, GRID / max(width, height))
@@ -246,12 +238,6 @@ def _grid_shape(width: int, height: int) -> tuple[int, int]:
 
 def _as_unusable(code: str, message: str, path: Path | None = None) -> UnusableImage:
     return UnusableImage(Problem(code, path.name if path else "annotation", message))
-
-
-def map_size(drawn: Drawn) -> tuple[int, int]:
-    """Width and height of a map file that is known to be whole."""
-    with Image.open(drawn.path) as image:
-        return image.size
 
 
 MAPS: dict[type, Callable[[Any, int, int], np.ndarray]] = {

@@ -1,6 +1,6 @@
 """From a listed sample to the network's square, in expendable processes; each has one image in memory.
 
-A file that ends, stops or fills up its process costs that file (E_DECODE), never the run.
+What a damaged file can do there, `apart` says.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,17 +11,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipeline.common import expendable
-from pipeline.data import annotations, images, video
+from pipeline.data import annotations, apart, images, video
 from pipeline.data.agreement import agreement
 from pipeline.data.picture import Picture
-from pipeline.data.picture_file import read_picture
+from pipeline.data.picture_file import read_picture, read_size
 from pipeline.data.problems import Finding, Problem, UnusableImage
 from pipeline.data.samples import Drawn, Sample
 
 ASPECT = 1.01  # how much wider or narrower the image of some marks may be than the one they are put on
 SERIAL = 32  # below this many images, starting one more worker costs more than it saves
-SECONDS = 60  # for one image
-MEGABYTES = 1000  # of memory for one image, besides the budget that its header is held to
 
 
 class Recipe(NamedTuple):
@@ -43,7 +41,7 @@ class Recipe(NamedTuple):
 
     @property
     def budget(self) -> dict[str, float]:
-        """The header budget, as `images.read_picture` takes it."""
+        """The header budget, as `picture_file.read_picture` takes it."""
         return {"max_megapixels": self.max_megapixels, "max_megabytes": self.max_megabytes}
 
 
@@ -66,33 +64,22 @@ class Decoded:
 
 def decode_all(samples: Sequence[Sample], recipe: Recipe, workers: int) -> Iterator[Decoded | Problem]:
     """Decode in order, on `workers` processes; what cannot be used comes back as its Problem."""
-    limits = _limits(recipe.max_megabytes)
+    limits = apart.limits(recipe.max_megabytes)
     workers = min(workers, 1 + len(samples) // SERIAL)
     answers = expendable.call_all(limits, decode, ((sample, recipe) for sample in samples), workers)
     for sample, answer in zip(samples, answers, strict=True):
         lost = isinstance(answer, expendable.Lost)
-        yield _tell_lost(sample.image_path, answer) if lost else answer
+        yield apart.tell_lost(sample.image_path, answer) if lost else answer
 
 
 def load_apart(path: Path, limits: Mapping[str, Any]) -> Picture:
     """`images.load(path, **limits)` in an expendable process; raises what that raises."""
-    try:
-        loaded: Picture = expendable.call(_limits(limits["max_megabytes"]), _load, path, limits)
-    except expendable.Lost as error:
-        raise UnusableImage(_tell_lost(path, error)) from None
+    loaded: Picture = apart.call_apart(path, limits["max_megabytes"], _load, path, limits)
     return loaded
 
 
 def _load(path: Path, limits: Mapping[str, Any]) -> Picture:
     return images.load(path, **limits)
-
-
-def _limits(max_megabytes: float) -> expendable.Limits:
-    return expendable.Limits(SECONDS, MEGABYTES + max_megabytes)
-
-
-def _tell_lost(path: Path, lost: expendable.Lost) -> Problem:
-    return Problem("E_DECODE", path.name, f"its decoder {lost}; the file is damaged, replace or drop it")
 
 
 def decode(sample: Sample, recipe: Recipe) -> Decoded | Problem:
@@ -160,7 +147,7 @@ def _prepare_map(sample: Sample, picture: Picture, recipe: Recipe) -> np.ndarray
 def _compare_aspects(sample: Sample, picture: Picture) -> tuple[Finding, ...]:
     """A warning if marks refer to an image that is wider or narrower than this one by more than ASPECT."""
     resized = [each for each in sample.annotations if isinstance(each, Drawn) and each.resize != "refuse"]
-    sizes = [sample.annotation_size] if sample.annotation_size else list(map(annotations.map_size, resized))
+    sizes = [sample.annotation_size] if sample.annotation_size else [read_size(each.path) for each in resized]
     for width, height in sizes:
         if not 1 / ASPECT <= width * picture.height / (height * picture.width) <= ASPECT:
             came = f"marks of {width}x{height} px on an image of {picture.width}x{picture.height}"

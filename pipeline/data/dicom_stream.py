@@ -10,7 +10,7 @@ from typing import NamedTuple
 _START_OF_FRAME = frozenset((*range(0xC0, 0xD0), 0xF7)) - {0xC4, 0xC8, 0xCC}
 _LOSSLESS, _LS = 0xC3, 0xF7
 _WITHOUT_LENGTH = frozenset((0x01, *range(0xD0, 0xD9)))
-_SCAN, _END = 0xDA, b"\xff\xd9"
+_END = b"\xff\xd9"
 _J2K_START = b"\xff\x4f\xff\x51"  # start of codestream, then the size segment
 _JP2_START = b"\0\0\0\x0cjP  \r\n\x87\n"  # of the file format, in whose boxes such a codestream may lie
 _J2K_CODING, _J2K_TILE = 0xFF52, 0xFF90

@@ -19,7 +19,6 @@ from pipeline.data.samples import Drawn, Found, Masked, Pasted, Sample
 
 QUARANTINE = ("sample_id", "image_path", "code", "where", "message")
 NOTICED = ("code", "where", "what")  # of Findings, whose messages name no file and nobody; their places do
-
 AGREED = ("sample_id", "dice")
 BESIDE = ("quarantine.csv", "noticed.csv", "agreement.csv")  # files of a store: what `Taken` has besides rows
 

@@ -50,6 +50,17 @@ def read_picture(path: Path, *, max_megapixels: float, max_megabytes: float) -> 
     return stored_values(upright), upright.mode
 
 
+def read_size(path: Path) -> tuple[int, int]:
+    """Width and height of an image file by its header, as it is stored; UnusableImage (E_DECODE) without."""
+    with _without_pillows_limits():
+        try:
+            with Image.open(path, formats=FORMATS) as image:
+                return image.size
+        except Exception as error:  # as above
+            message = f"not an image file with a readable header ({type(error).__name__})"
+            raise _undecodable(path.name, message) from None
+
+
 def is_picture(path: Path) -> bool:
     """Whether a file begins as an image file of these formats does, whole or not."""
     with _without_pillows_limits():

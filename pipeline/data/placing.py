@@ -13,12 +13,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from PIL import Image
-
 from pipeline.common.errors import UserError
 from pipeline.common.files import write_text
 from pipeline.data.collection import Collection, find_maps, located
 from pipeline.data.listing import SPLITS, slug
+from pipeline.data.mask_file import marks_nothing
+from pipeline.data.problems import UnusableImage
 
 TABLE = "images.csv"
 COLUMNS = ("image", "label", "source", "subject", "split", "map")
@@ -55,7 +55,7 @@ def read_entries(
             place or source,
             subject,
             split,
-            marks if marks and not marks_nothing(marks) else None,
+            marks if marks and not _is_blank(marks) else None,
         )
         for image, label, place, subject, split, marks in zip(images, *told, found, strict=True)
     ]
@@ -120,13 +120,9 @@ def _link(source: Path, target: Path) -> int:
     return 0
 
 
-def marks_nothing(path: Path) -> bool:
-    """Whether a map is black all over, as some draw it where there was nothing to mark.
-
-    A file that is no picture is not: `prepare` tells what is wrong with it.
-    """
+def _is_blank(path: Path) -> bool:
+    """Whether a map marks nothing; of a file that is no picture `prepare` tells what is wrong with it."""
     try:
-        with Image.open(path) as image:
-            return image.convert("RGB").getbbox() is None
-    except (OSError, ValueError, SyntaxError):
+        return marks_nothing(path)
+    except UnusableImage:
         return False

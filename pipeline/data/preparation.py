@@ -31,9 +31,8 @@ from pipeline.data import intake, manifest, protocol, pseudonyms, replacing, sto
 from pipeline.data.arranging import arrange
 from pipeline.data.decoding import Recipe
 from pipeline.data.problems import Problem, refuse
+from pipeline.data.recognising import ADAPTERS
 from pipeline.data.samples import Found
-
-ADAPTERS = "data/adapters"
 
 
 class Keys(NamedTuple):

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pandas as pd
 import yaml
@@ -10,7 +11,7 @@ from pipeline.common.data_settings import Dataset, Prepare, Replacement
 from pipeline.common.errors import UserError
 from pipeline.common.files import write_text
 from pipeline.data.annotations import SUPPORT
-from pipeline.data.decoding import Decoded, decode
+from pipeline.data.decoding import Decoded, decode_all
 from pipeline.data.preparation import list_samples, make_recipe
 from pipeline.data.problems import Problem, refuse
 from pipeline.data.pseudonyms import real_names
@@ -30,17 +31,18 @@ def compare_maps(folder: Path, dataset: Dataset, settings: Prepare, kind: str, f
     new = marked_anew(list_samples(dataset), root, kind, file)
     told = {sample.sample_id: sample for sample in new if sample.annotations or sample.problem}
     problems, rows = [], []
-    frame = real_names(store.manifest, folder.name, dataset, settings)
-    for row, name in enumerate(frame["sample_id"]):
-        if name in told:
-            sample = told[name]
-            found = sample.problem or decode(sample, make_recipe(dataset, settings))
-            if isinstance(found, Decoded):
-                people = 0 if found.human_map is None else len(sample.annotations)
-                before = int(store.manifest["annotators"].iloc[row])
-                rows.append((name, before, people, _overlap(store.maps[row], found.human_map)))
-            else:
-                problems.append(Problem(found.code, f"{sample.image_path.name} {found.where}", found.message))
+    names = real_names(store.manifest, folder.name, dataset, settings)["sample_id"]
+    asked = [(row, told[name]) for row, name in enumerate(names) if name in told]
+    recipe = make_recipe(dataset, settings)
+    results = decode_all([sample for _, sample in asked], recipe, joblib.cpu_count())
+    for (row, sample), result in zip(asked, results, strict=True):
+        found = sample.problem or result
+        if isinstance(found, Decoded):
+            people = 0 if found.human_map is None else len(sample.annotations)
+            before = int(store.manifest["annotators"].iloc[row])
+            rows.append((sample.sample_id, before, people, _overlap(store.maps[row], found.human_map)))
+        else:
+            problems.append(Problem(found.code, f"{sample.image_path.name} {found.where}", found.message))
     refuse(problems)
     if not rows:
         refuse([Problem("E_JOIN", file.name, f"tells of no image in {folder}; is it of another data set?")])

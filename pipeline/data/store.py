@@ -2,8 +2,8 @@
 
     images.npy uint8 (N, C, S, S)   maps.npy uint8 (N, S, S), 0 where there is no map, peak 255 where there is
     truth/{causal,shortcut}.npy uint8 (N, S, S)   truth/without_{cause,shortcut}.npy uint8 (N, C, S, S)
-    manifest.csv   protocol.json   audit.json   duplicates.csv   shortcuts.png   quarantine.csv   noticed.csv
-    store.json
+    manifest.csv   protocol.json   audit.json   duplicates.csv   shortcuts.png   quarantine.csv
+    noticed.csv   agreement.csv   store.json
 
 Row i of every array is row i of the manifest. `truth/` exists for phantoms only, twins where they were drawn;
 `shortcuts.png` where there are enough subjects of each class to look for shortcuts.

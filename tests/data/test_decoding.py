@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.data import decoding
+from pipeline.data import apart, decoding
 from pipeline.data.decoding import Decoded, Recipe, decode, decode_all, load_apart
 from pipeline.data.problems import Problem, UnusableImage
 from pipeline.data.samples import Boxes, Drawn, Sample
@@ -260,7 +260,7 @@ def test_a_file_that_ends_or_stops_its_process_costs_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(tmp_path / "a.png")
-    monkeypatch.setattr(decoding, "SECONDS", 2)
+    monkeypatch.setattr(apart, "SECONDS", 2)
     files = [path, Deadly(tmp_path / "b.png"), path, Endless(tmp_path / "c.png"), path]
     found = list(decode_all([listed(file) for file in files], RECIPE, workers=1))
     assert [str(result)[:40] for result in found if isinstance(result, Problem)] == [
@@ -279,7 +279,7 @@ def test_a_file_that_wants_too_much_memory_is_refused(
     Image.linear_gradient("L").resize((4000, 4000)).save(path)
     large = RECIPE._replace(max_megapixels=99, max_megabytes=99)
     assert load_apart(path, large.limits).width == 4000
-    monkeypatch.setattr(decoding, "MEGABYTES", -60)
+    monkeypatch.setattr(apart, "MEGABYTES", -60)
     (found,) = decode_all([listed(path)], large, workers=1)
     assert isinstance(found, Problem)
     assert str(found).startswith("E_DECODE a.png: its decoder needed more than 39 MB")

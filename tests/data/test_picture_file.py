@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline.data.picture_file import read_picture
+from pipeline.data.picture_file import read_picture, read_size
 from pipeline.data.problems import UnusableImage
 
 NOISE = np.random.default_rng(0).integers(0, 256, (24, 20), dtype=np.uint8)
@@ -104,6 +104,16 @@ def test_rows_of_every_depth_and_order_are_counted(
             assert "rows are missing" in refused(path)
         else:
             assert read_picture(path, **LIMITS)[0].shape == (height, width)
+
+
+def test_sizes_have_no_limit_but_ours(tmp_path: Path) -> None:
+    """Pillow itself refuses to open files of more than 178 megapixels."""
+    header = struct.pack(">IIBBBBB", 40000, 30000, 8, 0, 0, 0, 0)
+    write_parts(tmp_path / "a.png", [(b"IHDR", header), (b"IDAT", b""), (b"IEND", b"")])
+    assert read_size(tmp_path / "a.png") == (40000, 30000)
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    with pytest.raises(UnusableImage, match=r"E_DECODE b\.png"):
+        read_size(tmp_path / "b.png")
 
 
 def several(path: Path) -> None:

@@ -6,15 +6,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.common import expendable
 from pipeline.data import video
+from pipeline.data.apart import call_apart
 from pipeline.data.listing import Listing
-from pipeline.data.problems import Problem, UnusableImage
+from pipeline.data.problems import UnusableImage
 from pipeline.data.samples import Sample
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
 NUMBER = re.compile(r"(\d+)$")  # of a frame, at the end of its file's name
-OPENING = expendable.Limits(seconds=60, megabytes=1000)  # of one video
 NUMBERS = 5  # of a line about one frame: its number and four more
 SEPARATORS = re.compile(r"[,\s]+")
 
@@ -54,22 +53,12 @@ def take_frames(
     if path is None:
         return []
     try:
-        chosen = video.spread(_count_frames(path), frames)
+        chosen = video.spread(call_apart(path, 0, video.count_frames, path), frames)
     except UnusableImage as error:
         where = f"{path.relative_to(listing.root).as_posix()} ({sample.where})"
         problem = replace(error.problem, where=where)
         return [replace(_one(sample, path, 0, 0, region), problem=problem)]
     return [_one(sample, path, number, number, region) for number in chosen]
-
-
-def _count_frames(path: Path) -> int:
-    """The same as `video.count_frames`, in a process that may end on a damaged file."""
-    try:
-        length: int = expendable.call(OPENING, video.count_frames, path)
-    except expendable.Lost as error:
-        message = f"its decoder {error}; the file is damaged, replace or drop it"
-        raise UnusableImage(Problem("E_DECODE", path.name, message)) from None
-    return length
 
 
 def _one(sample: Sample, path: Path, frame: int | None, number: int, region: Callable[[int], str]) -> Sample:

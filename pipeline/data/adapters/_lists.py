@@ -34,10 +34,7 @@ def read_lists(
     may be None; each map merges `annotators` people. Unknown words and absent files are noted in the listing.
     Raises UserError: E_LAYOUT and the codes of `read_table`.
     """
-    folder = None if maps is None else listing.root / maps
-    if folder is not None and not folder.is_dir():
-        message = "expected this folder of grey maps; put it there, or set maps to null if there are none"
-        refuse([Problem("E_LAYOUT", str(folder), message)])
+    folder = find_maps_folder(listing, maps)
     lines = []
     for path in _find_lists(listing.root, lists):
         for row in read_table(path, names=["split", "label", "path"]):
@@ -46,6 +43,15 @@ def read_lists(
                 _add_map(sample, folder, annotators)
                 lines.append(ListLine(sample, row.cells["path"], path.stem))
     return _with_unique_ids(listing, lines)
+
+
+def find_maps_folder(listing: Listing, maps: str | None) -> Path | None:
+    """The folder of grey maps that is set, None for none; UserError (E_LAYOUT) if it is not there."""
+    folder = None if maps is None else listing.root / maps
+    if folder is not None and not folder.is_dir():
+        message = "expected this folder of grey maps; put it there, or set maps to null if there are none"
+        refuse([Problem("E_LAYOUT", str(folder), message)])
+    return folder
 
 
 def _find_lists(root: Path, lists: list[str]) -> list[Path]:

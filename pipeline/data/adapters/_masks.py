@@ -2,12 +2,10 @@
 
 from pathlib import Path
 
-from pipeline.data.images import read_picture
 from pipeline.data.listing import Listing
+from pipeline.data.mask_file import marks_nothing
 from pipeline.data.problems import Problem, UnusableImage
 from pipeline.data.samples import Drawn, Sample
-
-BUDGET = {"max_megapixels": 64.0, "max_megabytes": 512.0}
 
 
 def add_mask(sample: Sample, mask: Path) -> None:
@@ -16,7 +14,7 @@ def add_mask(sample: Sample, mask: Path) -> None:
     A mask that cannot be read (E_DECODE) or that marks an image of label 0 (E_LABEL_CONFLICT) sets it aside.
     """
     try:
-        marked = read_picture(mask, **BUDGET)[0].any()
+        marked = not marks_nothing(mask)
     except UnusableImage as error:
         sample.problem = error.problem
         return

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 
 from pipeline.data.adapters._chest import choose_findings, decide, film, set_marks
-from pipeline.data.adapters._coco_runs import decode_counts
+from pipeline.data.coco_runs import decode_counts
 from pipeline.data.listing import Listing, TableRow, existing_root, read_json, read_table
 from pipeline.data.problems import Problem, refuse
 from pipeline.data.samples import Annotation, Polygons, Runs, Sample

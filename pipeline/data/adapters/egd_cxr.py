@@ -17,12 +17,12 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import numpy as np
-from PIL import Image
 
 from pipeline.common.limits import Positive
 from pipeline.data import dicom
 from pipeline.data.adapters._chest import film, to_number
 from pipeline.data.listing import Listing, TableRow, existing_root, read_table
+from pipeline.data.picture_file import read_size
 from pipeline.data.problems import Problem, UnusableImage
 from pipeline.data.samples import Fixations, Sample
 
@@ -106,7 +106,7 @@ def _check_canvas(sample: Sample, row: TableRow) -> None:
     names = [next((n for n in (f"image_{s}_pad", f"image_{s}") if n in row.cells), "") for s in SIDES]
     pads = [to_number(row.cells.get(name, "")) for name in names]
     try:
-        width, height = _read_size(sample.image_path)
+        width, height = _measure(sample.image_path)
     except UnusableImage as error:
         sample.problem = sample.problem or error.problem
         return
@@ -120,17 +120,12 @@ def _check_canvas(sample: Sample, row: TableRow) -> None:
         sample.problem = sample.problem or Problem("E_EGD_CANVAS", sample.where, message)
 
 
-def _read_size(path: Path) -> tuple[int, int]:
+def _measure(path: Path) -> tuple[int, int]:
     """Width and height of a film by its header; UnusableImage (E_DECODE) if it has none."""
-    if path.suffix.lower() == ".dcm":
-        header = dicom.read_header(path, ["Rows", "Columns"])
-        size = (int(header.get("Columns") or 0), int(header.get("Rows") or 0))
-    else:
-        try:
-            with Image.open(path, formats=["JPEG"]) as image:
-                size = image.size
-        except OSError:
-            size = (0, 0)
+    if path.suffix.lower() != ".dcm":
+        return read_size(path)
+    header = dicom.read_header(path, ["Rows", "Columns"])
+    size = (int(header.get("Columns") or 0), int(header.get("Rows") or 0))
     if 0 in size:
         raise UnusableImage(Problem("E_DECODE", path.name, "no readable film; replace or drop the file"))
     return size

@@ -1,9 +1,9 @@
 """LivDet-Iris 2017: the lists of its four sites, each with a training, a known and an unknown test set.
 
-    notre_dame   livdet-train.txt, livdet-test.txt, livdet-unknown_test.txt    `<stem> <0|1>`, no header;
-    .tiff warsaw       train.txt, test.txt, unknown_test.txt                         `<path>,<0|1>` below a
-    header iiitd_wvu    trainset.csv, testset.csv (all of it unknown)                 `...,<path>,<0|1>`
-    below a header clarkson     name the lists by the setting `lists`
+    notre_dame   livdet-train.txt, livdet-test.txt, livdet-unknown_test.txt: `<stem> <0|1>`, no header; .tiff
+    warsaw       train.txt, test.txt, unknown_test.txt: `<path>,<0|1>` below a header
+    iiitd_wvu    trainset.csv, testset.csv (all of it unknown): `<row>,<path>,<0|1>` below a header
+    clarkson     name the lists by the setting `lists`
 
 1 is an attack. The unknown test sets hold other lenses, papers or sensors, so their sources end in
 `_unknown`: hold those out. The later contests (2020, 2023, 2025) published no lists of this kind:

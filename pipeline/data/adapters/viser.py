@@ -1,7 +1,7 @@
 """VISER: iris attacks with eye tracking, one attack left out (Notre Dame, 2026; docs/layouts/iris.md).
 
-    CSVs/Train/<Attack>_Left_Out_Train.csv    headerless `Train|Test`,`Live|Spoof`,path; here Test chose the
-    epoch CSVs/Test/<Attack>_Left_Out_Test.csv      header `Image_Location,Class`
+    CSVs/Train/<Attack>_Left_Out_Train.csv    headerless `Train|Test`,`Live|Spoof`,path; Test chose the epoch
+    CSVs/Test/<Attack>_Left_Out_Test.csv      header `Image_Location,Class`
     <maps>/<stem>_blended.<extension>         grey maps of where people looked, for some images
 
 Paths in the lists are those of the authors' machine. No list tells the kind of an attack: it is that of the
@@ -18,8 +18,8 @@ from typing import Annotated, NamedTuple
 from pydantic import Field
 
 from pipeline.common.errors import UserError, nearest
+from pipeline.data.adapters._lists import find_maps_folder
 from pipeline.data.listing import Listing, existing_root, identifier, named, pattern, read_table
-from pipeline.data.problems import Problem, refuse
 from pipeline.data.samples import Drawn, Sample
 
 LEFT_OUT = {  # our words for attacks -> as files are called
@@ -137,12 +137,9 @@ def _read_kinds(listing: Listing, lists: Path) -> dict[str, str]:
 
 def _find_maps(listing: Listing, maps: str | None) -> dict[str, Path]:
     """The maps by their names without extension."""
-    if maps is None:
+    folder = find_maps_folder(listing, maps)
+    if folder is None:
         return {}
-    folder = listing.root / maps
-    if not folder.is_dir():
-        message = "expected this folder of grey maps; put it there, or set maps to null if there are none"
-        refuse([Problem("E_LAYOUT", str(folder), message)])
     found = (
         listing.file(f"{maps}/{path.name}", path.name)
         for path in sorted(folder.glob("[!.]*"))

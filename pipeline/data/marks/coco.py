@@ -10,20 +10,18 @@ from collections import defaultdict
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
-from pipeline.data.listing import Listing
+from pipeline.data.coco_runs import decode_counts
 from pipeline.data.marks import tool_files
-from pipeline.data.marks.matching import Marked
 from pipeline.data.marks.tool_files import Marking, Number, Side, Told
 from pipeline.data.problems import Problem, UnusableImage
 from pipeline.data.samples import Annotation, Boxes, Polygons, Runs
 
 NEEDED, ALLOWED = tool_files.NEEDED, tool_files.ALLOWED
-MOST_DIGITS = 7  # of a compressed run length, 5 bits each
 
 Ring = Annotated[list[Number], Field(min_length=6)]
 
@@ -68,12 +66,6 @@ class CocoFile(Told):
     categories: tuple[CocoCategory, ...] = ()
 
 
-def read(listing: Listing, samples: Marked, maps: dict[str, Any]) -> None:
-    """Append one annotation per file to each sample that it lists; see `tool_files` for what is refused."""
-    files = tool_files.find(listing, maps["file"])
-    tool_files.give(listing, samples, [found for path in files for found in parse(path)], maps)
-
-
 def parse(path: Path) -> Iterator[Marking]:
     """What a file says of each of its images; UserError (E_ANN_FILE) if it is not COCO's."""
     told = tool_files.read_json(path, CocoFile)
@@ -96,6 +88,9 @@ def parse(path: Path) -> Iterator[Marking]:
         yield Marking(image.file_name, where, path.as_posix(), (image.width, image.height), shapes, skipped)
 
 
+read = tool_files.reader(parse)
+
+
 def _make_shape(told: CocoAnnotation, image: CocoImage) -> Annotation:
     segmentation = told.segmentation
     if isinstance(segmentation, CocoRuns):
@@ -104,7 +99,7 @@ def _make_shape(told: CocoAnnotation, image: CocoImage) -> Annotation:
             message = f"mask of {width}x{height} px on an image of {image.width}x{image.height}"
             raise UnusableImage(Problem("E_ANN_DIMS", "annotation", f"{message}; expected one size"))
         counts = segmentation.counts
-        lengths = np.array(counts, np.int64) if isinstance(counts, list) else unpack(counts)
+        lengths = np.array(counts, np.int64) if isinstance(counts, list) else _unpack(counts)
         return Runs((lengths,), height, width, "F")
     if segmentation:
         if any(len(ring) % 2 for ring in segmentation):
@@ -114,29 +109,8 @@ def _make_shape(told: CocoAnnotation, image: CocoImage) -> Annotation:
     return Boxes(np.array([[left, top, left + across, top + down]]))
 
 
-def unpack(text: str) -> np.ndarray:
-    """The run lengths in COCO's compressed text, int64.
-
-    Each is written by digits of 5 bits from 48 on, lowest first, 32 added where more follow; from the fourth
-    on as its difference from the second before it. So pycocotools writes them, against which tests run.
-
-    Raises UnusableImage (E_RLE): other characters, a number that never ends.
-
-    >>> unpack("12:").tolist()
-    [1, 2, 10]
-    """
-    lengths: list[int] = []
-    value = shift = 0
-    for character in text:
-        digit = ord(character) - 48
-        if not 0 <= digit < 64 or shift >= 5 * MOST_DIGITS:
-            raise UnusableImage(Problem("E_RLE", "annotation", "not COCO's compressed run lengths"))
-        value |= (digit & 31) << shift
-        shift += 5
-        if not digit & 32:
-            value -= (1 << shift) if digit & 16 else 0
-            lengths.append(value + (lengths[-2] if len(lengths) > 2 else 0))
-            value = shift = 0
-    if shift:
-        raise UnusableImage(Problem("E_RLE", "annotation", "the compressed run lengths are cut off"))
-    return np.array(lengths, dtype=np.int64)
+def _unpack(counts: str) -> np.ndarray:
+    try:
+        return decode_counts(counts)
+    except ValueError as error:
+        raise UnusableImage(Problem("E_RLE", "annotation", str(error))) from None

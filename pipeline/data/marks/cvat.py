@@ -10,27 +10,18 @@ refused.
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 
-from pipeline.data.listing import Listing
 from pipeline.data.marks import tool_files
 from pipeline.data.marks.geometry import pasted_mask, turned_box, turned_ellipse
-from pipeline.data.marks.matching import Marked
 from pipeline.data.marks.tool_files import MOST_PIXELS, Marking
 from pipeline.data.problems import Problem, UnusableImage
 from pipeline.data.samples import Annotation, Polygons
 
 NEEDED, ALLOWED = tool_files.NEEDED, tool_files.ALLOWED
 Element = ElementTree.Element
-
-
-def read(listing: Listing, samples: Marked, maps: dict[str, Any]) -> None:
-    """Append one annotation per file to each sample that it lists; see `tool_files` for what is refused."""
-    files = tool_files.find(listing, maps["file"])
-    tool_files.give(listing, samples, [found for path in files for found in parse(path)], maps)
 
 
 def parse(path: Path) -> Iterator[Marking]:
@@ -51,6 +42,9 @@ def parse(path: Path) -> Iterator[Marking]:
             (each.get("label", ""), partial(_make_shape, each, size)) for each in image if each.tag in SHAPES
         ]
         yield Marking(name, where, path.as_posix(), size, shapes, len(image) - len(shapes))
+
+
+read = tool_files.reader(parse)
 
 
 class _NoDoctype(ElementTree.TreeBuilder):

@@ -16,10 +16,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import numpy as np
 from pydantic import Field
 
-from pipeline.data.listing import Listing
 from pipeline.data.marks import brush, tool_files
 from pipeline.data.marks.geometry import turned_box, turned_ellipse
-from pipeline.data.marks.matching import Marked
 from pipeline.data.marks.tool_files import Marking, Number, Side, Told
 from pipeline.data.samples import Annotation, Polygons
 
@@ -103,12 +101,6 @@ class StudioFile(Told):
     tasks: list[StudioTask]
 
 
-def read(listing: Listing, samples: Marked, maps: dict[str, Any]) -> None:
-    """Append one annotation per annotator to each sample; see `tool_files` for what is refused."""
-    files = tool_files.find(listing, maps["file"])
-    tool_files.give(listing, samples, [found for path in files for found in parse(path)], maps)
-
-
 def parse(path: Path) -> Iterator[Marking]:
     """What each person said of each image; UserError (E_ANN_FILE) if the file is not Label Studio's."""
     for number, task in enumerate(tool_files.read_json(path, StudioFile, inside="tasks").tasks, start=1):
@@ -117,6 +109,9 @@ def parse(path: Path) -> Iterator[Marking]:
         last = {_annotator(each): each for each in task.annotations if not each.was_cancelled}
         for annotator, each in last.items():
             yield _read_annotation(image, where, annotator, each, path)
+
+
+read = tool_files.reader(parse)
 
 
 def locate(path: Path, data: dict[str, Any], where: str) -> str:

@@ -12,16 +12,14 @@ import io
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from PIL import Image
 from pydantic import Field
 
-from pipeline.data.listing import Listing
 from pipeline.data.marks import tool_files
 from pipeline.data.marks.geometry import pasted_mask, turned_ellipse
-from pipeline.data.marks.matching import Marked
 from pipeline.data.marks.tool_files import Marking, Number, Side, Told
 from pipeline.data.problems import Problem, UnusableImage
 from pipeline.data.samples import Annotation, Boxes, Polygons
@@ -49,12 +47,6 @@ class LabelmeFile(Told):
     shapes: list[LabelmeShape]
 
 
-def read(listing: Listing, samples: Marked, maps: dict[str, Any]) -> None:
-    """Append one annotation per folder of files to each sample; see `tool_files` for what is refused."""
-    files = tool_files.find(listing, maps["file"])
-    tool_files.give(listing, samples, [found for path in files for found in parse(path)], maps)
-
-
 def parse(path: Path) -> Iterator[Marking]:
     """What a file says of its image; UserError (E_ANN_FILE) if it is not labelme's."""
     told = tool_files.read_json(path, LabelmeFile)
@@ -65,6 +57,9 @@ def parse(path: Path) -> Iterator[Marking]:
         told.imagePath.replace("\\", "/")
     ).name  # its folder is seen from that of the JSON file
     yield Marking(image, path.name, path.parent.as_posix(), size, shapes, len(told.shapes) - len(areas))
+
+
+read = tool_files.reader(parse)
 
 
 def _make_shape(told: LabelmeShape, size: tuple[int, int]) -> Annotation:

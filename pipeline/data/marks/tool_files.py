@@ -96,6 +96,16 @@ def refused(path: Path, message: str) -> UserError:
     return UserError(str(Problem("E_ANN_FILE", path.name, message)))
 
 
+def reader(parse: Callable[[Path], Iterable[Marking]]) -> Callable[[Listing, Marked, dict[str, Any]], None]:
+    """The `read` of a kind (see `marks`) whose files `parse` understands one by one."""
+
+    def read(listing: Listing, samples: Marked, maps: dict[str, Any]) -> None:
+        files = find(listing, maps["file"])
+        give(listing, samples, [found for path in files for found in parse(path)], maps)
+
+    return read
+
+
 def give(listing: Listing, samples: Marked, markings: Iterable[Marking], maps: dict[str, Any]) -> None:
     """Append one annotation per annotator to each sample that is marked.
 

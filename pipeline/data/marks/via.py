@@ -16,10 +16,9 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
 
-from pipeline.data.listing import Listing, read_table
+from pipeline.data.listing import read_table
 from pipeline.data.marks import tool_files
 from pipeline.data.marks.geometry import turned_ellipse
-from pipeline.data.marks.matching import Marked
 from pipeline.data.marks.tool_files import Marking, Number, Told
 from pipeline.data.problems import Problem, UnusableImage
 from pipeline.data.samples import Annotation, Boxes, Polygons
@@ -93,12 +92,6 @@ class ViaExport(Told):
     images: dict[str, ViaImage]
 
 
-def read(listing: Listing, samples: Marked, maps: dict[str, Any]) -> None:
-    """Append one annotation per file to each sample that it lists; see `tool_files` for what is refused."""
-    files = tool_files.find(listing, maps["file"])
-    tool_files.give(listing, samples, [found for path in files for found in parse(path)], maps)
-
-
 def parse(path: Path) -> Iterator[Marking]:
     """What a file says of each of its images; UserError (E_ANN_FILE) if it is not of VIA 2."""
     images = _read_rows(path) if path.suffix.lower() == ".csv" else _read_images(path)
@@ -111,6 +104,9 @@ def parse(path: Path) -> Iterator[Marking]:
         ]
         skipped = len(regions) - len(shapes)
         yield Marking(image.filename, path.name, path.as_posix(), None, shapes, skipped)
+
+
+read = tool_files.reader(parse)
 
 
 def _read_images(path: Path) -> list[ViaImage]:

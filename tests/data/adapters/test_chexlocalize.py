@@ -7,10 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from pipeline.data.adapters._coco_runs import decode_counts
 from pipeline.data.adapters.chexlocalize import read
 from tests.data.adapters.trees import draw, edit, facts, left_out, refused
 from tests.data.adapters.trees.chexlocalize import answers, build, write
@@ -85,37 +82,6 @@ def test_answers_may_be_whole_numbers(root: Path) -> None:
 
 def test_uncertain_labels_are_refused_if_wanted(root: Path) -> None:
     assert refused(lambda: read(root, uncertain="refuse")) == {"E_LABEL"}
-
-
-def pack(lengths: list[int]) -> str:
-    """Run lengths as COCO writes them: 5 bits a character, a sign in the last, differences from the third."""
-    text = ""
-    for number, length in enumerate(lengths):
-        value, more = length - (lengths[number - 2] if number > 2 else 0), True
-        while more:
-            part, value = value & 31, value >> 5
-            more = value != (-1 if part & 16 else 0)
-            text += chr(48 + part + 32 * more)
-    return text
-
-
-@given(st.lists(st.integers(0, 2**22), max_size=40))
-def test_what_was_packed_is_unpacked(lengths: list[int]) -> None:
-    assert decode_counts(pack(lengths)).tolist() == lengths
-
-
-def test_packed_by_hand() -> None:
-    # 6: one character. -1 from 4 to 3: 31 without sign continuation. 40 = 8 + 32: two characters
-    assert pack([4, 6, 40, 5]) == "46X1O"
-    assert decode_counts("46X1O").tolist() == [4, 6, 40, 5]
-
-
-@given(st.text(max_size=12))
-def test_any_text_is_unpacked_or_refused(text: str) -> None:
-    try:
-        assert decode_counts(text).ndim == 1
-    except ValueError as error:
-        assert str(error)
 
 
 MUTATIONS: dict[str, tuple[Callable[[Path], object], str]] = {

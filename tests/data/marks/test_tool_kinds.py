@@ -20,10 +20,11 @@ from pycocotools import mask as cocomask
 from pydicom.sr.codedict import codes as dicom_codes
 from pydicom.uid import generate_uid
 
+from pipeline.common import expendable
 from pipeline.common.errors import UserError
 from pipeline.data import annotations
 from pipeline.data.listing import Listing
-from pipeline.data.marks import brush, coco, cvat
+from pipeline.data.marks import brush, cvat
 from pipeline.data.problems import UnusableImage
 from pipeline.data.samples import Boxes, Polygons, Runs, Sample, Together
 from tests.data.adapters.trees import picture
@@ -125,17 +126,13 @@ def test_keep_chooses_labels(tmp_path: Path) -> None:
     assert "nodule, pipe" in refused(tmp_path, {"kind": "coco", "file": "coco.json", "keep": ["mass"]})
 
 
-@given(MASKS)
-def test_coco_runs_are_those_of_pycocotools(mask: np.ndarray) -> None:
-    packed = cocomask.encode(np.asfortranarray(mask.astype(np.uint8)))
-    runs = Runs((coco.unpack(packed["counts"].decode()),), *mask.shape, "F")
-    assert np.array_equal(expand(runs), mask)
-
-
-@pytest.mark.parametrize("text", ["a ", "PPPPPPPPPPPPPPPP", "P", "\x7f"])
-def test_broken_compressed_runs_are_refused(text: str) -> None:
-    with pytest.raises(UnusableImage, match="E_RLE"):
-        coco.unpack(text)
+@pytest.mark.parametrize("text", ["a ", "P", "\x7f"])
+def test_broken_compressed_runs_are_refused(tmp_path: Path, text: str) -> None:
+    told = {"image_id": 0, "segmentation": {"size": [10, 20], "counts": text}}
+    save(tmp_path / "coco.json", coco_file(told))
+    problem = marked(tmp_path, {"kind": "coco", "file": "coco.json"})["a.png"].problem
+    assert problem is not None
+    assert problem.code == "E_RLE"
 
 
 def test_a_run_length_bomb_draws_nothing(tmp_path: Path) -> None:
@@ -501,6 +498,26 @@ def test_what_is_no_segmentation_is_refused(tmp_path: Path) -> None:
     dicom_image(tmp_path / "images" / "film.dcm")
     message = refused(tmp_path, {"kind": "dicom_seg", "file": "images/film.dcm"})
     assert message.startswith("E_ANN_FILE film.dcm")
+
+
+def test_what_is_wrong_with_a_segmentation_quotes_nothing_of_it(tmp_path: Path) -> None:
+    told = segmentation(dicom_image(tmp_path / "images" / "film.dcm"), rectangle(5, 2, 9, 8), "BINARY")
+    told.SegmentSequence[0].add_new("SegmentNumber", "LO", "Jane Doe")  # as a number, of which pydicom tells
+    told.save_as(tmp_path / "images" / "seg.dcm")
+    message = refused(tmp_path, {"kind": "dicom_seg", "file": "images/seg.dcm"})
+    assert message == "E_ANN_FILE seg.dcm: no DICOM Segmentation that can be read (ValueError)"
+
+
+def test_a_segmentation_that_ends_its_decoder_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lose(*_: object) -> None:
+        raise expendable.Lost("died (SIGSEGV)")
+
+    dicom_image(tmp_path / "images" / "film.dcm")
+    monkeypatch.setattr(expendable, "call", lose)
+    message = refused(tmp_path, {"kind": "dicom_seg", "file": "images/film.dcm"})
+    assert message.startswith("E_ANN_FILE film.dcm: its decoder died (SIGSEGV)")
 
 
 # NIfTI

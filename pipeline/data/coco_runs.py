@@ -1,4 +1,7 @@
-"""Run lengths as COCO writes them into JSON: text of 6 bits a character, differences from the third on."""
+"""Run lengths as COCO writes them into JSON: text of 6 bits a character, differences from the fourth on.
+
+So pycocotools writes them, against which tests run. Adapters and kinds of maps both read them.
+"""
 
 import numpy as np
 
