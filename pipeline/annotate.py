@@ -13,6 +13,7 @@ images, and says how much the maps changed.
 """
 
 import argparse
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,6 +28,7 @@ from pipeline.common.data_settings import Replacement
 from pipeline.common.errors import UserError, nearest
 from pipeline.common.files import building, sha256_file, write_csv
 from pipeline.common.paths import CELLS, PREPARED
+from pipeline.common.workspace import written_in
 from pipeline.data import images
 from pipeline.data.marks import studio_tasks
 from pipeline.data.marks.studio_tasks import StudioSuggestion
@@ -124,9 +126,10 @@ def _suggest(
     )
 
 
-def take(file: Path, data: str, kind: str, settings: Path) -> None:
+def take(file: Path, data: str, kind: str, settings: Path | None) -> None:
     """Import an export: keep it, name it in `settings`, and say what it changes of the maps.
 
+    settings: None for where they are written. A fold's marks are those of the data set that it is of.
     Raises UserError, and leaves everything as it was: an unknown data set, and what `replacing` refuses.
     """
     params = load(Path("params.yaml"))
@@ -141,7 +144,9 @@ def take(file: Path, data: str, kind: str, settings: Path) -> None:
     shutil.copyfile(file, kept)
     write_csv(kept.parent / CHANGES, table)
     write_csv(kept.parent / BEFORE, _read_metrics(data))
-    name_in_settings(settings, data, Replacement(kind=kind, file=kept.as_posix(), sha256=digest))  # type: ignore[arg-type]
+    settings = settings or Path(os.path.relpath(written_in(Path.cwd())))
+    replacement = Replacement(kind=kind, file=kept.as_posix(), sha256=digest)  # type: ignore[arg-type]
+    name_in_settings(settings, params.datasets[data].fold_of or data, replacement)
     had, iou = int((table["annotators_before"] > 0).sum()), table["iou"].mean()
     print(f"{len(table)} images of {data} annotated anew; {had} had a map, mean IoU of old and new {iou:.2f}")
     print(f"{settings} names {kept}; now run the pipeline again, then `annotate changes --data {data}`")
@@ -205,7 +210,9 @@ def parser() -> argparse.ArgumentParser:
     back.add_argument("file", type=Path, help="the tool's export")
     back.add_argument("--kind", choices=sorted(PARSERS), default="label_studio", help="of the export")
     back.add_argument("--data", required=True, help="data set of params.yaml")
-    back.add_argument("--params", type=Path, default=Path("params.yaml"), help="settings file to change")
+    back.add_argument(
+        "--params", type=Path, help="settings file to change: params.yaml, or a study's profile"
+    )
     told = parts.add_parser("changes", help="what the new maps changed of the results")
     told.add_argument("--data", required=True, help="data set of params.yaml")
     return made
