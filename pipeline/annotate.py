@@ -13,7 +13,6 @@ images, and says how much the maps changed.
 """
 
 import argparse
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,7 +27,6 @@ from pipeline.common.data_settings import Replacement
 from pipeline.common.errors import UserError, nearest
 from pipeline.common.files import building, sha256_file, write_csv
 from pipeline.common.paths import CELLS, PREPARED
-from pipeline.common.workspace import written_in
 from pipeline.data import images
 from pipeline.data.marks import studio_tasks
 from pipeline.data.marks.studio_tasks import StudioSuggestion
@@ -144,12 +142,22 @@ def take(file: Path, data: str, kind: str, settings: Path | None) -> None:
     shutil.copyfile(file, kept)
     write_csv(kept.parent / CHANGES, table)
     write_csv(kept.parent / BEFORE, _read_metrics(data))
-    settings = settings or Path(os.path.relpath(written_in(Path.cwd())))
+    settings = settings or written_in(Path.cwd())
     replacement = Replacement(kind=kind, file=kept.as_posix(), sha256=digest)  # type: ignore[arg-type]
     name_in_settings(settings, params.datasets[data].fold_of or data, replacement)
     had, iou = int((table["annotators_before"] > 0).sum()), table["iou"].mean()
     print(f"{len(table)} images of {data} annotated anew; {had} had a map, mean IoU of old and new {iou:.2f}")
     print(f"{settings} names {kept}; now run the pipeline again, then `annotate changes --data {data}`")
+
+
+def written_in(folder: Path) -> Path:
+    """The file in which a person changes the settings of a folder: in a workspace its profile.
+
+    The workspace's own params.yaml is made anew of that at each run.
+    """
+    profile = Path("../../profiles", f"{folder.name}.yaml")
+    in_workspace = folder.parent.name == "workspaces" and (folder / profile).is_file()
+    return profile if in_workspace else Path("params.yaml")
 
 
 def _read_metrics(data: str) -> pd.DataFrame:
@@ -182,6 +190,8 @@ def tell_changes(data: str) -> None:
     }
     spread = {"change": ("change", "mean"), "least": ("change", "min"), "most": ("change", "max")}
     grouped = both.groupby(["backbone", "method", "scope", "source"], as_index=False)
+    if not both["change"].any():
+        print("no value differs: was the pipeline run since the import?")
     print("AUROC, paired by cell")
     print(grouped.agg(**named, **spread).round(4).to_string(index=False))
 

@@ -25,7 +25,6 @@ from pipeline.common.paths import PHANTOMS, WEIGHTS
 PROJECT = Path(__file__).parents[2]
 # A profile's axes, not a mixture with those of params.yaml.
 REPLACED_WHOLE = {"datasets", "backbones", "methods", "tasks", "attacks"}
-WORKSPACES = "workspaces"
 DVC_CONFIG = """\
 [core]
     analytics = false
@@ -49,7 +48,7 @@ def workspace(profile: str) -> Path:
         raise UserError(f"profile {profile!r} is not in profiles/: {nearest(profile, known)}")
     settings = unfold(merge(_read(PROJECT / "params.yaml"), _expand(_read(source))))
     parse(settings, f"profiles/{profile}.yaml over params.yaml")
-    folder = PROJECT / WORKSPACES / profile
+    folder = PROJECT / "workspaces" / profile
     for dataset in settings["datasets"].values():
         dataset["root"] = _root(dataset["root"], folder)
 
@@ -61,17 +60,6 @@ def workspace(profile: str) -> Path:
     for shared in (Path("pipeline"), WEIGHTS):
         _link(folder, shared)
     return folder
-
-
-def written_in(folder: Path) -> Path:
-    """The file that a person edits to change the settings in a folder: a workspace's are its profile's.
-
-    >>> written_in(Path("/project"))
-    PosixPath('/project/params.yaml')
-    """
-    profile = folder.parents[1] / "profiles" / f"{folder.name}.yaml" if len(folder.parents) > 1 else folder
-    in_workspace = folder.parent.name == WORKSPACES and profile.is_file()
-    return profile if in_workspace else folder / "params.yaml"
 
 
 def merge(base: Any, over: Any) -> Any:

@@ -169,12 +169,3 @@ def test_first_weights_are_put_into_the_project_once(project: Path, monkeypatch:
     monkeypatch.delenv("CAMDIVIDE_WEIGHTS", raising=False)
     (project / "data" / "weights" / "densenet121.safetensors").touch()
     assert find("densenet121", "imagenet").is_file()
-
-
-def test_a_setting_that_is_written_in_a_study_outlives_its_next_run(project: Path) -> None:
-    write(project, "mine", "train: {epochs: 3}\n")
-    folder = workspace.workspace("mine")
-    workspace.written_in(folder).write_text("train: {epochs: 4}\n")
-    assert load(workspace.workspace("mine") / "params.yaml").train.epochs == 4
-    assert workspace.written_in(project) == project / "params.yaml"
-    assert workspace.written_in(project / "elsewhere") == project / "elsewhere" / "params.yaml"
