@@ -125,9 +125,10 @@ def _suggest(
     )
 
 
-def take(file: Path, data: str, kind: str, settings: Path) -> None:
+def take(file: Path, data: str, kind: str, settings: Path | None) -> None:
     """Import an export: keep it, name it in `settings`, and say what it changes of the maps.
 
+    settings: None for where they are written. A fold's marks are those of the data set that it is of.
     Raises UserError, and leaves everything as it was: an unknown data set, and what `replacing` refuses.
     """
     params = load(Path("params.yaml"))
@@ -142,10 +143,22 @@ def take(file: Path, data: str, kind: str, settings: Path) -> None:
     shutil.copyfile(file, kept)
     write_csv(kept.parent / CHANGES, table)
     write_csv(kept.parent / BEFORE, _read_metrics(data))
-    name_in_settings(settings, data, Replacement(kind=kind, file=kept.as_posix(), sha256=digest))  # type: ignore[arg-type]
+    settings = settings or written_in(Path.cwd())
+    replacement = Replacement(kind=kind, file=kept.as_posix(), sha256=digest)  # type: ignore[arg-type]
+    name_in_settings(settings, params.datasets[data].fold_of or data, replacement)
     had, iou = int((table["annotators_before"] > 0).sum()), table["iou"].mean()
     print(f"{len(table)} images of {data} annotated anew; {had} had a map, mean IoU of old and new {iou:.2f}")
     print(f"{settings} names {kept}; now run the pipeline again, then `annotate changes --data {data}`")
+
+
+def written_in(folder: Path) -> Path:
+    """The file in which a person changes the settings of a folder: in a workspace its profile.
+
+    The workspace's own params.yaml is made anew of that at each run.
+    """
+    profile = Path("../../profiles", f"{folder.name}.yaml")
+    in_workspace = folder.parent.name == "workspaces" and (folder / profile).is_file()
+    return profile if in_workspace else Path("params.yaml")
 
 
 def _read_metrics(data: str) -> pd.DataFrame:
@@ -178,6 +191,8 @@ def tell_changes(data: str) -> None:
     }
     spread = {"change": ("change", "mean"), "least": ("change", "min"), "most": ("change", "max")}
     grouped = both.groupby(["backbone", "method", "scope", "source"], as_index=False)
+    if not both["change"].any():
+        print("no value differs: was the pipeline run since the import?")
     print("AUROC, paired by cell")
     print(grouped.agg(**named, **spread).round(4).to_string(index=False))
 
@@ -206,7 +221,9 @@ def parser() -> argparse.ArgumentParser:
     back.add_argument("file", type=Path, help="the tool's export")
     back.add_argument("--kind", choices=sorted(PARSERS), default="label_studio", help="of the export")
     back.add_argument("--data", required=True, help="data set of params.yaml")
-    back.add_argument("--params", type=Path, default=Path("params.yaml"), help="settings file to change")
+    back.add_argument(
+        "--params", type=Path, help="settings file to change: params.yaml, or a study's profile"
+    )
     told = parts.add_parser("changes", help="what the new maps changed of the results")
     told.add_argument("--data", required=True, help="data set of params.yaml")
     return made

@@ -8,13 +8,16 @@ names lie in data/names/, which is never shared: what this command prints is for
 """
 
 import argparse
-from collections.abc import Mapping, Sequence
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from pipeline.common.cli import exit_with
 from pipeline.common.config import Params, load
 from pipeline.common.errors import UserError
 from pipeline.common.paths import NAMES
+from pipeline.common.spreadsheet import as_text
 from pipeline.data.pseudonyms import PSEUDONYM, read
 
 Tables = Mapping[str, Mapping[str, tuple[str, str]]]  # data set -> what `read` gives
@@ -36,9 +39,28 @@ def tell(params: Params, asked: Sequence[str]) -> None:
 
 
 def reveal(text: str) -> str:
-    """A text with names in place of all pseudonyms that are known here."""
-    names = {each: name for table in _tables().values() for each, (name, _) in table.items()}
-    return PSEUDONYM.sub(lambda found: names.get(found[0], found[0]), text)
+    """A text with names in place of all pseudonyms that are known here; raises UserError if none are."""
+    return _reveal(_names(), text)
+
+
+def reveal_csv(text: str) -> str:
+    """The same of a CSV file: a name with a comma stays in its cell, and none becomes a formula."""
+    known, written = _names(), io.StringIO()
+    rows = csv.reader(io.StringIO(text))
+    csv.writer(written, lineterminator="\n").writerows(
+        [_reveal(known, cell, as_text) for cell in row] for row in rows
+    )
+    return written.getvalue()
+
+
+def _reveal(known: Mapping[str, str], text: str, shown: Callable[[str], str] = str) -> str:
+    """`shown` makes what is printed of a text in which there were pseudonyms."""
+    told = PSEUDONYM.sub(lambda found: known.get(found[0], found[0]), text)
+    return text if told == text else shown(told)
+
+
+def _names() -> dict[str, str]:
+    return {each: name for table in _tables().values() for each, (name, _) in table.items()}
 
 
 def _tables() -> Tables:
@@ -75,7 +97,8 @@ def main() -> None:
 
     def work() -> None:
         if args.text:
-            print(reveal(args.text.read_text(encoding="utf-8")), end="")
+            put_names = reveal_csv if args.text.suffix == ".csv" else reveal
+            print(put_names(args.text.read_text(encoding="utf-8")), end="")
         if args.pseudonym or not args.text:
             tell(load(), args.pseudonym)
 

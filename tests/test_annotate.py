@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from pipeline.annotate import parser, tell_changes
+from pipeline.annotate import parser, tell_changes, written_in
 from pipeline.common.data_settings import Replacement
 from pipeline.common.errors import UserError
 from pipeline.common.files import sha256_file
@@ -136,6 +136,16 @@ def test_test_images_are_never_shown(capsys: pytest.CaptureFixture[str]) -> None
     assert "invalid choice: 'test'" in capsys.readouterr().err
 
 
+def test_settings_of_a_study_are_written_in_its_profile(tmp_path: Path) -> None:
+    """The next run makes the workspace's params.yaml anew."""
+    for folder in ("profiles", "mine", "workspaces/mine", "workspaces/other"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "profiles/mine.yaml").touch()
+    assert written_in(tmp_path / "workspaces/mine") == Path("../../profiles/mine.yaml")
+    for folder in ("", "mine", "workspaces/other"):
+        assert written_in(tmp_path / folder) == Path("params.yaml")
+
+
 def test_changes_are_paired_by_cell(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -157,3 +167,8 @@ def test_changes_are_paired_by_cell(
     tell_changes("cxr")
     last = capsys.readouterr().out.splitlines()[-1].split()
     assert last == ["b", "m", "closed", "2", "0.6", "0.65", "0.05", "0.0", "0.1"]
+    for seed, value in (("0", 0.5), ("1", 0.7)):  # as before the import
+        text = f"scope,source,metric,value\nclosed,,auroc,{value}\n"
+        Path(f"evaluate/cxr/b/m/{seed}/metrics.csv").write_text(text)
+    tell_changes("cxr")
+    assert "was the pipeline run since the import?" in capsys.readouterr().out

@@ -1,5 +1,7 @@
 """Who is in the data stays where the data are: no name, id or date of an archive in any output byte."""
 
+import io
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ from planted_people import WORDS, found_in, settings
 
 from pipeline import names
 from pipeline.common.errors import UserError
+from pipeline.common.spreadsheet import from_text
 from pipeline.common.tree import hash_tree
 from pipeline.data import pseudonyms
 from pipeline.data.pseudonyms import PSEUDONYM
@@ -92,6 +95,11 @@ def test_the_owner_finds_every_name_again(archive: Path, capsys: pytest.CaptureF
     assert second.split("  ")[1:2] == ["ward"] and second.split("  ")[2].startswith("ward:MRN7714")
     told = names.reveal((STORE / "quarantine.csv").read_text())
     assert "E_FLAT,films/KOWALCZYK^ZDZISLAWA 1947-06-13/ACC5580920_20190822.dcm (lists/" in told
+    told = names.reveal_csv((STORE / "manifest.csv").read_text())
+    shown = pd.read_csv(io.StringIO(told), dtype=str)
+    assert [from_text(each) for each in shown["image_path"]] == [
+        tables[each][0] for each in rows["image_path"]
+    ]
     with pytest.raises(UserError, match="'n0': no name in data/names"):
         names.tell(settings(), ["n0"])
 
@@ -213,3 +221,9 @@ def test_two_names_with_one_pseudonym_are_refused(tmp_path: Path, monkeypatch: p
     people = pd.DataFrame({"subject_id": [f"p{number}" for number in range(17)]}, dtype="str")
     with pytest.raises(UserError, match="two names of ward have the pseudonym n"):
         pseudonyms.Pseudonyms(tmp_path / "names", "ward").hide(people)
+
+
+def test_names_with_commas_and_formulas_stay_in_their_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(names, "_tables", lambda: {"ward": {"n1": ("=Roe, Jane", "")}})
+    monkeypatch.setattr(names, "PSEUDONYM", re.compile(r"\bn\d\b"))
+    assert names.reveal_csv("id,note\nn1,of n1\n-n2,\n") == 'id,note\n"\'=Roe, Jane","of =Roe, Jane"\n-n2,\n'
