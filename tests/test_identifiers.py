@@ -223,6 +223,14 @@ def test_two_names_with_one_pseudonym_are_refused(tmp_path: Path, monkeypatch: p
         pseudonyms.Pseudonyms(tmp_path / "names", "ward").hide(people)
 
 
+def test_asking_for_names_makes_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows, asked = pd.DataFrame(), settings()
+    with pytest.raises(UserError, match="no table with the names of ward"):
+        pseudonyms.real_names(rows, "ward", asked.datasets["ward"], asked.prepare)
+    assert not NAMES.exists()
+
+
 def test_names_with_commas_and_formulas_stay_in_their_cells(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(names, "_tables", lambda: {"ward": {"n1": ("=Roe, Jane", "")}})
     monkeypatch.setattr(names, "PSEUDONYM", re.compile(r"\bn\d\b"))

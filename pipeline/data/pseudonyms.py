@@ -149,8 +149,10 @@ def real_names(rows: pd.DataFrame, name: str, dataset: Dataset, settings: Prepar
 
     Raises UserError if they are hidden and the table of names is not here.
     """
-    named = of(NAMES, name, hidden=wanted(dataset, settings))
-    if not named.knows(rows):
+    hidden = wanted(dataset, settings)
+    lost = hidden and not (NAMES / KEY).is_file()  # whoever asks for names must not be given a new key
+    named = of(NAMES, name, hidden=hidden and not lost)
+    if lost or not named.knows(rows):
         raise UserError(f"{NAMES}: no table with the names of {name}; work where these data were prepared")
     return named.restore(rows)
 
