@@ -31,6 +31,7 @@ from pipeline.data import images
 from pipeline.data.decoding import load_apart
 from pipeline.data.marks import studio_tasks
 from pipeline.data.marks.studio_tasks import StudioSuggestion
+from pipeline.data.problems import counted
 from pipeline.data.pseudonyms import real_names
 from pipeline.data.reannotation import compare_maps, name_in_settings
 from pipeline.data.replacing import PARSERS
@@ -136,16 +137,18 @@ def take(file: Path, data: str, kind: str, settings: Path | None) -> None:
         raise UserError(f"dataset {data!r} is not in params.yaml: {nearest(data, params.datasets)}")
     if not file.is_file():
         raise UserError(f"{file}: no such file; export it from the annotation tool")
-    table = compare_maps(PREPARED / data, params.datasets[data], params.prepare, kind, file)
+    table, noticed = compare_maps(PREPARED / data, params.datasets[data], params.prepare, kind, file)
     digest = sha256_file(file)
     kept = ANNOTATIONS / data / f"{digest[:12]}{file.suffix}"
+    settings = settings or written_in(Path.cwd())
+    replacement = Replacement(kind=kind, file=kept.as_posix(), sha256=digest)  # type: ignore[arg-type]
+    name_in_settings(settings, params.datasets[data].fold_of or data, replacement)
     kept.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(file, kept)
     write_csv(kept.parent / CHANGES, table)
     write_csv(kept.parent / BEFORE, _read_metrics(data))
-    settings = settings or written_in(Path.cwd())
-    replacement = Replacement(kind=kind, file=kept.as_posix(), sha256=digest)  # type: ignore[arg-type]
-    name_in_settings(settings, params.datasets[data].fold_of or data, replacement)
+    for found in counted(noticed):
+        print(f"{found.code} {found.where}: {found.message}")
     had, iou = int((table["annotators_before"] > 0).sum()), table["iou"].mean()
     print(f"{len(table)} images of {data} annotated anew; {had} had a map, mean IoU of old and new {iou:.2f}")
     print(f"{settings} names {kept}; now run the pipeline again, then `annotate changes --data {data}`")

@@ -13,7 +13,7 @@ from pipeline.common.files import write_text
 from pipeline.data.annotations import SUPPORT
 from pipeline.data.decoding import Decoded, decode_all
 from pipeline.data.preparation import list_samples, make_recipe
-from pipeline.data.problems import Problem, refuse
+from pipeline.data.problems import Finding, Problem, refuse
 from pipeline.data.pseudonyms import real_names
 from pipeline.data.replacing import marked_anew
 from pipeline.data.store import open_store
@@ -21,8 +21,10 @@ from pipeline.data.store import open_store
 COLUMNS = ["sample_id", "annotators_before", "annotators_after", "iou"]
 
 
-def compare_maps(folder: Path, dataset: Dataset, settings: Prepare, kind: str, file: Path) -> pd.DataFrame:
-    """One row per image of the prepared store in `folder` that the file tells of: COLUMNS.
+def compare_maps(
+    folder: Path, dataset: Dataset, settings: Prepare, kind: str, file: Path
+) -> tuple[pd.DataFrame, list[Finding]]:
+    """One row per image of the prepared store in `folder` that the file tells of (COLUMNS), and warnings.
 
     `iou` is that of the cells with half of the peak or more, before and after; NaN where either has no map.
     Raises UserError: marks that cannot be drawn, each with its image; what `replacing` refuses.
@@ -46,7 +48,7 @@ def compare_maps(folder: Path, dataset: Dataset, settings: Prepare, kind: str, f
     refuse(problems)
     if not rows:
         refuse([Problem("E_JOIN", file.name, f"tells of no image in {folder}; is it of another data set?")])
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=COLUMNS), new.noticed
 
 
 def _overlap(old: np.ndarray, new: np.ndarray | None) -> float:
