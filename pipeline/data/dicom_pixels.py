@@ -119,9 +119,11 @@ def _decode_plain(dataset: pydicom.Dataset, layout: Layout) -> np.ndarray:
         if layout.photometric not in COLOURS["JPEG-LS"]:
             raise undecodable(layout.where, f"{layout.photometric} cannot be stored as run lengths")
         warnings.simplefilter("error")  # pydicom only warns of run lengths for a larger picture
+        reader = "pydicom"  # not another library that may be installed
     else:
         _trim_pixels(dataset, layout)
-    values = pixel_array(dataset, index=layout.place, correct_unused_bits=False)
+        reader = ""
+    values = pixel_array(dataset, index=layout.place, correct_unused_bits=False, decoding_plugin=reader)
     if layout.allocated == 1:
         return values
     above, unused = layout.allocated - 1 - layout.high, layout.allocated - layout.stored

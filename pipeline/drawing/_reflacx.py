@@ -92,7 +92,8 @@ def write_film(root: Path, study: Study, film: np.ndarray, rng: np.random.Genera
     dataset.WindowWidth = [width, width / 2] if several else width
     dataset.PixelData = stored.tobytes()
     if compress:
-        dataset.compress(RLELossless, generate_instance_uid=False)
+        # by name: pydicom takes another encoder, whose bytes differ, where one is installed
+        dataset.compress(RLELossless, encoding_plugin="pydicom", generate_instance_uid=False)
     target = root / study.path
     target.parent.mkdir(parents=True, exist_ok=True)
     dataset.save_as(target, enforce_file_format=True)
