@@ -13,7 +13,17 @@ from PIL import Image, ImageDraw
 from pipeline.data import annotations
 from pipeline.data.images import load
 from pipeline.data.problems import UnusableImage
-from pipeline.data.samples import Annotation, Boxes, Drawn, Ellipses, Fixations, Pasted, Polygons, Runs
+from pipeline.data.samples import (
+    Annotation,
+    Boxes,
+    Drawn,
+    Ellipses,
+    Fixations,
+    Pasted,
+    Polygons,
+    Runs,
+    Together,
+)
 
 
 def combine(
@@ -318,3 +328,14 @@ def test_runs_that_leave_the_image_are_refused() -> None:
     assert "E_RLE" in refused(Runs((np.array([3, -1]),), 2, 4, "C"), width=4, height=2)
     assert "E_ANN_DIMS" in refused(Runs((np.array([1, 1]),), 2, 4, "C"), width=4, height=3)
     assert "E_ANN_EMPTY" in refused(Runs((np.array([8]),), 2, 4, "C"), width=4, height=2)
+
+
+def test_holes_and_parts_stay_apart() -> None:
+    """The hole of one outline does not cut into another."""
+    ring = np.array([[1, 1], [7, 1], [7, 7], [1, 7]])
+    one = Polygons((ring,), (np.array([[3, 3], [5, 3], [5, 5], [3, 5]]),))
+    both = Together((one, Boxes(np.array([[4, 4, 6, 6]]))))
+    human_map = annotations.combine([both], 20, 10, granularity="map", blur=0)
+    assert human_map is not None
+    assert human_map[3, 3] == 0
+    assert human_map[4, 4] == 1

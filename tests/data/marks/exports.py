@@ -1,12 +1,20 @@
-"""Files as annotation tools write them, of invented images; what is a tool's own is named as such."""
+"""Files as annotation tools write them, of invented images, and what is made of them.
 
+What is a tool's own is named as such.
+"""
+
+import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pytest
 from PIL import Image
 
+from pipeline.common.errors import UserError
+from pipeline.data import annotations
 from pipeline.data.adapters.image_table import read
-from pipeline.data.samples import Sample
+from pipeline.data.samples import Runs, Sample
 from tests.data.adapters.trees import picture
 
 SIZE = (20, 10)  # width and height of the invented images
@@ -78,3 +86,38 @@ def blank(path: Path, size: tuple[int, int]) -> None:
     """An image file of a size."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("L", size, 7).save(path)
+
+
+def drawn(sample: Sample) -> np.ndarray:
+    """The mean of all annotators' maps, as `prepare` draws it before the crop."""
+    width, height = sample.annotation_size or SIZE
+    human_map = annotations.combine(sample.annotations, width, height, granularity="map", blur=0)
+    assert human_map is not None
+    return human_map
+
+
+def rectangle(x0: int, y0: int, x1: int, y1: int) -> np.ndarray:
+    """1 in [x0, x1) x [y0, y1) of an image of SIZE."""
+    expected = np.zeros((SIZE[1], SIZE[0]))
+    expected[y0:y1, x0:x1] = 1
+    return expected
+
+
+def save(path: Path, document: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(document if isinstance(document, str) else json.dumps(document))
+    return path
+
+
+def refused(root: Path, maps: dict[str, Any]) -> str:
+    with pytest.raises(UserError) as caught:
+        marked(root, maps)
+    return "\n".join(caught.value.problems)
+
+
+def expand(runs: Runs) -> np.ndarray:
+    lengths = runs.parts[0]
+    marks = np.zeros(runs.width * runs.height, bool)
+    found = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
+    marks[: len(found)] = found
+    return marks.reshape((runs.height, runs.width), order=runs.order)
