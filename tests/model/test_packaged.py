@@ -29,8 +29,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def shipped_file() -> Path:
     found = packaged._installed(efficientnet_lite0.SHIPPED)
-    if found is None:
-        pytest.skip(f"{efficientnet_lite0.SHIPPED.package} is not installed (the extra `pretrained`)")
+    assert found is not None, f"{efficientnet_lite0.SHIPPED.package} comes with the extra `dev`"
     return found
 
 
