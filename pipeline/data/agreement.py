@@ -11,18 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.data.annotations import SUPPORT, map_annotation
-from pipeline.data.samples import Annotation
+from pipeline.data.annotations import SUPPORT
 
 
-def agreement(annotations: Sequence[Annotation], width: int, height: int) -> float | None:
-    """Mean pairwise Dice, 0..1, in an image of `width` x `height` px; None for fewer than two annotators.
-
-    Raises UnusableImage as `annotations.combine` does.
-    """
-    if len(annotations) < 2:
+def agreement(maps: Sequence[np.ndarray]) -> float | None:
+    """Mean pairwise Dice, 0..1, of annotators' maps (h, w) of one image; None for fewer than two."""
+    if len(maps) < 2:
         return None
-    maps = [map_annotation(annotation, width, height) for annotation in annotations]
     marked = [(each > 0) & (each >= SUPPORT * each.max()) for each in maps]
     return float(np.mean([dice(one, other) for one, other in combinations(marked, 2)]))
 

@@ -35,24 +35,27 @@ MAX_OUTSIDE = 2  # px that a rectangle may reach over the image's edge; more is 
 SUPPORT = 0.5  # share of the peak from which a cell counts as marked when boxes are drawn
 
 
-def combine(
-    annotations: Sequence[Annotation], width: int, height: int, *, granularity: str, blur: float
-) -> np.ndarray | None:
-    """The mean of all annotators' maps, float32 (h, w) in [0, 1]; None if they leave nothing to look at.
-
-    `annotations` has one entry per annotator, in px of an image of `width` x `height`. `granularity` is
-    `map`, or `box`: each connected part above half the peak becomes its bounding box. `blur` is the sigma of
-    a last Gaussian, as a share of the image's width.
+def draw_maps(annotations: Sequence[Annotation], width: int, height: int) -> list[np.ndarray]:
+    """Each annotator's map, float (h, w) in [0, 1], in px of an image of `width` x `height`.
 
     Raises UnusableImage: E_ANN_MISSING, E_ANN_DIMS, E_ANN_RANGE, E_ANN_EMPTY, E_DECODE (map files), E_FIX,
     E_BOX, E_SHAPE, E_RLE.
 
-    >>> combine([Boxes(np.array([[0, 0, 1, 2]]))], 2, 2, granularity="map", blur=0).tolist()
-    [[1.0, 0.0], [1.0, 0.0]]
+    >>> [each.tolist() for each in draw_maps([Boxes(np.array([[0, 0, 1, 2]]))], 2, 2)]
+    [[[1.0, 0.0], [1.0, 0.0]]]
     """
-    if not annotations:
+    return [_draw_map(annotation, width, height) for annotation in annotations]
+
+
+def combine(maps: Sequence[np.ndarray], *, granularity: str, blur: float) -> np.ndarray | None:
+    """The mean of all annotators' maps, float32 (h, w) in [0, 1]; None if they leave nothing to look at.
+
+    `granularity` is `map`, or `box`: each connected part above half the peak becomes its bounding box. `blur`
+    is the sigma of a last Gaussian, as a share of the image's width.
+    """
+    if not maps:
         return None
-    human_map = np.mean([map_annotation(annotation, width, height) for annotation in annotations], axis=0)
+    human_map = np.mean(maps, axis=0)
     if granularity == "box":
         human_map = bounding_boxes(human_map)
     if blur > 0:
@@ -226,7 +229,7 @@ def _map_together(together: Together, width: int, height: int) -> np.ndarray:
     """Union of marks of several kinds."""
     union = np.zeros(_grid_shape(width, height))
     for part in together.parts:
-        np.maximum(union, map_annotation(part, width, height), out=union)
+        np.maximum(union, _draw_map(part, width, height), out=union)
     return union
 
 
@@ -253,6 +256,6 @@ MAPS: dict[type, Callable[[Any, int, int], np.ndarray]] = {
 }
 
 
-def map_annotation(annotation: Annotation, width: int, height: int) -> np.ndarray:
+def _draw_map(annotation: Annotation, width: int, height: int) -> np.ndarray:
     """One annotator's map, float (h, w) in [0, 1]; zeros where the annotator marked nothing."""
     return MAPS[type(annotation)](annotation, width, height)

@@ -88,9 +88,10 @@ def decode(sample: Sample, recipe: Recipe) -> Decoded | Problem:
         picture = _read_picture(sample, recipe)
         _check_form(sample, picture)
         square = _crop_picture(picture, sample, recipe)
-        human_map = _prepare_map(sample, picture, recipe)
         size = sample.annotation_size or (picture.width, picture.height)
-        agreed = None if human_map is None else agreement(sample.annotations, *size)
+        maps = annotations.draw_maps(sample.annotations, *size) if sample.is_marked else []
+        human_map = _prepare_map(maps, sample, picture, recipe)
+        agreed = None if human_map is None else agreement(maps)
         truths, twins = _read_truths(sample, picture, square, recipe) if sample.truth else ({}, {})
     except UnusableImage as error:
         return error.problem
@@ -123,19 +124,15 @@ def _check_form(sample: Sample, picture: Picture) -> None:
         raise UnusableImage(Problem("E_DIMS", sample.image_path.name, message))
 
 
-def _prepare_map(sample: Sample, picture: Picture, recipe: Recipe) -> np.ndarray | None:
-    """The combined map on the network's square; None if nobody marked anything, never zeros."""
-    if not sample.is_marked:
+def _prepare_map(
+    maps: list[np.ndarray], sample: Sample, picture: Picture, recipe: Recipe
+) -> np.ndarray | None:
+    """The annotators' maps as one on the network's square; None if nobody marked anything, never zeros."""
+    if not maps:
         return None
-    width, height = picture.width, picture.height
-    combined = annotations.combine(
-        sample.annotations,
-        *(sample.annotation_size or (width, height)),
-        granularity=recipe.granularity,
-        blur=recipe.blur,
-    )
+    combined = annotations.combine(maps, granularity=recipe.granularity, blur=recipe.blur)
     if combined is not None:
-        square = _crop_map(combined, width, height, sample, recipe)
+        square = _crop_map(combined, picture.width, picture.height, sample, recipe)
         if square.max() > square.min():
             return np.rint(square / square.max() * 255).astype(np.uint8)
     elif sample.may_be_blank:

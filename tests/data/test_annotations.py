@@ -29,7 +29,8 @@ from pipeline.data.samples import (
 def combine(
     *given: Annotation, width: int = 8, height: int = 6, granularity: str = "map", blur: float = 0
 ) -> np.ndarray | None:
-    return annotations.combine(given, width, height, granularity=granularity, blur=blur)
+    maps = annotations.draw_maps(given, width, height)
+    return annotations.combine(maps, granularity=granularity, blur=blur)
 
 
 def mapped(*given: Annotation, **settings: Any) -> np.ndarray:
@@ -335,7 +336,7 @@ def test_holes_and_parts_stay_apart() -> None:
     ring = np.array([[1, 1], [7, 1], [7, 7], [1, 7]])
     one = Polygons((ring,), (np.array([[3, 3], [5, 3], [5, 5], [3, 5]]),))
     both = Together((one, Boxes(np.array([[4, 4, 6, 6]]))))
-    human_map = annotations.combine([both], 20, 10, granularity="map", blur=0)
+    human_map = combine(both, width=20, height=10)
     assert human_map is not None
     assert human_map[3, 3] == 0
     assert human_map[4, 4] == 1

@@ -10,7 +10,7 @@ from PIL import Image
 
 from pipeline.common.errors import UserError
 from pipeline.data.adapters.faceforensics import read
-from pipeline.data.annotations import combine
+from pipeline.data.annotations import combine, draw_maps
 from pipeline.data.problems import UnusableImage
 from pipeline.data.samples import Masked
 from tests.data.adapters.trees import refused, text
@@ -62,7 +62,7 @@ def test_masks_are_the_same_from_videos_and_pictures(tmp_path: Path) -> None:
     marked = [s.annotations for s in read(tmp_path, methods=METHODS, frames=2) if s.label]
     assert len(marked) == 6
     for annotations in marked:
-        found = combine(annotations, 32, 24, granularity="map", blur=0)
+        found = combine(draw_maps(annotations, 32, 24), granularity="map", blur=0)
         assert found is not None
         assert np.array_equal(found, expected)
 
@@ -79,10 +79,10 @@ def test_masks_that_cannot_be_used(tmp_path: Path, pixels: np.ndarray, code: str
     Image.fromarray(pixels).save(tmp_path / "a.png")
     for masked in (Masked(path, 1), Masked(tmp_path / "a.png")):
         with pytest.raises(UnusableImage) as caught:
-            combine([masked], 32, 24, granularity="map", blur=0)
+            draw_maps([masked], 32, 24)
         assert caught.value.problem.code == code
     with pytest.raises(UnusableImage) as caught:
-        combine([Masked(tmp_path / "b.png")], 32, 24, granularity="map", blur=0)
+        draw_maps([Masked(tmp_path / "b.png")], 32, 24)
     assert caught.value.problem.code == "E_ANN_MISSING"
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.data.adapters.image_table import read
-from pipeline.data.annotations import combine
+from pipeline.data.annotations import combine, draw_maps
 from pipeline.data.images import load
 from pipeline.data.samples import Drawn, Pasted
 
@@ -51,7 +51,7 @@ def test_generalblockchain(sample_data: Path) -> None:
     assert sum(len(a.parts) for s in samples for a in s.annotations if isinstance(a, Pasted)) == 26 + 9 + 1
     sample = min(samples, key=lambda s: s.image_path.stat().st_size)
     loaded = load(sample.image_path, max_megapixels=64, max_megabytes=512)
-    human_map = combine(sample.annotations, loaded.width, loaded.height, granularity="map", blur=0)
+    human_map = combine(draw_maps(sample.annotations, loaded.width, loaded.height), granularity="map", blur=0)
     assert human_map is not None
     assert 0 < np.mean(human_map) < 0.5
 

@@ -91,7 +91,9 @@ def blank(path: Path, size: tuple[int, int]) -> None:
 def drawn(sample: Sample) -> np.ndarray:
     """The mean of all annotators' maps, as `prepare` draws it before the crop."""
     width, height = sample.annotation_size or SIZE
-    human_map = annotations.combine(sample.annotations, width, height, granularity="map", blur=0)
+    human_map = annotations.combine(
+        annotations.draw_maps(sample.annotations, width, height), granularity="map", blur=0
+    )
     assert human_map is not None
     return human_map
 

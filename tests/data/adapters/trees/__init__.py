@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from pipeline.common.errors import UserError
-from pipeline.data.annotations import combine
+from pipeline.data.annotations import combine, draw_maps
 from pipeline.data.problems import counted
 from pipeline.data.samples import Found, Sample
 from tests.data.dicom_files import write as write_dicom
@@ -83,6 +83,6 @@ def mask(path: Path, box: tuple[int, int, int, int] | None, size: tuple[int, int
 def draw(sample: Sample, width: int, height: int) -> np.ndarray:
     """The map of a sample's annotations, on the image that they refer to."""
     size = sample.annotation_size or (width, height)
-    drawn = combine(sample.annotations, *size, granularity="map", blur=0)
+    drawn = combine(draw_maps(sample.annotations, *size), granularity="map", blur=0)
     assert drawn is not None
     return drawn
